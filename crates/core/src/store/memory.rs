@@ -1,0 +1,1 @@
+//! The volatile store: for in-memory peers and for tests.

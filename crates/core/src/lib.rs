@@ -3,4 +3,11 @@
 
 extern crate alloc;
 
+pub mod definition;
+pub mod error;
+pub mod ident;
+pub mod limits;
+pub mod name;
+pub mod stamp;
+pub mod status;
 pub mod store;

@@ -1,0 +1,90 @@
+//! Names of things: peers, epochs, databases.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A peer: its Ed25519 public key. Displayed as the libp2p `PeerId` (`12D3KooW…`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PeerId(pub [u8; 32]);
+
+/// What stands in front of an Ed25519 public key in a libp2p `PeerId`: an identity multihash of 36
+/// bytes, then the protobuf header of a key of type Ed25519 with 32 bytes.
+const PEER_ID_HEADER: [u8; 6] = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
+
+impl PeerId {
+    /// The bytes of the libp2p `PeerId` (a multihash).
+    pub fn to_multihash_bytes(self) -> Vec<u8> {
+        let mut bytes = PEER_ID_HEADER.to_vec();
+        bytes.extend_from_slice(&self.0);
+        bytes
+    }
+
+    /// Reads the bytes of a libp2p `PeerId`; `None` unless it is an Ed25519 one.
+    pub fn from_multihash_bytes(bytes: &[u8]) -> Option<Self> {
+        let key = bytes.strip_prefix(&PEER_ID_HEADER)?;
+        Some(Self(key.try_into().ok()?))
+    }
+
+    /// Reads the text form, `12D3KooW…`; `None` unless it is an Ed25519 libp2p `PeerId`.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::from_multihash_bytes(&bs58::decode(text).into_vec().ok()?)
+    }
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&bs58::encode(self.to_multihash_bytes()).into_string())
+    }
+}
+
+impl fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.to_string();
+        write!(f, "…{}", &text[text.len() - 6..])
+    }
+}
+
+/// One start of one peer as a writer: a random 128-bit id, the *actor* of every CRDT here.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Epoch(pub u128);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06x}", self.0 >> 104)
+    }
+}
+
+/// A database: a keyed hash of its path (and so of the cluster), never of its definition.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DatabaseId(pub [u8; 16]);
+
+impl fmt::Display for DatabaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for DatabaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0[..4]))
+    }
+}
+
+/// Lower-case hexadecimal digits of some bytes.
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}

@@ -11,8 +11,6 @@
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::ops::Bound;
 
-
-
 /// One of the shared keyspaces; every database is a prefix inside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Space {
@@ -143,4 +141,3 @@ pub fn prefix_rows(read: &impl Read, space: Space, prefix: &[u8]) -> Rows {
         None => read.range(space, Bound::Included(prefix), Bound::Unbounded),
     }
 }
-

@@ -44,7 +44,8 @@ impl Space {
 
 /// Writes that become visible and durable together, or not at all.
 ///
-/// Where one row is named twice, the later write wins.
+/// Where one row is named twice, the later write wins. Keys have at least one byte: an engine may
+/// panic on an empty one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// Space, key, and the new value or `None` to remove the row.

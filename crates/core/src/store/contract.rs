@@ -26,6 +26,9 @@ const LONG_KEY_BYTES: usize = 1024 + 64;
 /// The longest value that the product admits.
 const LONG_VALUE_BYTES: usize = 8 * 1024 * 1024;
 
+/// One end of a range.
+type Edge<'a> = Bound<&'a [u8]>;
+
 /// Runs every law that needs no reopening, each on a store of its own.
 pub fn check<S: Store>(fresh: impl Fn() -> S) {
     rows_are_put_got_and_removed(&fresh());
@@ -175,7 +178,7 @@ pub fn empty_and_inverted_ranges_are_empty<S: Store>(store: &S) {
     for key in [b"a", b"b", b"c"] {
         put(store, Space::Data, key, b"value");
     }
-    let ranges: [(Bound<&[u8]>, Bound<&[u8]>); 6] = [
+    let ranges: [(Edge<'_>, Edge<'_>); 6] = [
         (Bound::Included(b"c"), Bound::Included(b"a")),
         (Bound::Excluded(b"c"), Bound::Excluded(b"a")),
         (Bound::Excluded(b"b"), Bound::Excluded(b"b")),

@@ -1,6 +1,7 @@
 //! The embeddable peer of tidings.
 
 mod database;
+pub mod store;
 mod peer;
 
 pub use database::{Batch, Change, Database, Entry, ListOptions, Page, Watch, WriteOptions};

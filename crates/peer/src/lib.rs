@@ -1,1 +1,3 @@
+//! The embeddable peer of tidings.
 
+pub mod net;

@@ -1,0 +1,210 @@
+//! Which of several connections to one peer carries the streams.
+//!
+//! Two peers that dial each other at once, over TCP and QUIC, or after one of them restarted, may
+//! hold several connections. The peer with the lower `PeerId` decides: it opens both streams on
+//! one connection, and the other side uses whatever is opened, the latest winning. One connection
+//! carries at most one session in its life; when the session ends, so does the connection.
+//!
+//! A further connection while a session is alive is either the surplus of a simultaneous dial, or
+//! the sign of a peer that lost the old one without our noticing. So the session in use is
+//! *challenged* for a sign of life: if it answers, the surplus is closed, otherwise the session
+//! gives way.
+//!
+//! This is a value without sockets: events go in, and [`Links::settle`] says what to do.
+
+use std::time::Instant;
+
+use libp2p::swarm::ConnectionId;
+
+use super::limits::{CHALLENGE_TIMEOUT, OPEN_TIMEOUT, SPARE_CONNECTION_LIFETIME};
+
+/// What the driver is to do about a peer's connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Open the streams on this connection.
+    Open(ConnectionId),
+    /// Both streams are open on this connection: begin the session.
+    Start(ConnectionId),
+    /// Ask the session's peer for a sign of life.
+    Challenge,
+    /// End the session.
+    Stop,
+    /// Close this connection.
+    Close(ConnectionId),
+}
+
+/// The connections of one peer.
+pub(super) struct Links {
+    /// Whether this side decides, having the lower `PeerId`.
+    decides: bool,
+    /// In the order in which they came, one whose streams opened moved to the end.
+    links: Vec<Link>,
+    session: Option<Session>,
+}
+
+struct Link {
+    id: ConnectionId,
+    state: LinkState,
+    since: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LinkState {
+    /// No streams.
+    Spare,
+    /// Streams are being opened by us.
+    Opening,
+    /// Streams are open.
+    Open,
+    /// On its way out.
+    Closing,
+}
+
+struct Session {
+    id: ConnectionId,
+    challenged: Option<Instant>,
+    stopping: bool,
+}
+
+impl Links {
+    /// No connections to a peer, towards which this side decides or not.
+    pub(super) fn new(decides: bool) -> Self {
+        Self { decides, links: Vec::new(), session: None }
+    }
+
+    /// A connection was established.
+    pub(super) fn established(&mut self, id: ConnectionId, now: Instant) {
+        self.links.push(Link { id, state: LinkState::Spare, since: now });
+    }
+
+    /// Both streams are open on a connection.
+    pub(super) fn opened(&mut self, id: ConnectionId) {
+        if let Some(at) = self.links.iter().position(|link| link.id == id) {
+            let mut link = self.links.remove(at);
+            if link.state != LinkState::Closing {
+                link.state = LinkState::Open;
+            }
+            self.links.push(link);
+        }
+    }
+
+    /// A connection is gone.
+    pub(super) fn closed(&mut self, id: ConnectionId) {
+        self.links.retain(|link| link.id != id);
+    }
+
+    /// The session on this connection has ended, after its `disconnected`.
+    pub(super) fn ended(&mut self, id: ConnectionId) {
+        if self.session.as_ref().is_some_and(|session| session.id == id) {
+            self.session = None;
+        }
+    }
+
+    /// Whether there is nothing left to remember.
+    pub(super) fn is_empty(&self) -> bool {
+        self.links.is_empty() && self.session.is_none()
+    }
+
+    /// Whether any connection is established.
+    pub(super) fn is_connected(&self) -> bool {
+        !self.links.is_empty()
+    }
+
+    /// Brings the connections in order. `heard` says when the session's peer was last heard.
+    pub(super) fn settle(&mut self, now: Instant, heard: Option<Instant>) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match &self.session {
+            Some(_) => self.settle_beside_session(now, heard, &mut actions),
+            None => self.settle_without_session(now, &mut actions),
+        }
+        self.close_where(&mut actions, |link| match link.state {
+            LinkState::Opening => now >= link.since + OPEN_TIMEOUT,
+            LinkState::Spare => now >= link.since + SPARE_CONNECTION_LIFETIME,
+            LinkState::Open | LinkState::Closing => false,
+        });
+        actions
+    }
+
+    fn settle_without_session(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if let Some(link) = self.links.iter().rfind(|link| link.state == LinkState::Open) {
+            let id = link.id;
+            self.session = Some(Session { id, challenged: None, stopping: false });
+            actions.push(Action::Start(id));
+            // Streams that were opened earlier belong to sessions the other side gave up.
+            self.close_where(actions, |link| link.state == LinkState::Open && link.id != id);
+        } else if self.decides
+            && !self.links.iter().any(|link| link.state == LinkState::Opening)
+            && let Some(link) = self.links.iter_mut().find(|link| link.state == LinkState::Spare)
+        {
+            link.state = LinkState::Opening;
+            link.since = now;
+            actions.push(Action::Open(link.id));
+        }
+    }
+
+    fn settle_beside_session(
+        &mut self,
+        now: Instant,
+        heard: Option<Instant>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(session) = &mut self.session else { return };
+        let id = session.id;
+        if session.stopping {
+            return;
+        }
+        let lost = !self.links.iter().any(|link| link.id == id && link.state == LinkState::Open);
+        let replaced = self.links.iter().any(|link| link.id != id && link.state == LinkState::Open);
+        if lost || replaced {
+            session.stopping = true;
+            actions.push(Action::Stop);
+            return;
+        }
+        if !self.decides || !self.links.iter().any(|link| link.state == LinkState::Spare) {
+            session.challenged = None;
+            return;
+        }
+        match session.challenged {
+            None => {
+                session.challenged = Some(now);
+                actions.push(Action::Challenge);
+            }
+            Some(challenged) if heard.is_some_and(|heard| heard > challenged) => {
+                session.challenged = None;
+                self.close_where(actions, |link| {
+                    link.state == LinkState::Spare && link.since <= challenged
+                });
+            }
+            Some(challenged) if now >= challenged + CHALLENGE_TIMEOUT => {
+                session.stopping = true;
+                actions.push(Action::Stop);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn close_where(&mut self, actions: &mut Vec<Action>, condition: impl Fn(&Link) -> bool) {
+        for link in &mut self.links {
+            if link.state != LinkState::Closing && condition(link) {
+                link.state = LinkState::Closing;
+                actions.push(Action::Close(link.id));
+            }
+        }
+    }
+
+    /// When [`Links::settle`] must be called again even if nothing happens.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let timeouts = self.links.iter().filter_map(|link| match link.state {
+            LinkState::Opening => Some(link.since + OPEN_TIMEOUT),
+            LinkState::Spare => Some(link.since + SPARE_CONNECTION_LIFETIME),
+            LinkState::Open | LinkState::Closing => None,
+        });
+        let challenge = self
+            .session
+            .as_ref()
+            .filter(|session| !session.stopping)
+            .and_then(|session| session.challenged)
+            .map(|challenged| challenged + CHALLENGE_TIMEOUT);
+        timeouts.chain(challenge).min()
+    }
+}

@@ -26,10 +26,18 @@ pub(super) fn host(address: &Multiaddr) -> Option<IpAddr> {
     }
 }
 
-/// The socket address a TCP listener would bind to.
-pub(super) fn tcp_socket(address: &Multiaddr) -> Option<SocketAddr> {
+/// What carries the connections of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carrier {
+    Tcp,
+    Udp,
+}
+
+/// The socket that a listener on this address binds.
+pub(super) fn socket(address: &Multiaddr) -> Option<(Carrier, SocketAddr)> {
     match address.iter().nth(1)? {
-        Protocol::Tcp(port) => Some(SocketAddr::new(host(address)?, port)),
+        Protocol::Tcp(port) => Some((Carrier::Tcp, SocketAddr::new(host(address)?, port))),
+        Protocol::Udp(port) => Some((Carrier::Udp, SocketAddr::new(host(address)?, port))),
         _ => None,
     }
 }

@@ -31,6 +31,7 @@ use super::{
     NetworkEvent, Shared, address,
     counters::count,
     limits::{DIAL_CONCURRENCY, MAX_PENDING_OUTGOING, SHUTDOWN_TIMEOUT},
+    listen,
     pairing::{Action, Links},
     session::{self, Origin, Session},
     streams::{self, Streams},
@@ -485,6 +486,7 @@ impl Driver {
             self.sessions.shutdown().await;
         }
         drop(self.swarm);
+        listen::until_released(&self.shared.listen_addresses()).await;
         let _ = self.finished.send(true);
     }
 }

@@ -1,12 +1,25 @@
-//! Binding the listen addresses, with errors a person can act on.
+//! Binding the listen addresses, with errors a person can act on, and letting go of them.
 
-use std::{collections::HashSet, error::Error, io, net::TcpListener};
+use std::{
+    collections::HashSet,
+    io,
+    net::{TcpListener, UdpSocket},
+    time::Duration,
+};
 
 use futures::StreamExt;
 use libp2p::{Multiaddr, Swarm, TransportError, swarm::SwarmEvent};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::{NetworkError, Shared, address, driver::Behaviour, limits::LISTEN_TIMEOUT};
+use super::{
+    NetworkError, Shared,
+    address::{self, Carrier},
+    driver::Behaviour,
+    limits::{LISTEN_TIMEOUT, SHUTDOWN_TIMEOUT},
+};
+
+/// How often a port is looked at that is about to become free.
+const RELEASE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Binds every address, and waits a moment for the actual addresses to be known.
 ///
@@ -51,29 +64,42 @@ pub(super) async fn bind(
     timeout(LISTEN_TIMEOUT, known).await.unwrap_or(Ok(()))
 }
 
-/// TCP listeners share their port with others of the same user (`SO_REUSEPORT`), so a second
-/// process would not fail to bind but take half of the connections. A plain listener would fail.
+/// Whether nobody else listens there. TCP listeners share their port with others of the same user
+/// (`SO_REUSEPORT`), so a second process would not fail to bind but take half of the connections;
+/// plain sockets fail, and say why in one word.
 fn check_free(address: &Multiaddr) -> Result<(), NetworkError> {
-    match address::tcp_socket(address) {
-        Some(socket) if socket.port() != 0 => match TcpListener::bind(socket) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(refused(address, &error)),
-        },
-        _ => Ok(()),
+    let bound = match address::socket(address) {
+        Some((_, socket)) if socket.port() == 0 => return Ok(()),
+        Some((Carrier::Tcp, socket)) => TcpListener::bind(socket).map(drop),
+        Some((Carrier::Udp, socket)) => UdpSocket::bind(socket).map(drop),
+        None => return Ok(()),
+    };
+    bound.map_err(|error| refused(address, &error))
+}
+
+/// Waits for a moment until the UDP ports of a network that was shut down are free: QUIC keeps its
+/// socket for some round trips after the last connection is closed.
+pub(super) async fn until_released(addresses: &[Multiaddr]) {
+    let released = async {
+        for address in addresses {
+            let Some((Carrier::Udp, socket)) = address::socket(address) else { continue };
+            while UdpSocket::bind(socket)
+                .is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+            {
+                sleep(RELEASE_INTERVAL).await;
+            }
+        }
+    };
+    if timeout(SHUTDOWN_TIMEOUT, released).await.is_err() {
+        tracing::debug!("a UDP port is still in use after the shutdown");
     }
 }
 
 fn refused(address: &Multiaddr, error: &io::Error) -> NetworkError {
     let address = address.clone();
-    // The transport wraps the system's error more than once.
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>()
-            && io.kind() == io::ErrorKind::AddrInUse
-        {
-            return NetworkError::AddressInUse { address };
-        }
-        cause = error.source();
+    if error.kind() == io::ErrorKind::AddrInUse {
+        NetworkError::AddressInUse { address }
+    } else {
+        NetworkError::Listen { address, reason: error.to_string() }
     }
-    NetworkError::Listen { address, reason: error.to_string() }
 }

@@ -141,8 +141,13 @@ pub(super) async fn run(
         ended = frame_writer.join_next() => ended,
         () = session.stop.notified() => {
             session.frames.close();
-            // Whether or not it got everything out in time, the session is over.
-            let _ = timeout(DRAIN_TIMEOUT, frame_writer.join_next()).await;
+            // When the peer ends its side it has read everything. Whether or not that was in
+            // time, the session is over.
+            let drained = async {
+                frame_writer.join_next().await;
+                tasks.join_next().await;
+            };
+            let _ = timeout(DRAIN_TIMEOUT, drained).await;
             None
         }
     };

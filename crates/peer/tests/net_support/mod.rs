@@ -1,5 +1,5 @@
 //! Peers for the network tests: a sink that remembers, and waiting with a deadline.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its part")]
 
 use std::{
     collections::HashMap,

@@ -187,3 +187,88 @@ pub(super) fn decode_hello(mut hello: &[u8]) -> Option<Vec<Multiaddr>> {
     }
     hello.is_empty().then_some(addresses)
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::{executor::block_on, io::Cursor};
+
+    use super::*;
+
+    fn read_all(bytes: Vec<u8>, largest: usize, signs: bool) -> io::Result<Vec<Item>> {
+        let mut reader = FrameReader::new(Cursor::new(bytes), largest, signs);
+        let mut all = Vec::new();
+        block_on(async {
+            loop {
+                let mut items = Vec::new();
+                if reader.read_batch(&mut items).await? == 0 {
+                    return Ok(all);
+                }
+                all.append(&mut items);
+            }
+        })
+    }
+
+    /// Frames of all sizes around the buffer's come back as they were written.
+    #[test]
+    fn frames_survive_the_stream() {
+        let sizes = [0, 1, 3, 100, READ_BUFFER_BYTES - 5, READ_BUFFER_BYTES - 4];
+        let larger = [READ_BUFFER_BYTES - 3, READ_BUFFER_BYTES, 3 * READ_BUFFER_BYTES + 1, 0, 7];
+        let frames: Vec<Vec<u8>> = sizes
+            .iter()
+            .chain(&larger)
+            .cycle()
+            .take(60)
+            .enumerate()
+            .map(|(n, size)| vec![n as u8; *size])
+            .collect();
+        let mut bytes = Vec::new();
+        for frame in &frames {
+            append(&mut bytes, frame);
+        }
+        let items = read_all(bytes, 1 << 20, false).unwrap();
+        assert!(items == frames.into_iter().map(Item::Frame).collect::<Vec<_>>());
+    }
+
+    /// A length above the bound, a sign of life among frames, and an end within a frame are
+    /// errors; nothing is allocated for them.
+    #[test]
+    fn hostile_lengths_are_refused() {
+        for length in [1025, u32::MAX / 2, PING, PONG] {
+            let error = read_all(length.to_le_bytes().to_vec(), 1024, false).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
+        for bytes in [&[1][..], &[4, 0, 0, 0], &[4, 0, 0, 0, 1, 2, 3]] {
+            let error = read_all(bytes.to_vec(), 1024, false).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+        let large = [&900_000_u32.to_le_bytes()[..], &[1; 70_000]].concat();
+        assert!(read_all(large, 1 << 20, false).is_err());
+    }
+
+    /// Signs of life are told from packets on a probe stream.
+    #[test]
+    fn signs_of_life_are_understood_between_packets() {
+        let mut bytes = PING.to_le_bytes().to_vec();
+        append(&mut bytes, b"packet");
+        bytes.extend(PONG.to_le_bytes());
+        let items = read_all(bytes, 1024, true).unwrap();
+        assert_eq!(items, [Item::Ping, Item::Frame(b"packet".to_vec()), Item::Pong]);
+    }
+
+    /// A greeting carries its addresses; one that is cut anywhere is malformed or shorter, and
+    /// never more.
+    #[test]
+    fn greetings_survive_and_hostile_ones_do_not_panic() {
+        let addresses: Vec<Multiaddr> =
+            (0..20).map(|port| format!("/ip4/10.0.0.1/tcp/{port}").parse().unwrap()).collect();
+        let hello = encode_hello(&addresses);
+        assert!(hello.len() <= MAX_HELLO_BYTES);
+        assert_eq!(decode_hello(&hello).unwrap(), addresses[..MAX_ADDRESSES_PER_PEER]);
+        for cut in 0..hello.len() {
+            let _ = decode_hello(&hello[..cut]);
+        }
+        assert_eq!(decode_hello(&[200, 0, 1]), None);
+        // Not a multiaddr: left out.
+        assert_eq!(decode_hello(&[2, 0, 0xFF, 0xFF]), Some(vec![]));
+    }
+}

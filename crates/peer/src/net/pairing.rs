@@ -93,8 +93,12 @@ impl Links {
         self.links.retain(|link| link.id != id);
     }
 
-    /// The session on this connection has ended, after its `disconnected`.
+    /// The session on this connection has ended, after its `disconnected`; the connection is
+    /// about to be closed.
     pub(super) fn ended(&mut self, id: ConnectionId) {
+        for link in self.links.iter_mut().filter(|link| link.id == id) {
+            link.state = LinkState::Closing;
+        }
         if self.session.as_ref().is_some_and(|session| session.id == id) {
             self.session = None;
         }
@@ -206,5 +210,117 @@ impl Links {
             .and_then(|session| session.challenged)
             .map(|challenged| challenged + CHALLENGE_TIMEOUT);
         timeouts.chain(challenge).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn id(n: usize) -> ConnectionId {
+        ConnectionId::new_unchecked(n)
+    }
+
+    /// The deciding side opens one connection, closes the surplus once the session has answered,
+    /// and closes nothing while it has not.
+    #[test]
+    fn the_surplus_closes_when_the_session_answers() {
+        let now = Instant::now();
+        let mut links = Links::new(true);
+        links.established(id(1), now);
+        assert_eq!(links.settle(now, None), [Action::Open(id(1))]);
+        links.established(id(2), now);
+        assert_eq!(links.settle(now, None), []);
+        links.opened(id(1));
+        assert_eq!(links.settle(now, None), [Action::Start(id(1))]);
+        assert_eq!(links.settle(now, Some(now)), [Action::Challenge]);
+        let later = now + Duration::from_millis(1);
+        assert_eq!(links.settle(later, Some(now)), []);
+        assert_eq!(links.settle(later, Some(later)), [Action::Close(id(2))]);
+        assert_eq!(links.settle(later, Some(later)), []);
+        links.closed(id(2));
+        assert_eq!(links.deadline(), None);
+    }
+
+    /// A session that does not answer gives way to the newer connection.
+    #[test]
+    fn a_dead_session_gives_way() {
+        let now = Instant::now();
+        let mut links = Links::new(true);
+        links.established(id(1), now);
+        links.settle(now, None);
+        links.opened(id(1));
+        links.settle(now, None);
+        links.established(id(2), now);
+        assert_eq!(links.settle(now, Some(now)), [Action::Challenge]);
+        let late = links.deadline().unwrap();
+        assert_eq!(late, now + CHALLENGE_TIMEOUT);
+        assert_eq!(links.settle(late, Some(now)), [Action::Stop]);
+        assert_eq!(links.settle(late, Some(now)), []);
+        links.ended(id(1));
+        assert_eq!(links.settle(late, None), [Action::Open(id(2))]);
+    }
+
+    /// The other side follows: the latest streams win, after the old session has ended.
+    #[test]
+    fn the_following_side_uses_what_is_opened_last() {
+        let now = Instant::now();
+        let mut links = Links::new(false);
+        links.established(id(1), now);
+        links.established(id(2), now);
+        assert_eq!(links.settle(now, None), []);
+        links.opened(id(2));
+        assert_eq!(links.settle(now, None), [Action::Start(id(2))]);
+        links.opened(id(1));
+        assert_eq!(links.settle(now, Some(now)), [Action::Stop]);
+        links.ended(id(2));
+        links.closed(id(2));
+        assert_eq!(links.settle(now, None), [Action::Start(id(1))]);
+    }
+
+    /// Whatever happens, in any order, at most one session runs, and every end of a session is
+    /// followed by the use of another connection if there is one.
+    #[test]
+    fn random_histories_keep_one_session() {
+        let mut random = 1_u64;
+        let mut next = |bound: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % bound
+        };
+        for decides in [true, false] {
+            let mut now = Instant::now();
+            let mut links = Links::new(decides);
+            let mut running: Option<ConnectionId> = None;
+            for step in 0..20_000 {
+                now += Duration::from_millis(next(1500));
+                let connection = id(next(6) as usize);
+                let known = links.links.iter().any(|link| link.id == connection);
+                match next(4) {
+                    0 if !known && links.session.as_ref().is_none_or(|s| s.id != connection) => {
+                        links.established(connection, now);
+                    }
+                    1 => links.opened(connection),
+                    2 => links.closed(connection),
+                    _ => {
+                        if let Some(ended) = running.take() {
+                            links.ended(ended);
+                        }
+                    }
+                }
+                let heard = (next(2) == 0).then_some(now);
+                for action in links.settle(now, heard) {
+                    match action {
+                        Action::Start(connection) => {
+                            assert_eq!(running.replace(connection), None, "step {step}");
+                        }
+                        Action::Stop | Action::Challenge => assert!(running.is_some()),
+                        Action::Open(_) => assert!(decides && running.is_none()),
+                        Action::Close(connection) => links.closed(connection),
+                    }
+                }
+            }
+        }
     }
 }

@@ -109,3 +109,37 @@ pub(super) enum Taken {
 fn cost(frame: &[u8]) -> usize {
     frame.len() + QUEUED_OVERHEAD_BYTES
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bound covers what waits and what is being written, and comes back when it is written.
+    #[test]
+    fn the_bound_holds_until_frames_are_written() {
+        let queue = SendQueue::new(3 * (100 + QUEUED_OVERHEAD_BYTES));
+        for _ in 0..3 {
+            assert!(queue.push(vec![0; 100]));
+        }
+        assert!(!queue.push(vec![]), "not even an empty frame fits");
+        let mut batch = Vec::new();
+        let Taken::Frames(bytes) = queue.take(&mut batch, 150) else { panic!("nothing taken") };
+        assert_eq!(batch.len(), 2);
+        assert!(!queue.push(vec![0; 100]), "being written");
+        queue.release(bytes);
+        assert!(queue.push(vec![0; 100]));
+    }
+
+    /// A closed queue refuses frames and gives out what it has before it says so.
+    #[test]
+    fn a_closed_queue_is_emptied_first() {
+        let queue = SendQueue::new(1000);
+        assert!(queue.push(vec![1]));
+        queue.close();
+        assert!(!queue.push(vec![2]));
+        let mut batch = Vec::new();
+        assert!(matches!(queue.take(&mut batch, 1000), Taken::Frames(_)));
+        assert_eq!(queue.take(&mut batch, 1000), Taken::Closed);
+        assert_eq!(batch, [vec![1]]);
+    }
+}

@@ -262,3 +262,103 @@ fn backoff(failures: u32) -> Duration {
 fn jittered(pause: Duration, jitter: f64) -> Duration {
     pause.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(n: usize) -> Multiaddr {
+        format!("/ip4/10.0.0.1/tcp/{n}").parse().unwrap()
+    }
+
+    /// Pauses double up to the longest, and begin anew after a success.
+    #[test]
+    fn pauses_double_and_begin_anew_after_a_success() {
+        let (peer, mut now) = (PeerId::random(), Instant::now());
+        let target = Target::Peer(peer);
+        let mut targets = Targets::default();
+        targets.ask(peer, vec![address(1)], now);
+        let mut pauses = Vec::new();
+        for _ in 0..10 {
+            assert_eq!(targets.due(now, 8).len(), 1);
+            assert!(targets.due(now, 8).is_empty(), "already under way");
+            targets.failed(&target, Failure::Unreachable, now, 1.0);
+            let due = targets.next_due().unwrap();
+            pauses.push((due - now).as_millis());
+            now = due;
+        }
+        assert_eq!(pauses[..4], [250, 500, 1000, 2000]);
+        assert_eq!(*pauses.last().unwrap(), BACKOFF_LONGEST.as_millis());
+
+        targets.due(now, 8);
+        targets.answered(&target, peer, &address(1));
+        targets.connected(peer);
+        targets.succeeded(peer);
+        assert_eq!(targets.next_due(), None, "connected peers are not dialed");
+        targets.disconnected(peer, now, 0.0);
+        assert_eq!(targets.next_due(), Some(now + BACKOFF_FIRST / 2));
+        targets.forget(&peer);
+        assert_eq!(targets.next_due(), None);
+    }
+
+    /// A bootstrap address rests while the peer that answered there is connected, and our own is
+    /// dropped.
+    #[test]
+    fn bootstrap_addresses_follow_whoever_answers() {
+        let (peer, now) = (PeerId::random(), Instant::now());
+        let mut targets = Targets::default();
+        targets.bootstrap(address(1), now);
+        targets.bootstrap(address(2), now);
+        assert_eq!(targets.due(now, 8).len(), 2);
+        targets.answered(&Target::Address(address(1)), peer, &address(1));
+        targets.connected(peer);
+        targets.ourselves(&address(2));
+        assert_eq!(targets.next_due(), None);
+        targets.disconnected(peer, now, 0.0);
+        assert!(targets.next_due().is_some());
+        // Named peers are dialed by name.
+        let named = address(3).with_p2p(peer).unwrap();
+        targets.bootstrap(named, now);
+        let dials = targets.due(now, 8);
+        assert_eq!(dials[0].target, Target::Peer(peer));
+        assert_eq!(dials[0].addresses, [address(3)]);
+    }
+
+    /// Hints are bounded, forgotten when they expire, and kept once somebody asks for the peer.
+    #[test]
+    fn hints_are_bounded_and_expire() {
+        let now = Instant::now();
+        let mut targets = Targets::default();
+        let (gone, kept) = (PeerId::random(), PeerId::random());
+        assert!(targets.hint(gone, address(1), now));
+        assert!(targets.hint(kept, address(2), now));
+        assert!(!targets.hint(kept, address(2), now), "no news");
+        for _ in 0..2 * MAX_HINTED_PEERS {
+            targets.hint(PeerId::random(), address(3), now);
+        }
+        assert_eq!(targets.entries.len(), MAX_HINTED_PEERS);
+        for n in 0..2 * MAX_ADDRESSES_PER_PEER {
+            targets.hint(kept, address(10 + n), now);
+        }
+        let entry = &targets.entries[&Target::Peer(kept)];
+        assert_eq!(entry.addresses.len(), MAX_ADDRESSES_PER_PEER);
+        targets.hint_expired(gone, address(1));
+        assert!(!targets.entries.contains_key(&Target::Peer(gone)));
+        targets.ask(kept, vec![], now);
+        for n in 0..2 * MAX_ADDRESSES_PER_PEER {
+            targets.hint_expired(kept, address(10 + n));
+        }
+        assert!(targets.entries.contains_key(&Target::Peer(kept)));
+    }
+
+    /// An address that failed the secret handshake is left alone for long.
+    #[test]
+    fn a_wrong_secret_is_not_asked_again_soon() {
+        let (peer, now) = (PeerId::random(), Instant::now());
+        let mut targets = Targets::default();
+        targets.ask(peer, vec![address(1)], now);
+        targets.due(now, 1);
+        targets.failed(&Target::Peer(peer), Failure::Unauthenticated, now, 0.5);
+        assert!(targets.next_due().unwrap() >= now + BACKOFF_AUTHENTICATION / 2);
+    }
+}

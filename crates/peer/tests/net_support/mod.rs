@@ -142,8 +142,10 @@ impl Peer {
         self.told.until("disconnected", |told| !told.connected.contains_key(&other.id)).await;
     }
 
-    /// Sends a frame each way and waits for both.
+    /// Sends a frame each way, once both are connected, and waits for both.
     pub async fn exchange(&self, other: &Self, frame: &[u8]) {
+        self.until_connected(other).await;
+        other.until_connected(self).await;
         assert!(self.network.send(&other.id, frame.to_vec()));
         assert!(other.network.send(&self.id, frame.to_vec()));
         for (from, to) in [(self, other), (other, self)] {

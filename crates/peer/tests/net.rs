@@ -1,5 +1,7 @@
 //! The network between real sockets on loopback: peers meet, talk, part and meet again.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 mod net_support;
 
 use std::time::Duration;
@@ -148,7 +150,7 @@ async fn garbage_and_floods_harm_nobody() {
     let port = tcp_port(&a.network.listen_addresses());
     let mut garbage = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     // The other end may hang up in the middle.
-    let _ = garbage.write_all(&[0xFF; 100_000]).await;
+    let _ = garbage.write_all(&vec![0xFF; 100_000]).await;
     let mut rest = Vec::new();
     let closed = tokio::time::timeout(DEADLINE, garbage.read_to_end(&mut rest)).await;
     assert!(closed.is_ok(), "garbage is hung up on");

@@ -222,8 +222,6 @@ async fn send<S: AsyncWrite + Unpin>(
     stream.flush().await.map_err(interrupted)
 }
 
-// By value, because it is given to `map_err`.
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err asks for")]
 fn interrupted(_: io::Error) -> AuthenticationFailure {
     AuthenticationFailure::Interrupted
 }

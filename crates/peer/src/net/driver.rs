@@ -49,7 +49,7 @@ pub(super) struct Behaviour {
 }
 
 /// How long the driver sleeps when nothing at all is due.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 
 /// The state of the task.
 pub(super) struct Driver {

@@ -241,7 +241,7 @@ mod tests {
             let error = read_all(bytes.to_vec(), 1024, false).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         }
-        let large = [&900_000_u32.to_le_bytes()[..], &[1; 70_000]].concat();
+        let large = [&900_000_u32.to_le_bytes()[..], &vec![1; 70_000]].concat();
         assert!(read_all(large, 1 << 20, false).is_err());
     }
 

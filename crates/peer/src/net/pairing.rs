@@ -38,7 +38,7 @@ pub(super) struct Links {
     /// Whether this side decides, having the lower `PeerId`.
     decides: bool,
     /// In the order in which they came, one whose streams opened moved to the end.
-    links: Vec<Link>,
+    all: Vec<Link>,
     session: Option<Session>,
 }
 
@@ -69,34 +69,34 @@ struct Session {
 impl Links {
     /// No connections to a peer, towards which this side decides or not.
     pub(super) fn new(decides: bool) -> Self {
-        Self { decides, links: Vec::new(), session: None }
+        Self { decides, all: Vec::new(), session: None }
     }
 
     /// A connection was established.
     pub(super) fn established(&mut self, id: ConnectionId, now: Instant) {
-        self.links.push(Link { id, state: LinkState::Spare, since: now });
+        self.all.push(Link { id, state: LinkState::Spare, since: now });
     }
 
     /// Both streams are open on a connection.
     pub(super) fn opened(&mut self, id: ConnectionId) {
-        if let Some(at) = self.links.iter().position(|link| link.id == id) {
-            let mut link = self.links.remove(at);
+        if let Some(at) = self.all.iter().position(|link| link.id == id) {
+            let mut link = self.all.remove(at);
             if link.state != LinkState::Closing {
                 link.state = LinkState::Open;
             }
-            self.links.push(link);
+            self.all.push(link);
         }
     }
 
     /// A connection is gone.
     pub(super) fn closed(&mut self, id: ConnectionId) {
-        self.links.retain(|link| link.id != id);
+        self.all.retain(|link| link.id != id);
     }
 
     /// The session on this connection has ended, after its `disconnected`; the connection is
     /// about to be closed.
     pub(super) fn ended(&mut self, id: ConnectionId) {
-        for link in self.links.iter_mut().filter(|link| link.id == id) {
+        for link in self.all.iter_mut().filter(|link| link.id == id) {
             link.state = LinkState::Closing;
         }
         if self.session.as_ref().is_some_and(|session| session.id == id) {
@@ -106,12 +106,12 @@ impl Links {
 
     /// Whether there is nothing left to remember.
     pub(super) fn is_empty(&self) -> bool {
-        self.links.is_empty() && self.session.is_none()
+        self.all.is_empty() && self.session.is_none()
     }
 
     /// Whether any connection is established.
     pub(super) fn is_connected(&self) -> bool {
-        !self.links.is_empty()
+        !self.all.is_empty()
     }
 
     /// Brings the connections in order. `heard` says when the session's peer was last heard.
@@ -130,15 +130,15 @@ impl Links {
     }
 
     fn settle_without_session(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if let Some(link) = self.links.iter().rfind(|link| link.state == LinkState::Open) {
+        if let Some(link) = self.all.iter().rfind(|link| link.state == LinkState::Open) {
             let id = link.id;
             self.session = Some(Session { id, challenged: None, stopping: false });
             actions.push(Action::Start(id));
             // Streams that were opened earlier belong to sessions the other side gave up.
             self.close_where(actions, |link| link.state == LinkState::Open && link.id != id);
         } else if self.decides
-            && !self.links.iter().any(|link| link.state == LinkState::Opening)
-            && let Some(link) = self.links.iter_mut().find(|link| link.state == LinkState::Spare)
+            && !self.all.iter().any(|link| link.state == LinkState::Opening)
+            && let Some(link) = self.all.iter_mut().find(|link| link.state == LinkState::Spare)
         {
             link.state = LinkState::Opening;
             link.since = now;
@@ -157,14 +157,14 @@ impl Links {
         if session.stopping {
             return;
         }
-        let lost = !self.links.iter().any(|link| link.id == id && link.state == LinkState::Open);
-        let replaced = self.links.iter().any(|link| link.id != id && link.state == LinkState::Open);
+        let lost = !self.all.iter().any(|link| link.id == id && link.state == LinkState::Open);
+        let replaced = self.all.iter().any(|link| link.id != id && link.state == LinkState::Open);
         if lost || replaced {
             session.stopping = true;
             actions.push(Action::Stop);
             return;
         }
-        if !self.decides || !self.links.iter().any(|link| link.state == LinkState::Spare) {
+        if !self.decides || !self.all.iter().any(|link| link.state == LinkState::Spare) {
             session.challenged = None;
             return;
         }
@@ -188,7 +188,7 @@ impl Links {
     }
 
     fn close_where(&mut self, actions: &mut Vec<Action>, condition: impl Fn(&Link) -> bool) {
-        for link in &mut self.links {
+        for link in &mut self.all {
             if link.state != LinkState::Closing && condition(link) {
                 link.state = LinkState::Closing;
                 actions.push(Action::Close(link.id));
@@ -198,7 +198,7 @@ impl Links {
 
     /// When [`Links::settle`] must be called again even if nothing happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let timeouts = self.links.iter().filter_map(|link| match link.state {
+        let timeouts = self.all.iter().filter_map(|link| match link.state {
             LinkState::Opening => Some(link.since + OPEN_TIMEOUT),
             LinkState::Spare => Some(link.since + SPARE_CONNECTION_LIFETIME),
             LinkState::Open | LinkState::Closing => None,
@@ -296,7 +296,7 @@ mod tests {
             for step in 0..20_000 {
                 now += Duration::from_millis(next(1500));
                 let connection = id(next(6) as usize);
-                let known = links.links.iter().any(|link| link.id == connection);
+                let known = links.all.iter().any(|link| link.id == connection);
                 match next(4) {
                     0 if !known && links.session.as_ref().is_none_or(|s| s.id != connection) => {
                         links.established(connection, now);

@@ -5,7 +5,7 @@
 //! sockets of its own.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -46,7 +46,7 @@ pub(super) struct Dial {
 #[derive(Default)]
 pub(super) struct Targets {
     entries: HashMap<Target, Entry>,
-    connected: HashMap<PeerId, ()>,
+    connected: HashSet<PeerId>,
 }
 
 struct Entry {
@@ -177,7 +177,7 @@ impl Targets {
 
     /// A connection to the peer exists: no need to dial it.
     pub(super) fn connected(&mut self, peer: PeerId) {
-        self.connected.insert(peer, ());
+        self.connected.insert(peer);
     }
 
     /// A session with the peer exists: its backoff begins anew after it.
@@ -220,14 +220,14 @@ impl Entry {
     }
 
     /// Whether this should be dialed at all.
-    fn wanted(&self, target: &Target, connected: &HashMap<PeerId, ()>) -> bool {
+    fn wanted(&self, target: &Target, connected: &HashSet<PeerId>) -> bool {
         let peer = match target {
             Target::Peer(peer) => Some(*peer),
             Target::Address(_) => self.answered_by,
         };
         !self.dialing
             && !self.addresses.is_empty()
-            && !peer.is_some_and(|peer| connected.contains_key(&peer))
+            && !peer.is_some_and(|peer| connected.contains(&peer))
     }
 
     /// Adds addresses, the newest first when there are too many; returns whether any was new.

@@ -39,6 +39,9 @@ pub(super) struct Rejected {
     pub(super) reason: AuthenticationFailure,
 }
 
+/// A transport whose connections have passed the secret handshake.
+type Admitted = Boxed<(PeerId, StreamMuxerBox)>;
+
 /// How many rejections may wait for the driver; beyond that they are still refused, only not
 /// reported one by one.
 const REJECTED_QUEUE: usize = 256;
@@ -57,7 +60,7 @@ struct Gate {
 pub(super) fn build(
     keypair: &Keypair,
     key: [u8; 32],
-) -> Result<(Boxed<(PeerId, StreamMuxerBox)>, mpsc::Receiver<Rejected>), noise::Error> {
+) -> Result<(Admitted, mpsc::Receiver<Rejected>), noise::Error> {
     let (rejected, rejections) = mpsc::channel(REJECTED_QUEUE);
     let gate = Arc::new(Gate { local: keypair.public().to_peer_id(), key, rejected });
 

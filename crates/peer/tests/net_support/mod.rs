@@ -1,4 +1,5 @@
 //! Peers for the network tests: a sink that remembers, and waiting with a deadline.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its part")]
 
 use std::{

@@ -10,7 +10,7 @@ use libp2p::{Multiaddr, identity::Keypair};
 use net_support::{DEADLINE, Memory, Peer, QUIC, TCP};
 use tidings::net::{
     FRAME_QUEUE_BYTES, MAX_FRAME_BYTES, MAX_PROBE_BYTES, Network, NetworkConfig, NetworkError,
-    NetworkEvent,
+    NetworkEvent, SILENCE_LIMIT,
 };
 
 /// Two peers meet over one transport and exchange frames of all sizes in order, both ways.
@@ -214,6 +214,48 @@ async fn a_restarted_peer_is_found_again() {
         b.until_connected(&a).await;
         a.exchange(&b, b"and again").await;
     }
+}
+
+/// A peer that crashes without a word, and comes back under its identity at another port, is
+/// connected again long before the silence of the old connection is noticed: the side that is
+/// challenged gives way. Both for a survivor with the higher and with the lower `PeerId`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crashed_peer_is_replaced_quickly() {
+    for (listen, lower_survives) in [(TCP, true), (TCP, false), (QUIC, true), (QUIC, false)] {
+        let a = Peer::start(&[listen], &[]).await;
+        let addresses = a.network.listen_addresses();
+        let keypair = std::iter::repeat_with(Keypair::generate_ed25519)
+            .find(|keypair| (a.id < keypair.public().to_peer_id()) == lower_survives)
+            .unwrap();
+        let elsewhere = tokio::runtime::Runtime::new().unwrap();
+        let first = elsewhere.spawn({
+            let (keypair, addresses) = (keypair.clone(), addresses.clone());
+            async move { Peer::with(keypair, [7; 32], &[], &addresses).await }
+        });
+        let first = first.await.unwrap();
+        a.until_connected(&first).await;
+        first.until_connected(&a).await;
+        // Its tasks are dropped where they are; nothing is closed in order.
+        elsewhere.shutdown_background();
+
+        let begin = std::time::Instant::now();
+        let second = Peer::with(keypair, [7; 32], &[], &addresses).await;
+        second.until_connected(&a).await;
+        a.exchange(&second, b"the second").await;
+        assert!(begin.elapsed() < SILENCE_LIMIT / 2, "{listen} took {:?}", begin.elapsed());
+        let told = a.told.state.lock().unwrap();
+        assert_eq!((told.connections, told.disconnections), (2, 1));
+    }
+}
+
+/// A bootstrap address may be a name.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_looked_up() {
+    let a = Peer::start(&[TCP], &[]).await;
+    let port = tcp_port(&a.network.listen_addresses());
+    let name = format!("/dns4/localhost/tcp/{port}").parse().unwrap();
+    let b = Peer::start(&[], &[name]).await;
+    b.exchange(&a, b"by name").await;
 }
 
 /// Two peers that dial each other at the same time, on both transports, have one connected period

@@ -13,7 +13,7 @@ use std::{
 use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, Swarm, connection_limits,
-    core::ConnectedPoint,
+    core::{ConnectedPoint, transport::ListenerId},
     identify, mdns,
     swarm::{
         ConnectionDenied, ConnectionId, DialError, ListenError, NetworkBehaviour, SwarmEvent,
@@ -55,6 +55,7 @@ const IDLE: Duration = Duration::from_hours(1);
 pub(super) struct Driver {
     pub(super) swarm: Swarm<Behaviour>,
     shared: Arc<Shared>,
+    listeners: Vec<ListenerId>,
     rejections: mpsc::Receiver<Rejected>,
     /// Dropped last, to say that the network is down.
     finished: watch::Sender<bool>,
@@ -89,12 +90,14 @@ impl Driver {
     pub(super) fn new(
         swarm: Swarm<Behaviour>,
         shared: Arc<Shared>,
+        listeners: Vec<ListenerId>,
         rejections: mpsc::Receiver<Rejected>,
         finished: watch::Sender<bool>,
     ) -> Self {
         Self {
             swarm,
             shared,
+            listeners,
             rejections,
             finished,
             peers: HashMap::new(),
@@ -255,7 +258,9 @@ impl Driver {
         let now = Instant::now();
         match event {
             BehaviourEvent::Streams(streams::Event::Opened { peer, connection, streams }) => {
-                if let Some(state) = self.peers.get_mut(&peer) {
+                if let Some(state) = self.peers.get_mut(&peer)
+                    && state.endpoints.contains_key(&connection)
+                {
                     state.opened.insert(connection, *streams);
                     state.links.opened(connection);
                     self.settle(peer);
@@ -435,7 +440,6 @@ impl Driver {
                         origin,
                     ));
                     state.session = Some(ActiveSession { connection, session, task: task.id() });
-                    self.shared.targets().succeeded(peer);
                 }
                 Action::Challenge => {
                     if let Some(active) = &state.session {
@@ -471,6 +475,10 @@ impl Driver {
                     _ = self.sessions.join_next() => {}
                     _ = self.swarm.select_next_some() => {}
                 }
+            }
+            // Not earlier: the QUIC listener takes its connections with it.
+            for listener in self.listeners.drain(..) {
+                self.swarm.remove_listener(listener);
             }
             let connected: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
             for peer in connected {

@@ -124,9 +124,10 @@ pub const BACKOFF_LONGEST: Duration = Duration::from_secs(30);
 /// The pause after an address failed the secret handshake: asking again does not change a secret.
 pub const BACKOFF_AUTHENTICATION: Duration = Duration::from_mins(1);
 
-/// How often mDNS asks again once it has had an answer. Every peer answers every question, so it
-/// costs the square of the peers; a newcomer asks at once, whatever this is.
-pub(super) const MDNS_QUERY_INTERVAL: Duration = Duration::from_secs(10);
+/// How often mDNS asks again once it has had an answer. A newcomer asks at once; this is for lost
+/// questions, and for links that come up late. Every peer answers every question, so the traffic
+/// grows with the square of the peers on a link: a hundred packets a second for twenty of them.
+pub(super) const MDNS_QUERY_INTERVAL: Duration = Duration::from_secs(4);
 
 /// How long an answer of mDNS is believed.
 pub(super) const MDNS_LIFETIME: Duration = Duration::from_mins(2);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::StreamExt;
-use libp2p::{Multiaddr, Swarm, TransportError, swarm::SwarmEvent};
+use libp2p::{Multiaddr, Swarm, TransportError, core::transport::ListenerId, swarm::SwarmEvent};
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -21,7 +21,8 @@ use super::{
 /// How often a port is looked at that is about to become free.
 const RELEASE_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Binds every address, and waits a moment for the actual addresses to be known.
+/// Binds every address, and waits a moment for the actual addresses to be known. Returns the
+/// listeners.
 ///
 /// # Errors
 /// When one of them cannot be bound.
@@ -29,8 +30,8 @@ pub(super) async fn bind(
     swarm: &mut Swarm<Behaviour>,
     addresses: &[Multiaddr],
     shared: &Shared,
-) -> Result<(), NetworkError> {
-    let mut unknown = HashSet::new();
+) -> Result<Vec<ListenerId>, NetworkError> {
+    let mut listeners = Vec::new();
     for address in addresses {
         check_free(address)?;
         let listener = swarm.listen_on(address.clone()).map_err(|error| match error {
@@ -39,8 +40,9 @@ pub(super) async fn bind(
             }
             TransportError::Other(error) => refused(address, &error),
         })?;
-        unknown.insert(listener);
+        listeners.push(listener);
     }
+    let mut unknown: HashSet<ListenerId> = listeners.iter().copied().collect();
     // The sockets are bound. A wildcard listener without any interface has no address yet, and
     // will report one when an interface appears.
     let known = async {
@@ -61,7 +63,8 @@ pub(super) async fn bind(
         }
         Ok(())
     };
-    timeout(LISTEN_TIMEOUT, known).await.unwrap_or(Ok(()))
+    timeout(LISTEN_TIMEOUT, known).await.unwrap_or(Ok(()))?;
+    Ok(listeners)
 }
 
 /// Whether nobody else listens there. TCP listeners share their port with others of the same user

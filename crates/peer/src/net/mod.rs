@@ -137,7 +137,7 @@ impl Network {
             libp2p::swarm::Config::with_tokio_executor(),
         );
         let shared = Arc::new(Shared::new(sink));
-        listen::bind(&mut swarm, &listen, &shared).await?;
+        let listeners = listen::bind(&mut swarm, &listen, &shared).await?;
         {
             let mut targets = shared.targets();
             for address in bootstrap {
@@ -145,7 +145,8 @@ impl Network {
             }
         }
         let (finished_sender, finished) = watch::channel(false);
-        tokio::spawn(Driver::new(swarm, shared.clone(), rejections, finished_sender).run());
+        let driver = Driver::new(swarm, shared.clone(), listeners, rejections, finished_sender);
+        tokio::spawn(driver.run());
         Ok(Self { _running: Arc::new(Running(shared.clone())), shared, finished })
     }
 

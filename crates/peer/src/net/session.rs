@@ -124,6 +124,7 @@ pub(super) async fn run(
 
     session.note_heard();
     count(&shared.counters.sessions);
+    shared.targets().succeeded(peer);
     shared.insert_session(&session);
     shared.sink.connected(peer, addresses);
 

@@ -200,9 +200,8 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = ();
 
     fn listen_protocol(&self) -> SubstreamProtocol<Upgrade> {
-        let protocols = [(&self.frames, FRAMES_PROTOCOL), (&self.probes, PROBES_PROTOCOL)];
-        let free = protocols.into_iter().filter(|(slot, _)| matches!(slot, Slot::Empty));
-        SubstreamProtocol::new(Upgrade(free.map(|(_, protocol)| protocol).collect()), ())
+        // Always both: identify tells the other side of every change.
+        SubstreamProtocol::new(Upgrade(vec![FRAMES_PROTOCOL, PROBES_PROTOCOL]), ())
     }
 
     fn connection_keep_alive(&self) -> bool {

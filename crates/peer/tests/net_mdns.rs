@@ -16,20 +16,19 @@ use std::{
 
 use libp2p::identity::Keypair;
 use net_support::Memory;
-use tidings::net::{Network, NetworkConfig};
+use tidings::net::{BACKOFF_LONGEST, Network, NetworkConfig, SILENCE_LIMIT};
 
-/// How many others a peer of this test waits for; set by the test for its processes.
-const OTHERS: &str = "TIDINGS_TEST_OTHERS";
+/// Says to a process of this test that it is one of the peers.
+const PEER: &str = "TIDINGS_TEST_PEER";
 
-/// The process of one peer: prints a line when it has met all others, and again whenever the
-/// number of connected peers it asked for is reached anew, until its input ends.
+/// The process of one peer: prints how many others are connected whenever that changes, until its
+/// input ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by peers_on_a_bridge"]
 async fn one_peer() {
-    let Some(others) = std::env::var(OTHERS).ok().and_then(|text| text.parse::<usize>().ok())
-    else {
+    if std::env::var_os(PEER).is_none() {
         return;
-    };
+    }
     let told = Arc::new(Memory::default());
     let config = NetworkConfig {
         keypair: Keypair::generate_ed25519(),
@@ -42,13 +41,17 @@ async fn one_peer() {
     };
     let network = Network::start(config, told.clone()).await.unwrap();
     println!("started {:?}", network.listen_addresses());
+    let watching = tokio::spawn(async move {
+        let mut connected = 0;
+        loop {
+            told.forever(|told| told.connected.len() != connected).await;
+            connected = told.state.lock().unwrap().connected.len();
+            println!("connected {connected}.");
+        }
+    });
     let input_ended = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0]));
-    told.until("all others", |told| told.connected.len() == others).await;
-    {
-        let told = told.state.lock().unwrap();
-        println!("met {} after {} connections", told.connected.len(), told.connections);
-    }
     let _ = input_ended.await;
+    watching.abort();
     network.shutdown().await;
 }
 
@@ -90,12 +93,17 @@ impl Bridge {
         ip(&["-n", namespace, "link", "set", "eth0", "up"]);
     }
 
-    fn run(&self, n: usize, others: usize) -> Process {
+    /// Pulls the far end of an interface's cable, or puts it back.
+    fn cable(&self, n: usize, state: &str) {
+        ip(&["-n", &self.namespaces[0], "link", "set", &format!("port{n}"), state]);
+    }
+
+    fn run(&self, n: usize) -> Process {
         let mut child = Command::new("ip")
             .args(["netns", "exec", &self.namespaces[n]])
             .arg(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "one_peer", "--nocapture"])
-            .env(OTHERS, others.to_string())
+            .env(PEER, "yes")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -153,7 +161,8 @@ fn ip(arguments: &[&str]) {
 }
 
 /// Five peers find each other within five seconds; a sixth, whose interface gets its address only
-/// after the peer has started, within five seconds from then.
+/// after the peer has started, within five seconds from then. A link that dies without a word is
+/// noticed on both sides, and used again when it is back.
 #[test]
 #[ignore = "needs root"]
 fn peers_on_a_bridge() {
@@ -164,20 +173,36 @@ fn peers_on_a_bridge() {
     for n in &members[..5] {
         bridge.up(*n);
     }
-    let processes: Vec<Process> = members[..5].iter().map(|n| bridge.run(*n, 4)).collect();
+    let processes: Vec<Process> = members[..5].iter().map(|n| bridge.run(*n)).collect();
     for process in &processes {
         process.until("started", limit);
     }
     let begin = Instant::now();
     for process in &processes {
-        process.until("met 4", limit.saturating_sub(begin.elapsed()));
+        process.until("connected 4.", limit.saturating_sub(begin.elapsed()));
     }
     println!("five peers met within {:?}", begin.elapsed());
 
-    let sixth = bridge.run(late, 5);
+    let sixth = bridge.run(late);
     sixth.until("started", limit);
     bridge.up(late);
     let begin = Instant::now();
-    sixth.until("met 5", limit);
+    sixth.until("connected 5.", limit);
     println!("the late one met all within {:?}", begin.elapsed());
+
+    // A cable is pulled: nothing says so but silence. When it is back, so is the peer.
+    for process in &processes {
+        process.until("connected 5.", limit);
+    }
+    bridge.cable(late, "down");
+    let begin = Instant::now();
+    for process in &processes {
+        process.until("connected 4.", SILENCE_LIMIT + limit);
+    }
+    sixth.until("connected 0.", SILENCE_LIMIT + limit);
+    println!("the silence was noticed after {:?}", begin.elapsed());
+    bridge.cable(late, "up");
+    let begin = Instant::now();
+    sixth.until("connected 5.", BACKOFF_LONGEST);
+    println!("all were back after {:?}", begin.elapsed());
 }

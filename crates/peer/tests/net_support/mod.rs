@@ -43,19 +43,22 @@ impl Memory {
         self.changed.notify_waiters();
     }
 
+    /// Waits until `condition` holds, however long it takes.
+    pub async fn forever(&self, condition: impl Fn(&Told) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if condition(&self.state.lock().unwrap()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Waits until `condition` holds, or fails with `what`.
     pub async fn until(&self, what: &str, condition: impl Fn(&Told) -> bool) {
-        let wait = async {
-            loop {
-                let changed = self.changed.notified();
-                tokio::pin!(changed);
-                changed.as_mut().enable();
-                if condition(&self.state.lock().unwrap()) {
-                    return;
-                }
-                changed.await;
-            }
-        };
+        let wait = self.forever(condition);
         assert!(tokio::time::timeout(DEADLINE, wait).await.is_ok(), "waited in vain: {what}");
         let mistakes = self.state.lock().unwrap().mistakes.clone();
         assert!(mistakes.is_empty(), "{mistakes:?}");

@@ -142,6 +142,9 @@ pub enum Error {
     /// The storage engine failed; the peer stops serving.
     #[error("{0}")]
     Storage(String),
+    /// The peer cannot start: its directory, its secret, its addresses; nothing was changed.
+    #[error("cannot start: {0}")]
+    Start(String),
     /// A defect of tidings itself.
     #[error("internal error: {0}; please report it")]
     Internal(String),
@@ -177,6 +180,7 @@ impl Error {
             Self::Closed(_) => "closed",
             Self::Lagged => "lagged",
             Self::Storage(_) => "storage",
+            Self::Start(_) => "start",
             Self::Internal(_) => "internal",
         }
     }

@@ -281,6 +281,35 @@ async fn a_simultaneous_dial_connects_once() {
     }
 }
 
+/// Ten peers that all dial each other at once, over both transports, end as a full mesh in which
+/// nobody was disconnected on the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mesh_settles_without_a_flap() {
+    let mut peers = Vec::new();
+    for _ in 0..10 {
+        peers.push(Peer::start(&[TCP, QUIC], &[]).await);
+    }
+    for a in &peers {
+        for b in &peers {
+            a.network.dial(b.id, b.network.listen_addresses());
+        }
+    }
+    for a in &peers {
+        a.told.until("the mesh", |told| told.connected.len() == 9).await;
+    }
+    for a in &peers {
+        for b in &peers {
+            if a.id < b.id {
+                a.exchange(b, b.id.to_bytes().as_slice()).await;
+            }
+        }
+    }
+    for a in &peers {
+        let told = a.told.state.lock().unwrap();
+        assert_eq!((told.connections, told.disconnections), (9, 0));
+    }
+}
+
 /// A peer that is told to dial itself, by its own address, drops the address.
 #[tokio::test(flavor = "multi_thread")]
 async fn dialing_oneself_is_ignored() {

@@ -136,6 +136,59 @@ async fn a_wrong_secret_exchanges_nothing() {
     }
 }
 
+/// A node of another libp2p network, dialing or dialed, does not even learn who we are: it never
+/// gets an answer to identify, and is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_of_another_network_learns_nothing() {
+    use futures::StreamExt;
+    use libp2p::{identify, noise, swarm::SwarmEvent, tcp, yamux};
+
+    for we_dial in [false, true] {
+        let mut stranger = libp2p::SwarmBuilder::with_new_identity()
+            .with_tokio()
+            .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+            .unwrap()
+            .with_behaviour(|key| {
+                identify::Behaviour::new(identify::Config::new("other".into(), key.public()))
+            })
+            .unwrap()
+            .with_swarm_config(|config| config.with_idle_connection_timeout(DEADLINE))
+            .build();
+        stranger.listen_on(TCP.parse().unwrap()).unwrap();
+        let there = loop {
+            if let SwarmEvent::NewListenAddr { address, .. } = stranger.select_next_some().await {
+                break address;
+            }
+        };
+        let bootstrap = if we_dial { vec![there] } else { vec![] };
+        let a = Peer::start(&[TCP], &bootstrap).await;
+        if !we_dial {
+            stranger.dial(a.network.listen_addresses()[0].clone()).unwrap();
+        }
+        let until_closed = async {
+            loop {
+                match stranger.select_next_some().await {
+                    SwarmEvent::ConnectionClosed { .. } => return,
+                    SwarmEvent::Behaviour(
+                        identify::Event::Received { .. } | identify::Event::Sent { .. },
+                    ) => panic!("identified"),
+                    _ => {}
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, until_closed).await.unwrap();
+        a.told
+            .until("counted", |told| {
+                told.events.iter().any(|event| {
+                    matches!(event, NetworkEvent::AuthenticationFailed { peer, dialed, .. }
+                    if peer == stranger.local_peer_id() && *dialed == we_dial)
+                })
+            })
+            .await;
+        assert_eq!(a.told.state.lock().unwrap().connections, 0);
+    }
+}
+
 /// Bytes that make no sense, and five hundred idle connections, leave talking peers talking and
 /// later peers able to come in.
 #[tokio::test(flavor = "multi_thread")]
@@ -278,6 +331,35 @@ async fn a_simultaneous_dial_connects_once() {
         }
         a.network.shutdown().await;
         b.until_disconnected(&a).await;
+    }
+}
+
+/// Ten peers that all dial each other at once, over both transports, end as a full mesh in which
+/// nobody was disconnected on the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mesh_settles_without_a_flap() {
+    let mut peers = Vec::new();
+    for _ in 0..10 {
+        peers.push(Peer::start(&[TCP, QUIC], &[]).await);
+    }
+    for a in &peers {
+        for b in &peers {
+            a.network.dial(b.id, b.network.listen_addresses());
+        }
+    }
+    for a in &peers {
+        a.told.until("the mesh", |told| told.connected.len() == 9).await;
+    }
+    for a in &peers {
+        for b in &peers {
+            if a.id < b.id {
+                a.exchange(b, b.id.to_bytes().as_slice()).await;
+            }
+        }
+    }
+    for a in &peers {
+        let told = a.told.state.lock().unwrap();
+        assert_eq!((told.connections, told.disconnections), (9, 0));
     }
 }
 

@@ -4,6 +4,10 @@
 //! peers_on_a_bridge`. Everything it creates lies in namespaces that it deletes.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+#![allow(
+    clippy::print_stdout,
+    reason = "figures and the lines of other processes are for a reader"
+)]
 
 mod net_support;
 

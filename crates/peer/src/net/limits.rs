@@ -112,6 +112,10 @@ pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a shutdown waits for connections to close in order.
 pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a shutdown waits for its UDP ports to be free again. A QUIC endpoint keeps its socket
+/// for a few round trips, many if the network has just been broken.
+pub(super) const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How long the start waits for the addresses of wildcard listeners to show up.
 pub(super) const LISTEN_TIMEOUT: Duration = Duration::from_secs(1);
 

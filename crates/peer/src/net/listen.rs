@@ -15,7 +15,7 @@ use super::{
     NetworkError, Shared,
     address::{self, Carrier},
     driver::Behaviour,
-    limits::{LISTEN_TIMEOUT, SHUTDOWN_TIMEOUT},
+    limits::{LISTEN_TIMEOUT, RELEASE_TIMEOUT},
 };
 
 /// How often a port is looked at that is about to become free.
@@ -93,7 +93,7 @@ pub(super) async fn until_released(addresses: &[Multiaddr]) {
             }
         }
     };
-    if timeout(SHUTDOWN_TIMEOUT, released).await.is_err() {
+    if timeout(RELEASE_TIMEOUT, released).await.is_err() {
         tracing::debug!("a UDP port is still in use after the shutdown");
     }
 }

@@ -348,18 +348,17 @@ fn is_crowded(keyspace: &Keyspace) -> bool {
         || keyspace.l0_table_count() >= FIRST_LEVEL_TABLES_MAX
 }
 
-/// The options of a space, measured with a million rows of 100 bytes, most of them cached.
+/// The options of a space, chosen with a million rows of 100 bytes on a machine shared with others,
+/// so that only large differences count.
 ///
-/// - Memtables of 16 MiB: 64 MiB (fjall's default) made reads a quarter slower, a deep skip list
-///   being slower than a cached block, and left so much journal that opening after a million
-///   commits took 6.5 s against 1.3 s.
-/// - Blocks of 4 KiB, fjall's default: 2 KiB and 8 KiB were both slower. A hash index in the blocks
-///   made reads slower too.
+/// - Memtables of 16 MiB: with 64 MiB, fjall's default, so much stayed in the journal that opening
+///   after a million commits took 6.5 s against 1.3 s, and reads were slower too.
+/// - Blocks of 4 KiB without a hash index, fjall's default: nothing else was clearly faster.
 /// - fjall's filters, in every level: a put reads the row that it replaces, and a new key has none,
 ///   so reads that find nothing are half of the load of a filling store. Leaving the filter of the
 ///   last level out (`expect_point_read_hits`) would make each of them a block read.
-/// - No compression: values are opaque and often compressed by who wrote them, and a cached read
-///   has nothing to gain.
+/// - No compression: values are opaque and often compressed by who wrote them, and it made no
+///   difference to reads.
 fn options(config: &StoreConfig) -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .max_memtable_size(config.memtable_bytes)

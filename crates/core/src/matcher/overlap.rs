@@ -33,10 +33,16 @@ pub(crate) enum Overlap {
 }
 
 impl Overlap {
-    /// Compares two matchers, their literal prefixes first.
-    pub(crate) fn between(a: &Matcher, b: &Matcher, automaton: &mut Option<Automaton>) -> Self {
+    /// Whether the literal prefixes alone leave it open; cheap.
+    pub(crate) fn is_conceivable(a: &Matcher, b: &Matcher) -> bool {
         let (x, y) = (a.literal_prefix(), b.literal_prefix());
-        if !x.starts_with(y) && !y.starts_with(x) {
+        x.starts_with(y) || y.starts_with(x)
+    }
+
+    /// Compares two matchers, their literal prefixes first. The automaton is that of `a`, kept for
+    /// the next comparison.
+    pub(crate) fn between(a: &Matcher, b: &Matcher, automaton: &mut Option<Automaton>) -> Self {
+        if !Self::is_conceivable(a, b) {
             return Self::Never;
         }
         for (one, other) in [(a, b), (b, a)] {

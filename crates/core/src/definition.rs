@@ -68,6 +68,22 @@ pub struct Definition {
 }
 
 impl Definition {
+    /// A definition with a name, a matcher, and how many live copies there shall be.
+    pub fn new(name: &str, matcher: &str, min: u32, max: u32) -> Self {
+        Self {
+            id: None,
+            name: name.into(),
+            description: String::new(),
+            tags: Vec::new(),
+            matcher: matcher.into(),
+            replication: Replication { min, max },
+            size: None,
+            durability: Durability::default(),
+            ttl: None,
+            priority: 0,
+        }
+    }
+
     /// Checks every field against its bounds.
     ///
     /// # Errors

@@ -15,7 +15,8 @@ pub(crate) const HELP: &str = "Exit codes:
    5  timed out, under-replicated, or fell behind: it may still happen
    6  refused: well formed, and not possible as things are, such as no matching definition,
       no space, a port in use or a data directory in use
-  70  internal: a defect of tidings, or its storage failed";
+  70  internal: a defect of tidings, or its storage failed
+ 130  interrupted";
 
 /// The exit codes, by their meaning in [`HELP`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub(crate) enum Code {
     TimedOut = 5,
     Refused = 6,
     Internal = 70,
+    Interrupted = 130,
 }
 
 impl Code {
@@ -73,6 +75,10 @@ impl Failure {
         Self::new(Code::Internal, message)
     }
 
+    pub(crate) fn interrupted(why: &str) -> Self {
+        Self::new(Code::Interrupted, format!("stopped by {why}"))
+    }
+
     /// A file that cannot be used: a mistake of the user's until shown otherwise.
     pub(crate) fn file(what: &str, path: &std::path::Path, error: &io::Error) -> Self {
         Self::usage(format!("the {what} {} cannot be used: {error}", path.display()))
@@ -83,6 +89,7 @@ impl Failure {
         Self { message: extend(&self.message), ..self }
     }
 
+    #[cfg(test)]
     pub(crate) fn message(&self) -> &str {
         &self.message
     }

@@ -13,6 +13,7 @@ mod cluster;
 mod commands;
 mod exit;
 mod output;
+mod signals;
 
 use std::process::ExitCode;
 

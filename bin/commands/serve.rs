@@ -1,7 +1,6 @@
 //! `tidings serve`: a peer with its HTTP door, from start to a clean stop.
 
 mod settings;
-mod signals;
 
 use std::future::Future;
 use std::io::{IsTerminal as _, Write as _};
@@ -16,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Context, DEFAULT_HTTP, apply};
 use crate::exit::{Code, Failure};
+use crate::signals;
 
 pub(crate) use settings::Serve;
 use settings::Settings;

@@ -33,41 +33,23 @@ use crate::output::Format;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a peer.
     Serve(Box<serve::Serve>),
-    /// Start three peers on this machine and show what they do.
     Demo(demo::Demo),
-    /// Measure three peers on this machine.
     Bench(bench::Bench),
-    /// Print the value of a key.
     Get(get::Get),
-    /// Set a key.
     Put(put::Put),
-    /// Delete a key.
     Delete(delete::Delete),
-    /// List keys.
     List(list::List),
-    /// Print every entry between two keys.
     Scan(scan::Scan),
-    /// Apply several writes together.
     Batch(batch::Batch),
-    /// Print changes as they happen.
     Watch(watch::Watch),
-    /// Create or change definitions from YAML.
     Apply(apply::Apply),
-    /// List definitions, or check a file of them.
     Definitions(definitions::Definitions),
-    /// List the databases of the cluster.
     Databases(databases::Databases),
-    /// Print how the peer, or one database, is doing.
     Status(status::Status),
-    /// List the other peers.
     Peers(peers::Peers),
-    /// Wait until the peer has everything its reachable holders have.
     Sync(sync::Sync),
-    /// Write a file of JSON lines into a database.
     Import(import::Import),
-    /// Write a database to a file of JSON lines.
     Export(export::Export),
 }
 

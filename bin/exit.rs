@@ -45,7 +45,7 @@ impl Code {
             "denied" => Self::Denied,
             "timed-out" | "under-replicated" | "outcome-unknown" | "lagged" => Self::TimedOut,
             "no-match" | "no-space" | "condition-failed" | "clock-skew" | "cloned"
-            | "not-available" => Self::Refused,
+            | "not-available" | "start" => Self::Refused,
             _ => Self::Internal,
         }
     }

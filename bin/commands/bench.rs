@@ -23,7 +23,7 @@ use crate::signals;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 /// How long the others may take to have everything after the last write.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long peers may take to find each other by mDNS before they are given addresses.
 const DISCOVERY: Duration = Duration::from_secs(4);
 /// Batches on their way at once, and writes in each: what `tidings import` does.

@@ -81,7 +81,9 @@ pub enum Error {
         why: String,
     },
     /// The outcome of a forwarded write is not known: it may or may not have happened.
-    #[error("the outcome of the write to {path:?} is unknown: {why}; read it back before repeating")]
+    #[error(
+        "the outcome of the write to {path:?} is unknown: {why}; read it back before repeating"
+    )]
     OutcomeUnknown {
         /// The path.
         path: String,
@@ -89,7 +91,9 @@ pub enum Error {
         why: String,
     },
     /// Fewer holders than asked for acknowledged in time; the write is kept and goes on spreading.
-    #[error("{have} of {want} holders acknowledged in time; the write is kept and goes on spreading")]
+    #[error(
+        "{have} of {want} holders acknowledged in time; the write is kept and goes on spreading"
+    )]
     UnderReplicated {
         /// Holders that acknowledged, this one included.
         have: u32,
@@ -97,7 +101,9 @@ pub enum Error {
         want: u32,
     },
     /// The database is at its size limit; nothing was written.
-    #[error("no space: {used} of {limit} bytes are used and the write needs {need} more; delete something or raise `size`")]
+    #[error(
+        "no space: {used} of {limit} bytes are used and the write needs {need} more; delete something or raise `size`"
+    )]
     NoSpace {
         /// Bytes of keys and values now.
         used: u64,
@@ -110,7 +116,9 @@ pub enum Error {
     #[error("the condition does not hold: {0}")]
     ConditionFailed(String),
     /// This peer's clock is too far off its peers'; nothing was written.
-    #[error("this peer's clock is {offset_ms} ms off the median of its peers, at most {bound_ms} ms are allowed: writes are refused until it is set right")]
+    #[error(
+        "this peer's clock is {offset_ms} ms off the median of its peers, at most {bound_ms} ms are allowed: writes are refused until it is set right"
+    )]
     ClockSkew {
         /// Own clock minus the median, in milliseconds.
         offset_ms: i64,
@@ -118,7 +126,9 @@ pub enum Error {
         bound_ms: u64,
     },
     /// Another process runs under this peer's identity; nothing was written.
-    #[error("another running peer has this peer's identity: writes are refused on both until one stops; give the copy a data directory of its own")]
+    #[error(
+        "another running peer has this peer's identity: writes are refused on both until one stops; give the copy a data directory of its own"
+    )]
     Cloned,
     /// The call did not finish in time; what it says may still happen.
     #[error("timed out after {0} ms")]
@@ -132,6 +142,9 @@ pub enum Error {
     /// The storage engine failed; the peer stops serving.
     #[error("{0}")]
     Storage(String),
+    /// The peer cannot start: its directory, its secret, its addresses; nothing was changed.
+    #[error("cannot start: {0}")]
+    Start(String),
     /// A defect of tidings itself.
     #[error("internal error: {0}; please report it")]
     Internal(String),
@@ -167,6 +180,7 @@ impl Error {
             Self::Closed(_) => "closed",
             Self::Lagged => "lagged",
             Self::Storage(_) => "storage",
+            Self::Start(_) => "start",
             Self::Internal(_) => "internal",
         }
     }

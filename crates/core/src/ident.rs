@@ -48,7 +48,7 @@ impl fmt::Debug for PeerId {
 }
 
 /// One start of one peer as a writer: a random 128-bit id, the *actor* of every CRDT here.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch(pub u128);
 
 impl fmt::Display for Epoch {

@@ -3,11 +3,24 @@
 
 extern crate alloc;
 
+pub mod clock;
 pub mod definition;
+pub mod directory;
 pub mod error;
 pub mod ident;
 pub mod limits;
+pub mod matcher;
+pub mod membership;
+pub mod message;
 pub mod name;
+pub mod node;
+pub mod read;
+pub mod record;
+pub mod registry;
+pub mod replica;
+pub mod rows;
 pub mod stamp;
 pub mod status;
 pub mod store;
+pub mod vector;
+pub mod wire;

@@ -12,10 +12,14 @@ pub const BATCH_BYTES_MAX: usize = 1 << 20;
 pub const BATCH_WRITES_MAX: usize = 10_000;
 /// Longest definition or peer name, in bytes.
 pub const NAME_MAX: usize = 128;
+/// Longest identifier of a definition, in bytes: any CID or URN fits.
+pub const IDENTIFIER_MAX: usize = 256;
 /// Longest description, in bytes.
 pub const DESCRIPTION_MAX: usize = 4096;
 /// Most tags of a definition, and the longest tag in bytes.
 pub const TAGS_MAX: usize = 64;
+/// Longest time to live, in milliseconds: a hundred years, far below the last stamp.
+pub const TTL_MAX: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
 /// Longest matcher, in bytes.
 pub const MATCHER_MAX: usize = 1024;
 /// Most definitions in a cluster: each open walks the ones that are not exact.

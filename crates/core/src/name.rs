@@ -6,8 +6,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{KEY_MAX, PATH_MAX, VALUE_MAX};
 use crate::error::Error;
+use crate::limits::{KEY_MAX, PATH_MAX, VALUE_MAX};
 
 /// The paths that start with this belong to tidings itself.
 pub const SYSTEM_PREFIX: &str = "_tidings/";

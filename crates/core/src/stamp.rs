@@ -14,7 +14,9 @@ use crate::ident::Epoch;
 pub type Millis = u64;
 
 /// A hybrid logical clock time: 48 bits of milliseconds above 16 bits of counter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Time(pub u64);
 
 impl Time {

@@ -5,13 +5,17 @@
 //! *synced* once a later [`Store::sync`] returned (it survives power loss). Commits become durable
 //! in order: what survives a crash is always a prefix of the commits.
 //!
-//! [`MemoryStore`] is the volatile implementation; [`contract`] is the one suite that every
-//! implementation passes.
+//! [`MemoryStore`] is the volatile implementation; the `contract` module (for tests only) is the one
+//! suite that every implementation passes.
+
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+mod memory;
 
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::ops::Bound;
 
-
+pub use memory::{MemorySnapshot, MemoryStore};
 
 /// One of the shared keyspaces; every database is a prefix inside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,7 +44,8 @@ impl Space {
 
 /// Writes that become visible and durable together, or not at all.
 ///
-/// Where one row is named twice, the later write wins.
+/// Where one row is named twice, the later write wins. Keys have at least one byte: an engine may
+/// panic on an empty one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// Space, key, and the new value or `None` to remove the row.
@@ -136,6 +141,17 @@ pub fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
+/// Whether no key at all can lie between the two bounds, inverted ones included.
+pub fn is_empty_range(start: Bound<&[u8]>, end: Bound<&[u8]>) -> bool {
+    match (start, end) {
+        (Bound::Unbounded, Bound::Excluded(end)) => end.is_empty(),
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+        (Bound::Included(start), Bound::Included(end)) => start > end,
+        (Bound::Included(start) | Bound::Excluded(start), Bound::Excluded(end))
+        | (Bound::Excluded(start), Bound::Included(end)) => start >= end,
+    }
+}
+
 /// The rows of a store whose keys start with `prefix`, ascending.
 pub fn prefix_rows(read: &impl Read, space: Space, prefix: &[u8]) -> Rows {
     match prefix_end(prefix) {
@@ -143,4 +159,3 @@ pub fn prefix_rows(read: &impl Read, space: Space, prefix: &[u8]) -> Rows {
         None => read.range(space, Bound::Included(prefix), Bound::Unbounded),
     }
 }
-

@@ -1,19 +1,65 @@
 //! One database: the handle that users read and write through.
 
 use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::Stream;
-use tidings_core::definition::Durability;
+use tidings_core::definition::{Definition, Durability};
+use tidings_core::ident::DatabaseId;
+use tidings_core::limits::{PAGE_MAX, VALUE_MAX};
+use tidings_core::message::{Operation, PageRequest, Reply, Write};
+use tidings_core::name::{Key, Path};
+use tidings_core::node::{Place, Submission};
+use tidings_core::read::{read_page, read_record};
+use tidings_core::record::{Payload, Record};
+use tidings_core::rows::{Prefix, stored_key};
 use tidings_core::stamp::Version;
 use tidings_core::status::DatabaseStatus;
+use tidings_core::store::{Store, prefix_end};
 
-use crate::Result;
+use crate::peer::{request, status};
+use crate::shared::Shared;
+use crate::store::AnySnapshot;
+use crate::watch::{Source, Watch};
+use crate::{Error, Result};
+
+/// How long a call waits for the directory to be in step with the other peers.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause between two looks whether it is.
+const STEP_POLL: Duration = Duration::from_millis(20);
+/// How long to wait for other holders' acknowledgements, unless the call says otherwise.
+const ACKS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Rows read at a time by a scan.
+const SCAN_PAGE: u32 = 1000;
 
 /// A handle to one database. Clones share one handle; [`close`](Database::close) closes it for all
 /// its clones, never for other handles.
-#[derive(Clone, Debug)]
-pub struct Database {}
+///
+/// Every method is [`Error::Closed`] once the handle or the peer is closed, [`Error::Storage`] once
+/// the store has failed, and [`Error::Unavailable`] when the database is held by others and none of
+/// them can be reached.
+#[derive(Clone)]
+pub struct Database {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    path: Path,
+    id: DatabaseId,
+    definition: Definition,
+    /// The local number plus one, once the copy here is known to be complete.
+    here: AtomicU32,
+    closed: AtomicBool,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("path", &self.handle.path).finish_non_exhaustive()
+    }
+}
 
 /// A key with its value and version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,11 +77,11 @@ pub struct Entry {
 pub struct WriteOptions {
     /// Overrides the definition's durability.
     pub durability: Option<Durability>,
-    /// How many holders must have it, this one included; `None`: 1. 
+    /// How many holders must have it, this one included, each with that durability; `None`: 1.
     pub acks: Option<u32>,
     /// How long to wait for the acknowledgements; `None`: 10 s.
     pub timeout: Option<Duration>,
-    /// Hidden this long after the write.
+    /// Hidden this long after the write; at least a millisecond.
     pub ttl: Option<Duration>,
 }
 
@@ -44,7 +90,7 @@ pub struct WriteOptions {
 pub struct ListOptions {
     /// Only keys that start with these bytes.
     pub prefix: Vec<u8>,
-    /// Most entries in the page; 0: as many as a page may have.
+    /// Most entries in the page; 0: as many as a page may have, 10,000.
     pub limit: usize,
     /// Continue after the page that gave this cursor.
     pub cursor: Option<Vec<u8>>,
@@ -54,7 +100,7 @@ pub struct ListOptions {
     pub keys_only: bool,
 }
 
-/// One page of a listing.
+/// One page of a listing. It has at most 4 MiB of keys and values beyond its first entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The entries.
@@ -63,10 +109,10 @@ pub struct Page {
     pub cursor: Option<Vec<u8>>,
 }
 
-/// Several writes that are applied together, or not at all.
+/// Several writes that are applied together, or not at all: at most 10,000 and 1 MiB.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    pub(crate) writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 impl Batch {
@@ -75,7 +121,7 @@ impl Batch {
         Self::default()
     }
 
-    /// Adds a put.
+    /// Adds a put. Where a key is named twice, the later write wins.
     pub fn put(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> &mut Self {
         self.writes.push((key.into(), Some(value.into())));
         self
@@ -86,94 +132,444 @@ impl Batch {
         self.writes.push((key.into(), None));
         self
     }
-}
 
-/// One winning change seen by a watch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The key.
-    pub key: Vec<u8>,
-    /// The new value; `None`: deleted.
-    pub value: Option<Vec<u8>>,
-    /// The write that won.
-    pub version: Version,
-}
+    /// How many writes it has.
+    pub fn len(&self) -> usize {
+        self.writes.len()
+    }
 
-/// The changes of one database from now on. Ends with [`Error::Lagged`](crate::Error::Lagged) when
-/// the reader is too slow, and with `None` when the database is closed.
-#[derive(Debug)]
-pub struct Watch {}
-
-impl Watch {
-    /// The next change.
-    pub async fn next(&mut self) -> Option<Result<Change>> {
-        todo!()
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
     }
 }
 
 impl Database {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        path: Path,
+        id: DatabaseId,
+        definition: Definition,
+    ) -> Self {
+        let (here, closed) = (AtomicU32::new(0), AtomicBool::new(false));
+        Self { handle: Arc::new(Handle { shared, path, id, definition, here, closed }) }
+    }
+
     /// The path.
     pub fn path(&self) -> &str {
-        todo!()
+        self.handle.path.as_str()
     }
+
+    /// The definition that accepted the path when the handle was opened.
+    pub fn definition(&self) -> &Definition {
+        &self.handle.definition
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.handle.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed(format!("the handle to {:?}", self.path())));
+        }
+        self.shared().check()
+    }
+
+    /// Where to read; waits until it is known.
+    async fn place(&self) -> Result<Place> {
+        self.check()?;
+        let known = self.handle.here.load(Ordering::Acquire);
+        if known > 0 {
+            return Ok(Place::Here(known - 1));
+        }
+        let deadline = tokio::time::Instant::now() + STEP_TIMEOUT;
+        loop {
+            let path = &self.handle.path;
+            let place = self.shared().with(|node, now| node.place(path, now))?;
+            match place {
+                Place::Here(prefix) => self.handle.here.store(prefix + 1, Ordering::Release),
+                Place::Unknown if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(STEP_POLL).await;
+                    continue;
+                }
+                Place::Unknown => {
+                    let why = "the directory is not in step with the other peers yet".into();
+                    return Err(Error::Unavailable { path: path.to_string(), why });
+                }
+                Place::Elsewhere | Place::Nowhere => {}
+            }
+            return Ok(place);
+        }
+    }
+
     /// The value of a key, or `None` when there is none.
+    ///
+    /// # Errors
+    /// [`Error::KeyLength`], and see [`Database`].
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-        todo!()
+        let record = self.record(key.as_ref()).await?;
+        Ok(record.and_then(|record| record.into_value(self.shared().now().wall)))
     }
+
     /// The value of a key with its version.
+    ///
+    /// # Errors
+    /// As for [`get`](Database::get).
     pub async fn get_entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
-        todo!()
+        let key = key.as_ref();
+        Ok(self.record(key).await?.and_then(|record| self.entry(key, record)))
     }
+
+    async fn record(&self, key: &[u8]) -> Result<Option<Record>> {
+        let stored = checked_key(key)?;
+        match self.place().await? {
+            Place::Here(prefix) => Ok(read_record(&self.shared().store, prefix, &stored)?),
+            _ => Ok(self.got(vec![stored]).await?.pop().flatten()),
+        }
+    }
+
+    fn entry(&self, key: &[u8], record: Record) -> Option<Entry> {
+        let version = record.version();
+        let value = record.into_value(self.shared().now().wall)?;
+        Some(Entry { key: key.to_vec(), value, version })
+    }
+
+    async fn got(&self, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Record>>> {
+        match request(self.shared(), &self.handle.path, Operation::Get { keys }).await? {
+            Reply::Got(records) => Ok(records),
+            _ => Err(Error::Internal("a get was answered as something else".into())),
+        }
+    }
+
     /// Several keys from one snapshot, in the order asked.
+    ///
+    /// # Errors
+    /// As for [`get`](Database::get); [`Error::BadArgument`] above 10,000 keys.
     pub async fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Entry>>> {
-        todo!()
+        let max = tidings_core::limits::BATCH_WRITES_MAX;
+        if keys.len() > max {
+            let count = keys.len();
+            return Err(Error::BadArgument(format!("{count} keys: at most {max} at once")));
+        }
+        let stored: Vec<Vec<u8>> =
+            keys.iter().map(|key| checked_key(key.as_ref())).collect::<Result<_>>()?;
+        let records = match self.place().await? {
+            Place::Here(prefix) => {
+                let snapshot = self.shared().store.snapshot();
+                let read = |stored: &Vec<u8>| Ok(read_record(&snapshot, prefix, stored)?);
+                stored.iter().map(read).collect::<Result<Vec<_>>>()?
+            }
+            _ => self.got(stored).await?,
+        };
+        let entry = |(key, record): (&K, Option<Record>)| {
+            record.and_then(|record| self.entry(key.as_ref(), record))
+        };
+        Ok(keys.iter().zip(records).map(entry).collect())
     }
+
     /// Sets a key; the last writer wins.
+    ///
+    /// # Errors
+    /// [`Error::KeyLength`], [`Error::ValueLength`], [`Error::NoSpace`], [`Error::ClockSkew`], and see
+    /// [`Database`]. Nothing was written then, except where the error says so.
     pub async fn put(&self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Result<Version> {
-        todo!()
+        self.put_with(key, value, &WriteOptions::default()).await
     }
+
     /// [`put`](Database::put) with options.
-    pub async fn put_with(&self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>, options: &WriteOptions) -> Result<Version> {
-        todo!()
+    ///
+    /// # Errors
+    /// As for [`put`](Database::put), and [`Error::UnderReplicated`] when fewer holders than asked for
+    /// acknowledged in time: the write is kept.
+    pub async fn put_with(
+        &self,
+        key: impl Into<Vec<u8>>,
+        value: impl Into<Vec<u8>>,
+        options: &WriteOptions,
+    ) -> Result<Version> {
+        self.write_one(key.into(), Some(value.into()), options).await
     }
+
     /// Deletes a key; deleting what is absent is fine.
+    ///
+    /// # Errors
+    /// As for [`put`](Database::put).
     pub async fn delete(&self, key: impl Into<Vec<u8>>) -> Result<Version> {
-        todo!()
+        self.delete_with(key, &WriteOptions::default()).await
     }
+
     /// [`delete`](Database::delete) with options.
-    pub async fn delete_with(&self, key: impl Into<Vec<u8>>, options: &WriteOptions) -> Result<Version> {
-        todo!()
+    ///
+    /// # Errors
+    /// As for [`put_with`](Database::put_with).
+    pub async fn delete_with(
+        &self,
+        key: impl Into<Vec<u8>>,
+        options: &WriteOptions,
+    ) -> Result<Version> {
+        self.write_one(key.into(), None, options).await
     }
+
+    async fn write_one(
+        &self,
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+        options: &WriteOptions,
+    ) -> Result<Version> {
+        let versions = self.write(vec![(key, value)], options).await?;
+        let first = versions.into_iter().next();
+        first.ok_or_else(|| Error::Internal("a write returned no version".into()))
+    }
+
     /// Applies several writes together; the versions are in the order of the batch.
+    ///
+    /// # Errors
+    /// As for [`put`](Database::put), and [`Error::BatchTooLarge`].
     pub async fn batch(&self, batch: Batch) -> Result<Vec<Version>> {
-        todo!()
+        self.batch_with(batch, &WriteOptions::default()).await
     }
+
     /// [`batch`](Database::batch) with options.
+    ///
+    /// # Errors
+    /// As for [`batch`](Database::batch) and [`put_with`](Database::put_with).
     pub async fn batch_with(&self, batch: Batch, options: &WriteOptions) -> Result<Vec<Version>> {
-        todo!()
+        self.write(batch.writes, options).await
     }
+
+    async fn write(
+        &self,
+        writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+        options: &WriteOptions,
+    ) -> Result<Vec<Version>> {
+        self.place().await?;
+        let expires = self.expiry(options)?;
+        let writes = writes
+            .into_iter()
+            .map(|(key, value)| {
+                let key = checked_key(&key)?;
+                let payload = match value {
+                    Some(value) if value.len() > VALUE_MAX => {
+                        return Err(Error::ValueLength { length: value.len() });
+                    }
+                    Some(value) => Payload::Value(value, expires),
+                    None => Payload::Tombstone,
+                };
+                Ok(Write { key, payload })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let timeout = options.timeout.unwrap_or(ACKS_TIMEOUT).as_millis();
+        let submission = Submission {
+            path: self.handle.path.clone(),
+            writes,
+            durability: options.durability,
+            acks: options.acks.unwrap_or(1),
+            timeout: u64::try_from(timeout).unwrap_or(u64::MAX),
+        };
+        self.shared().write(submission).await
+    }
+
+    /// When what is written now expires, in milliseconds since the Unix epoch.
+    fn expiry(&self, options: &WriteOptions) -> Result<Option<u64>> {
+        let Some(ttl) = options.ttl.or(self.handle.definition.ttl.map(Duration::from_millis))
+        else {
+            return Ok(None);
+        };
+        let max = tidings_core::limits::TTL_MAX;
+        let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        if millis == 0 || millis > max {
+            return Err(Error::BadArgument(format!(
+                "a time to live of {millis} ms: it is from 1 to {max} ms"
+            )));
+        }
+        Ok(Some(self.shared().now().wall.saturating_add(millis)))
+    }
+
     /// One page of keys with a prefix.
+    ///
+    /// # Errors
+    /// [`Error::BadArgument`] for a cursor of another listing, and see [`Database`].
     pub async fn list(&self, options: &ListOptions) -> Result<Page> {
-        todo!()
+        let (start, end) = list_range(options)?;
+        let limit = if options.limit == 0 { PAGE_MAX } else { options.limit.min(PAGE_MAX) };
+        let (reverse, keys_only) = (options.reverse, options.keys_only);
+        let page = PageRequest { start, end, limit: limit as u32, reverse, keys_only };
+        let (rows, more) = match self.place().await? {
+            Place::Here(prefix) => {
+                let snapshot = self.shared().store.snapshot();
+                read_page(&snapshot, prefix, &page, self.shared().now().wall)?
+            }
+            _ => self.page(page).await?,
+        };
+        let entries: Vec<Entry> = rows.into_iter().filter_map(entry_of).collect();
+        let cursor = entries.last().filter(|_| more).map(|entry| entry.key.clone());
+        Ok(Page { entries, cursor })
     }
-    /// Every entry between two keys, ascending. On a holder all are of one snapshot.
-    pub fn scan(&self, start: Bound<Vec<u8>>, end: Bound<Vec<u8>>) -> impl Stream<Item = Result<Entry>> + Send + use<> {
-        futures::stream::empty()
+
+    async fn page(&self, page: PageRequest) -> Result<(Vec<(Vec<u8>, Record)>, bool)> {
+        match request(self.shared(), &self.handle.path, Operation::Page(page)).await? {
+            Reply::Page(rows, more) => Ok((rows, more)),
+            _ => Err(Error::Internal("a page was answered as something else".into())),
+        }
     }
+
+    /// Every entry between two keys, ascending. On a holder all are of one snapshot; elsewhere they
+    /// come page by page, each of one snapshot.
+    pub fn scan(
+        &self,
+        start: Bound<Vec<u8>>,
+        end: Bound<Vec<u8>>,
+    ) -> impl Stream<Item = Result<Entry>> + Send + use<> {
+        let start = match start.map(|key| stored_key(&key)) {
+            Bound::Unbounded => Bound::Included(stored_key(&[])),
+            bound => bound,
+        };
+        let end = match end.map(|key| stored_key(&key)) {
+            Bound::Unbounded => {
+                prefix_end(&stored_key(&[])).map_or(Bound::Unbounded, Bound::Excluded)
+            }
+            bound => bound,
+        };
+        let scan = Scan {
+            database: self.clone(),
+            source: None,
+            start: Some(start),
+            end,
+            ready: Vec::new().into_iter(),
+        };
+        futures::stream::try_unfold(scan, |mut scan| async move {
+            let next = scan.next().await?;
+            Ok(next.map(|entry| (entry, scan)))
+        })
+    }
+
     /// Winning changes, local and remote, of keys with this prefix, from now on.
+    ///
+    /// # Errors
+    /// See [`Database`].
     pub async fn watch(&self, prefix: impl Into<Vec<u8>>) -> Result<Watch> {
-        todo!()
+        let prefix = prefix.into();
+        let shared = self.shared();
+        if self.place().await? == Place::Elsewhere {
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            let operation = Operation::Watch { prefix: stored_key(&prefix) };
+            let timeout = crate::peer::REQUEST_TIMEOUT;
+            let token = shared.request(&self.handle.path, operation, timeout, sender)?;
+            let watch = Watch::register(shared, Source::Elsewhere(token), prefix);
+            receiver.await.map_err(|_| Error::Closed("the peer".into()))??;
+            return Ok(watch);
+        }
+        let id = self.handle.id;
+        shared.with(|node, _| {
+            node.watch(id);
+            Watch::register(shared, Source::Here(id), prefix)
+        })
     }
-    /// Waits until this peer has everything that its reachable holders have now.
+
+    /// Waits until this peer has everything that its reachable holders have now. At once where this
+    /// peer holds no copy: every read asks a holder.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`], and see [`Database`].
     pub async fn sync(&self, timeout: Duration) -> Result<()> {
-        todo!()
+        self.place().await?;
+        let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.shared().sync(&self.handle.path, timeout, sender)?;
+        match receiver.await.map_err(|_| Error::Closed("the peer".into()))?? {
+            Reply::Done => Ok(()),
+            _ => Err(Error::Internal("a sync was answered as something else".into())),
+        }
     }
+
     /// How the database is doing, and why.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when nobody who holds it can be reached, or nobody has written to it.
     pub async fn status(&self) -> Result<DatabaseStatus> {
-        todo!()
+        self.check()?;
+        status(self.shared(), &self.handle.path).await
     }
-    /// Closes this handle: later calls on it or its clones are [`Error::Closed`](crate::Error::Closed).
+
+    /// Closes this handle: later calls on it or its clones are [`Error::Closed`].
     pub fn close(&self) {
-        todo!()
+        self.handle.closed.store(true, Ordering::Release);
     }
+}
+
+/// A scan under way.
+struct Scan {
+    database: Database,
+    /// The snapshot that is read, or `None` inside for a database held elsewhere.
+    source: Option<Option<(Prefix, AnySnapshot)>>,
+    start: Option<Bound<Vec<u8>>>,
+    end: Bound<Vec<u8>>,
+    ready: std::vec::IntoIter<Entry>,
+}
+
+impl Scan {
+    async fn next(&mut self) -> Result<Option<Entry>> {
+        loop {
+            if let Some(entry) = self.ready.next() {
+                return Ok(Some(entry));
+            }
+            let Some(start) = self.start.take() else { return Ok(None) };
+            let end = self.end.clone();
+            let page =
+                PageRequest { start, end, limit: SCAN_PAGE, reverse: false, keys_only: false };
+            if self.source.is_none() {
+                self.source = Some(match self.database.place().await? {
+                    Place::Here(prefix) => Some((prefix, self.database.shared().store.snapshot())),
+                    _ => None,
+                });
+            }
+            self.database.check()?;
+            let (rows, more) = match &self.source {
+                Some(Some((prefix, snapshot))) => {
+                    read_page(snapshot, *prefix, &page, self.database.shared().now().wall)?
+                }
+                _ => self.database.page(page).await?,
+            };
+            if more && let Some((stored, _)) = rows.last() {
+                self.start = Some(Bound::Excluded(stored.clone()));
+            }
+            self.ready = rows.into_iter().filter_map(entry_of).collect::<Vec<_>>().into_iter();
+        }
+    }
+}
+
+fn checked_key(key: &[u8]) -> Result<Vec<u8>> {
+    Key::new(key)?;
+    Ok(stored_key(key))
+}
+
+fn entry_of((stored, record): (Vec<u8>, Record)) -> Option<Entry> {
+    let key = tidings_core::rows::user_key(&stored)?.to_vec();
+    let version = record.version();
+    match record.register.val {
+        Payload::Value(value, _) => Some(Entry { key, value, version }),
+        Payload::Tombstone => None,
+    }
+}
+
+/// The stored keys that a page of a listing covers.
+fn list_range(options: &ListOptions) -> Result<(Bound<Vec<u8>>, Bound<Vec<u8>>)> {
+    let prefix = stored_key(&options.prefix);
+    let mut end = prefix_end(&prefix).map_or(Bound::Unbounded, Bound::Excluded);
+    let mut start = Bound::Included(prefix);
+    if let Some(cursor) = &options.cursor {
+        if !cursor.starts_with(&options.prefix) {
+            return Err(Error::BadArgument(
+                "the cursor belongs to a listing of another prefix: begin without one".into(),
+            ));
+        }
+        let after = Bound::Excluded(stored_key(cursor));
+        if options.reverse {
+            end = after;
+        } else {
+            start = after;
+        }
+    }
+    Ok((start, end))
 }

@@ -1,19 +1,33 @@
 //! One peer of a cluster, in this process.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tidings_core::definition::Definition;
-use tidings_core::status::{DatabaseSummary, NodeStatus, PeerStatus};
+use tidings_core::ident::PeerId;
+use tidings_core::message::{Operation, Reply};
+use tidings_core::name::Path;
+use tidings_core::status::{DatabaseStatus, DatabaseSummary, NodeStatus, PeerStatus};
 
-use crate::{Database, Result};
+use crate::shared::{Event, Shared};
+use crate::{Database, Error, PeerBuilder, Result};
 
-/// A running peer. Clones are handles to the same peer.
-#[derive(Clone, Debug)]
-pub struct Peer {}
+/// Milliseconds to wait for a holder's answer.
+pub(crate) const REQUEST_TIMEOUT: u64 = 10_000;
 
-/// Settings of a peer before it starts.
-#[derive(Clone, Debug)]
-pub struct PeerBuilder {}
+/// A running peer. Clones are handles to the same peer; when the last one and its databases are
+/// dropped, the peer stops, and its next start checks its data in the background, as after a crash.
+#[derive(Clone)]
+pub struct Peer {
+    shared: Arc<Shared>,
+    id: PeerId,
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer").field("id", &self.id).finish_non_exhaustive()
+    }
+}
 
 /// What [`Peer::apply`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,128 +42,179 @@ pub struct ApplyReport {
     pub overlaps: Vec<String>,
 }
 
-/// Something that happened, for logs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// Whether a person should look at it.
-    pub alarm: bool,
-    /// A sentence.
-    pub text: String,
-}
-
-impl PeerBuilder {
-    /// A name for people; the default is the end of the peer id.
-    #[must_use]
-    pub fn name(self, name: impl Into<String>) -> Self {
-        todo!()
-    }
-    /// The cluster secret, at least 16 bytes. Without one the peer listens on loopback only.
-    #[must_use]
-    pub fn secret(self, secret: impl Into<Vec<u8>>) -> Self {
-        todo!()
-    }
-    /// Adds a libp2p address to listen on, such as `/ip4/0.0.0.0/udp/7001/quic-v1`. The default is
-    /// TCP and QUIC on free ports of every interface, or of loopback without a secret.
-    #[must_use]
-    pub fn listen(self, address: impl Into<String>) -> Self {
-        todo!()
-    }
-    /// Adds the address of a peer to connect to, with or without `/p2p/…`.
-    #[must_use]
-    pub fn bootstrap(self, address: impl Into<String>) -> Self {
-        todo!()
-    }
-    /// Whether to find peers by mDNS on the local network; the default is yes.
-    #[must_use]
-    pub fn mdns(self, enabled: bool) -> Self {
-        todo!()
-    }
-    /// Share of the databases relative to other peers, above 0; the default is 1.
-    #[must_use]
-    pub fn weight(self, weight: f64) -> Self {
-        todo!()
-    }
-    /// The failure domain: copies are spread over zones.
-    #[must_use]
-    pub fn zone(self, zone: impl Into<String>) -> Self {
-        todo!()
-    }
-    /// Definitions to apply at the start.
-    #[must_use]
-    pub fn definitions(self, definitions: Vec<Definition>) -> Self {
-        todo!()
-    }
-    /// Bytes of memory for caching blocks of the store.
-    #[must_use]
-    pub fn cache_bytes(self, bytes: u64) -> Self {
-        todo!()
-    }
-    /// Starts the peer.
-    pub async fn start(self) -> Result<Peer> {
-        todo!()
-    }
-}
-
 impl Peer {
+    pub(crate) fn new(shared: Arc<Shared>, id: PeerId) -> Self {
+        Self { shared, id }
+    }
+
     /// A peer that keeps its data in a directory, which only one process uses at a time.
     pub fn builder(directory: impl Into<PathBuf>) -> PeerBuilder {
-        todo!()
+        PeerBuilder::new(Some(directory.into()))
     }
+
     /// A peer that keeps its data in memory, for tests: listens on loopback, without mDNS.
     pub fn in_memory() -> PeerBuilder {
-        todo!()
+        PeerBuilder::new(None)
     }
+
     /// Opens a database by its path. Writes nothing: it comes into being with its first write.
+    ///
+    /// # Errors
+    /// [`Error::BadPath`], or [`Error::NoMatch`] with the nearest matchers.
+    #[expect(clippy::unused_async, reason = "opening may come to wait for other peers")]
     pub async fn database(&self, path: &str) -> Result<Database> {
-        todo!()
+        self.shared.check()?;
+        let path = Path::new(path)?;
+        let definition = self.shared.with(|node, _| node.open(&path))??;
+        let id = self.shared.with(|node, _| node.database_id(path.as_str()))?;
+        Ok(Database::new(self.shared.clone(), path, id, definition))
     }
+
     /// Creates or changes definitions in the cluster; all of them or none.
+    ///
+    /// # Errors
+    /// [`Error::BadDefinition`] for the first that is wrong; nothing was changed.
+    #[expect(clippy::unused_async, reason = "the write may come to wait for other peers")]
     pub async fn apply(&self, definitions: Vec<Definition>) -> Result<ApplyReport> {
-        todo!()
+        self.shared.check()?;
+        let [created, changed, unchanged, overlaps] =
+            self.shared.with(|node, now| node.apply(definitions, now))??;
+        Ok(ApplyReport { created, changed, unchanged, overlaps })
     }
-    /// Removes a definition; its databases keep their data and cannot be opened. False: there was none.
+
+    /// Removes a definition; its databases keep their data and cannot be opened. False: there was
+    /// none.
+    ///
+    /// # Errors
+    /// When the peer has stopped.
+    #[expect(clippy::unused_async, reason = "the write may come to wait for other peers")]
     pub async fn remove_definition(&self, name: &str) -> Result<bool> {
-        todo!()
+        self.shared.check()?;
+        self.shared.with(|node, now| node.remove_definition(name, now))?
     }
+
     /// The definitions of the cluster, by name.
+    ///
+    /// # Errors
+    /// When the peer has stopped.
     pub fn definitions(&self) -> Result<Vec<Definition>> {
-        todo!()
+        self.shared.check()?;
+        self.shared.with(|node, _| node.definitions())
     }
-    /// The databases of the cluster, by path, after `after`, at most `limit`.
+
+    /// The databases of the cluster by path, those after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// When the peer has stopped.
     pub fn databases(&self, after: Option<&str>, limit: usize) -> Result<Vec<DatabaseSummary>> {
-        todo!()
+        self.shared.check()?;
+        self.shared.with(|node, _| node.databases(after, limit))
     }
-    /// The status of any database of the cluster by path, also where its definition was removed.
-    pub async fn database_status(&self, path: &str) -> Result<tidings_core::status::DatabaseStatus> {
-        todo!()
+
+    /// The status of any database of the cluster by path, also where its definition was removed. A
+    /// peer without a copy asks a holder, and the status says whose answer it is.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when nobody who holds it can be reached, or nobody has written to it.
+    pub async fn database_status(&self, path: &str) -> Result<DatabaseStatus> {
+        let path = Path::new(path)?;
+        status(&self.shared, &path).await
     }
-    /// The other peers.
+
+    /// The other peers: alive, connected, or remembered from before.
     pub fn peers(&self) -> Vec<PeerStatus> {
-        todo!()
+        self.shared.with(|node, _| node.peers()).unwrap_or_default()
     }
+
     /// This peer.
     pub fn status(&self) -> NodeStatus {
-        todo!()
+        let version = env!("CARGO_PKG_VERSION");
+        let mut status = self.shared.with(|node, _| node.status(version)).unwrap_or(NodeStatus {
+            peer: self.id(),
+            name: String::new(),
+            version: version.into(),
+            epoch: String::new(),
+            listen: Vec::new(),
+            live_peers: 0,
+            databases_held: 0,
+            databases_known: 0,
+            verdict: vec!["the peer has stopped".into()],
+            counters: std::collections::BTreeMap::new(),
+        });
+        if let Some(network) = self.shared.network() {
+            let counters = network.counters();
+            for (name, value) in [
+                ("frame_bytes_sent", counters.frames_sent.bytes),
+                ("frame_bytes_received", counters.frames_received.bytes),
+                ("frames_sent", counters.frames_sent.frames),
+                ("frames_received", counters.frames_received.frames),
+                ("probe_bytes_sent", counters.probes_sent.bytes),
+                ("probe_bytes_received", counters.probes_received.bytes),
+                ("dropped_sends", counters.dropped_sends),
+                ("authentication_failures", counters.authentication_failures),
+                ("refused_connections", counters.refused_connections),
+            ] {
+                status.counters.insert(name.into(), value);
+            }
+        }
+        status
     }
+
     /// The peer id, `12D3KooW…`.
     pub fn id(&self) -> String {
-        todo!()
+        self.id.to_string()
     }
+
     /// Addresses to reach this peer at, each with `/p2p/…`.
     pub fn listen_addresses(&self) -> Vec<String> {
-        todo!()
+        let addresses = self.shared.network().map(crate::net::Network::listen_addresses);
+        addresses
+            .into_iter()
+            .flatten()
+            .map(|address| format!("{address}/p2p/{}", self.id))
+            .collect()
     }
+
     /// The next thing that happened; events that nobody fetches are dropped, oldest first. `None`
     /// after the peer stopped.
     pub async fn next_event(&self) -> Option<Event> {
-        todo!()
+        self.shared.next_event().await
     }
-    /// Resolves when the peer stopped by itself, with why: a storage failure.
-    pub async fn failed(&self) -> crate::Error {
-        todo!()
+
+    /// Resolves when the peer has stopped by itself, with why: a storage failure.
+    pub async fn failed(&self) -> Error {
+        self.shared.failed().await
     }
-    /// Stops cleanly: syncs, tells the others, closes.
+
+    /// Stops cleanly: tells the others, syncs, closes. Every handle is closed then.
+    ///
+    /// # Errors
+    /// When the store fails at the last.
     pub async fn shutdown(&self) -> Result<()> {
-        todo!()
+        self.shared.shutdown().await
     }
+}
+
+/// The status of a database, from here or from a holder.
+pub(crate) async fn status(shared: &Arc<Shared>, path: &Path) -> Result<DatabaseStatus> {
+    shared.check()?;
+    if let Ok(status) = shared.with(|node, _| node.database_status(path))? {
+        return Ok(status);
+    }
+    match request(shared, path, Operation::Status).await? {
+        Reply::Status(status) => Ok(status),
+        _ => Err(Error::Internal("a status was answered as something else".into())),
+    }
+}
+
+/// Asks a holder for something.
+pub(crate) async fn request(
+    shared: &Arc<Shared>,
+    path: &Path,
+    operation: Operation,
+) -> Result<Reply> {
+    // The answer may come out of the very call: the sender stands in the table before it.
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    shared.request(path, operation, REQUEST_TIMEOUT, sender)?;
+    receiver.await.map_err(|_| Error::Closed("the peer".into()))?
 }

@@ -1,1 +1,3 @@
+//! The deterministic world that the core is tried in.
 
+pub mod disk;

@@ -1,0 +1,311 @@
+//! The directory: which databases there are and who holds them. It is stored in system databases
+//! that every peer holds, sharded by database id; this is what they say, in memory.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::definition::{Definition, Durability, Replication};
+use crate::ident::{DatabaseId, PeerId};
+use crate::message::Write;
+use crate::record::{Payload, Record};
+use crate::rows::{stored_key, user_key};
+use crate::stamp::Millis;
+use crate::status::HolderState;
+use crate::wire;
+
+/// The system database of the definitions: name → definition.
+pub const DEFINITIONS_PATH: &str = "_tidings/definitions";
+/// Number of system databases that the directory is spread over.
+pub const SHARDS: u8 = 16;
+
+const DATABASE: u8 = b'd';
+const HOLDER: u8 = b'h';
+
+/// What a system database tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum System {
+    Definitions,
+    Shard(u8),
+}
+
+/// One holder of one database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its state.
+    pub state: HolderState,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since: Millis,
+}
+
+/// The row of a database that was ever written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct DatabaseRow {
+    path: String,
+    generation: u64,
+}
+
+/// What is known of one database.
+#[derive(Clone, Debug, Default)]
+struct Entry {
+    path: Option<Arc<str>>,
+    generation: u64,
+    holders: Vec<(PeerId, Holder)>,
+}
+
+/// Something that a row of a system database says.
+#[derive(Debug)]
+pub(crate) enum Lesson {
+    /// A definition was set, or cannot be read.
+    Defined(Result<Definition, String>),
+    /// A definition was removed.
+    Undefined(String),
+    /// The holders of a database changed; whether it is about the given peer.
+    Held(DatabaseId, PeerId),
+    /// A database has a path and a generation.
+    Known,
+    /// The row makes no sense.
+    Nonsense,
+}
+
+/// Which databases there are and who holds them.
+#[derive(Debug, Default)]
+pub struct Directory {
+    system: BTreeMap<DatabaseId, System>,
+    shards: BTreeMap<u8, DatabaseId>,
+    entries: BTreeMap<DatabaseId, Entry>,
+    paths: BTreeMap<Arc<str>, DatabaseId>,
+}
+
+impl Directory {
+    /// The paths of all system databases.
+    pub fn system_paths() -> impl Iterator<Item = String> {
+        (0..SHARDS)
+            .map(|shard| format!("_tidings/directory/{shard:x}"))
+            .chain([String::from(DEFINITIONS_PATH)])
+    }
+
+    pub(crate) fn add_system(&mut self, id: DatabaseId, path: &str) {
+        let system = if path == DEFINITIONS_PATH {
+            System::Definitions
+        } else {
+            let shard =
+                path.rsplit('/').next().and_then(|digit| u8::from_str_radix(digit, 16).ok());
+            System::Shard(shard.unwrap_or(0))
+        };
+        if let System::Shard(shard) = system {
+            self.shards.insert(shard, id);
+        }
+        self.system.insert(id, system);
+    }
+
+    /// Whether a database is a system database.
+    pub fn is_system(&self, id: DatabaseId) -> bool {
+        self.system.contains_key(&id)
+    }
+
+    /// The system databases.
+    pub fn system_ids(&self) -> impl Iterator<Item = DatabaseId> {
+        self.system.keys().copied()
+    }
+
+    /// Whether anyone holds or held the database.
+    pub fn is_known(&self, id: DatabaseId) -> bool {
+        self.entries.get(&id).is_some_and(|entry| {
+            entry.holders.iter().any(|(_, holder)| holder.state != HolderState::Gone)
+        })
+    }
+
+    /// The holders of a database, those gone included.
+    pub fn holders(&self, id: DatabaseId) -> impl Iterator<Item = (PeerId, Holder)> {
+        self.entries.get(&id).into_iter().flat_map(|entry| entry.holders.iter().copied())
+    }
+
+    /// One holder.
+    pub fn holder(&self, id: DatabaseId, peer: PeerId) -> Option<Holder> {
+        self.holders(id).find(|(holder, _)| *holder == peer).map(|(_, holder)| holder)
+    }
+
+    /// Whether two peers are both active holders.
+    pub fn are_both_active(&self, id: DatabaseId, one: PeerId, other: PeerId) -> bool {
+        let active = |peer| self.holder(id, peer).is_some_and(|h| h.state == HolderState::Active);
+        active(one) && active(other)
+    }
+
+    /// Every database with holders, by id.
+    pub fn databases(&self) -> impl Iterator<Item = DatabaseId> {
+        self.entries.keys().copied()
+    }
+
+    /// How many databases are known.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The path of a database.
+    pub fn path(&self, id: DatabaseId) -> Option<&Arc<str>> {
+        self.entries.get(&id).and_then(|entry| entry.path.as_ref())
+    }
+
+    /// The generation that the directory has of a database.
+    pub fn generation(&self, id: DatabaseId) -> u64 {
+        self.entries.get(&id).map_or(0, |entry| entry.generation)
+    }
+
+    /// Databases by path, above a path.
+    pub fn by_path(&self, after: Option<&str>) -> impl Iterator<Item = (&Arc<str>, DatabaseId)> {
+        use core::ops::Bound;
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.paths.range::<str, _>((start, Bound::Unbounded)).map(|(path, id)| (path, *id))
+    }
+
+    fn shard(&self, id: DatabaseId) -> Option<DatabaseId> {
+        self.shards.get(&(id.0[0] % SHARDS)).copied()
+    }
+
+    /// The write that makes a database known.
+    pub(crate) fn database_write(&self, id: DatabaseId, path: &str) -> Option<(DatabaseId, Write)> {
+        let row = DatabaseRow { path: path.into(), generation: self.generation(id) };
+        let key = stored_key(&[id.0.as_slice(), &[DATABASE]].concat());
+        let payload = Payload::Value(wire::encode(&row), None);
+        Some((self.shard(id)?, Write { key, payload }))
+    }
+
+    /// The write that says what a holder is.
+    pub(crate) fn holder_write(
+        &self,
+        id: DatabaseId,
+        peer: PeerId,
+        state: HolderState,
+        since: Millis,
+    ) -> Option<(DatabaseId, Write)> {
+        let key = stored_key(&[id.0.as_slice(), &[HOLDER], &peer.0].concat());
+        let payload = Payload::Value(wire::encode(&Holder { state, since }), None);
+        Some((self.shard(id)?, Write { key, payload }))
+    }
+
+    /// The write that sets or removes a definition.
+    pub(crate) fn definition_write(
+        &self,
+        name: &str,
+        definition: Option<&Definition>,
+    ) -> Option<(DatabaseId, Write)> {
+        let (id, _) = self.system.iter().find(|(_, system)| **system == System::Definitions)?;
+        let payload = definition.map_or(Payload::Tombstone, |definition| {
+            Payload::Value(wire::encode(&StoredDefinition::from(definition)), None)
+        });
+        Some((*id, Write { key: stored_key(name.as_bytes()), payload }))
+    }
+
+    /// Takes in what a row of a system database says now.
+    pub(crate) fn learn(&mut self, system: DatabaseId, stored: &[u8], record: &Record) -> Lesson {
+        let Some(key) = user_key(stored) else { return Lesson::Nonsense };
+        match self.system.get(&system) {
+            Some(System::Definitions) => {
+                let name = String::from_utf8_lossy(key).into_owned();
+                match record.payload() {
+                    Payload::Tombstone => Lesson::Undefined(name),
+                    Payload::Value(value, _) => {
+                        let stored = wire::decode::<StoredDefinition>(value);
+                        Lesson::Defined(match stored {
+                            Ok(stored) if stored.name == name => Ok(stored.into()),
+                            Ok(_) => Err(format!("{name:?} is stored under another name")),
+                            Err(error) => Err(format!("{name:?}: {error}")),
+                        })
+                    }
+                }
+            }
+            Some(System::Shard(_)) => self.learn_entry(key, record).unwrap_or(Lesson::Nonsense),
+            None => Lesson::Nonsense,
+        }
+    }
+
+    fn learn_entry(&mut self, key: &[u8], record: &Record) -> Option<Lesson> {
+        let (id, rest) = key.split_at_checked(16)?;
+        let id = DatabaseId(id.try_into().ok()?);
+        let Payload::Value(value, _) = record.payload() else { return None };
+        match rest.split_first()? {
+            (&DATABASE, []) => {
+                let row: DatabaseRow = wire::decode(value).ok()?;
+                let path: Arc<str> = row.path.into();
+                let entry = self.entries.entry(id).or_default();
+                entry.generation = entry.generation.max(row.generation);
+                entry.path = Some(path.clone());
+                self.paths.insert(path, id);
+                Some(Lesson::Known)
+            }
+            (&HOLDER, peer) => {
+                let peer = PeerId(peer.try_into().ok()?);
+                let holder: Holder = wire::decode(value).ok()?;
+                let holders = &mut self.entries.entry(id).or_default().holders;
+                match holders.binary_search_by_key(&peer, |(peer, _)| *peer) {
+                    Ok(at) => holders[at].1 = holder,
+                    Err(at) => holders.insert(at, (peer, holder)),
+                }
+                Some(Lesson::Held(id, peer))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A definition as it is stored: every field, in this order.
+#[derive(Serialize, Deserialize)]
+struct StoredDefinition {
+    id: Option<String>,
+    name: String,
+    description: String,
+    tags: Vec<String>,
+    matcher: String,
+    min: u32,
+    max: u32,
+    size: Option<u64>,
+    synced: bool,
+    ttl: Option<Millis>,
+    priority: i32,
+}
+
+impl From<&Definition> for StoredDefinition {
+    fn from(definition: &Definition) -> Self {
+        let definition = definition.clone();
+        Self {
+            id: definition.id,
+            name: definition.name,
+            description: definition.description,
+            tags: definition.tags,
+            matcher: definition.matcher,
+            min: definition.replication.min,
+            max: definition.replication.max,
+            size: definition.size,
+            synced: definition.durability == Durability::Synced,
+            ttl: definition.ttl,
+            priority: definition.priority,
+        }
+    }
+}
+
+impl From<StoredDefinition> for Definition {
+    fn from(stored: StoredDefinition) -> Self {
+        Self {
+            id: stored.id,
+            name: stored.name,
+            description: stored.description,
+            tags: stored.tags,
+            matcher: stored.matcher,
+            replication: Replication { min: stored.min, max: stored.max },
+            size: stored.size,
+            durability: if stored.synced { Durability::Synced } else { Durability::Buffered },
+            ttl: stored.ttl,
+            priority: stored.priority,
+        }
+    }
+}

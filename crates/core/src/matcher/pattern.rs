@@ -1,0 +1,122 @@
+//! Regular expressions over whole paths, compiled under limits.
+//!
+//! The expression is parsed on its own before anything is put around it: `a)|(b` must not become
+//! well-formed between two parentheses, nor may a comment swallow the closing one.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use core::str;
+
+use regex_automata::meta;
+use regex_automata::nfa::thompson::WhichCaptures;
+use regex_automata::{Anchored, Input};
+use regex_syntax::hir::literal::Extractor;
+use regex_syntax::hir::{Hir, Look};
+
+use super::Refusal;
+use crate::limits::PATH_MAX;
+
+/// Most bytes of a compiled expression: room for dozens of Unicode classes and a few hundred
+/// repetitions, reached within milliseconds by one that blows up.
+pub(super) const REGEX_BYTES_MAX: usize = 1 << 20;
+/// Deepest nesting: parsing and compiling recurse, and nobody reads deeper ones.
+const NESTING_MAX: u32 = 50;
+/// Bytes of the search cache that each compiled expression may fill.
+const CACHE_BYTES_MAX: usize = 64 << 10;
+/// Prefix literals looked at: enough for any hand-written alternation.
+const LITERALS_MAX: usize = 64;
+
+/// A compiled regular expression.
+#[derive(Clone)]
+pub(super) struct Pattern {
+    regex: Box<meta::Regex>,
+    text: String,
+    prefix: String,
+    shortest: usize,
+}
+
+impl Pattern {
+    pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
+        let hir = parse(text)?;
+        let prefix = prefix(&hir);
+        let shortest = hir.properties().minimum_len().unwrap_or(0);
+        let config = meta::Config::new()
+            .nfa_size_limit(Some(REGEX_BYTES_MAX))
+            .which_captures(WhichCaptures::None)
+            .onepass(false)
+            .hybrid_cache_capacity(CACHE_BYTES_MAX);
+        let regex = meta::Builder::new()
+            .configure(config)
+            .build_from_hir(&whole(hir))
+            .map_err(|error| (None, explain(&error)))?;
+        Ok(Self { regex: Box::new(regex), text: text.to_string(), prefix, shortest })
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Bytes of the shortest text it accepts, or less.
+    pub(super) fn shortest(&self) -> usize {
+        self.shortest
+    }
+
+    pub(super) fn matches(&self, text: &str) -> bool {
+        text.starts_with(&self.prefix)
+            && self.regex.is_match(Input::new(text).anchored(Anchored::Yes))
+    }
+}
+
+/// The expression as a tree, or where and why it is none.
+pub(super) fn parse(text: &str) -> Result<Hir, Refusal> {
+    let parsed = regex_syntax::ParserBuilder::new().nest_limit(NESTING_MAX).build().parse(text);
+    parsed.map_err(|error| {
+        let (offset, why) = match &error {
+            regex_syntax::Error::Parse(error) => {
+                (Some(error.span().start.offset), error.kind().to_string())
+            }
+            regex_syntax::Error::Translate(error) => {
+                (Some(error.span().start.offset), error.kind().to_string())
+            }
+            other => (None, other.to_string()),
+        };
+        let at = offset.and_then(|offset| text.get(..offset)).map(|before| before.chars().count());
+        (
+            at,
+            format!(
+                "{why}, in this regular expression; `glob:` or `exact:` in front takes it as that"
+            ),
+        )
+    })
+}
+
+/// The same expression, tied to both ends of the path.
+pub(super) fn whole(hir: Hir) -> Hir {
+    Hir::concat([Hir::look(Look::Start), hir, Hir::look(Look::End)].into())
+}
+
+/// What every text that the expression matches begins with.
+fn prefix(hir: &Hir) -> String {
+    let mut extractor = Extractor::new();
+    extractor.limit_total(LITERALS_MAX).limit_literal_len(PATH_MAX);
+    let literals = extractor.extract(hir);
+    let common = literals.longest_common_prefix().unwrap_or_default();
+    match str::from_utf8(common) {
+        Ok(text) => text.to_string(),
+        Err(error) => String::from_utf8_lossy(&common[..error.valid_up_to()]).into_owned(),
+    }
+}
+
+fn explain(error: &meta::BuildError) -> String {
+    match error.size_limit() {
+        Some(_) => format!(
+            "compiled, it would take more than {REGEX_BYTES_MAX} bytes; use smaller repetitions"
+        ),
+        None => format!("it does not compile: {error}"),
+    }
+}

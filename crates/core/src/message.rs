@@ -1,0 +1,351 @@
+//! What peers say to each other over their ordered stream.
+//!
+//! A frame is a version byte and one or more messages. A message too large for a frame travels as
+//! [`Message::Fragment`]s, with other messages in between, and is acted on only when whole.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::definition::Durability;
+use crate::error::Error;
+use crate::ident::{DatabaseId, Epoch, PeerId};
+use crate::membership::Identity;
+use crate::record::{Payload, Record, Sent};
+use crate::stamp::{Millis, Time};
+use crate::status::DatabaseStatus;
+use crate::vector::{Interval, Vector};
+
+/// Most bytes of a frame. The driver may refuse larger ones.
+pub const FRAME_MAX: usize = 256 << 10;
+
+/// A frame under construction is closed at this size: large enough to amortise a system call,
+/// small enough that nothing waits long behind it.
+pub const FRAME_TARGET: usize = 64 << 10;
+
+/// Bytes of a fragment of a message that does not fit a frame.
+pub const FRAGMENT_BYTES: usize = 128 << 10;
+
+/// Most bytes of fragments kept for one peer: one message of the largest size, and one more.
+pub const REASSEMBLY_MAX: usize = 2 * crate::wire::ITEM_MAX;
+
+/// Bytes of records in one chunk of a cut, before its last record: a few fit the window, so that
+/// the stream never runs dry and other databases get their turn.
+pub const CHUNK_BYTES: usize = 128 << 10;
+
+/// Chunks of a cut sent ahead of the requester's credit.
+pub const CHUNK_WINDOW: u32 = 8;
+
+/// Names one database in one generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Target {
+    /// The database.
+    pub database: DatabaseId,
+    /// The generation the sender has.
+    pub generation: u64,
+}
+
+/// One thing that a peer says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// First on every connection.
+    Hello {
+        /// Who speaks, for the membership.
+        identity: Identity,
+        /// Its live epoch.
+        epoch: Epoch,
+    },
+    /// The cluster remembers a later incarnation of the receiver: go above it.
+    Stale {
+        /// The one remembered.
+        incarnation: u64,
+    },
+    /// A part of a message that does not fit a frame.
+    Fragment {
+        /// Which message, counted by the sender.
+        message: u64,
+        /// Which part, counted from 0: a gap means that a part was lost.
+        index: u32,
+        /// Whether this is its last part.
+        last: bool,
+        /// The bytes.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// A committed write set, or what is left of it: everything of one interval.
+    Push {
+        /// Where.
+        target: Target,
+        /// Which writes.
+        interval: Interval,
+        /// The records; those of the interval that are not here were overwritten within it.
+        records: Vec<Sent>,
+        /// When the sender wants it acknowledged.
+        durability: Durability,
+        /// Live holders that the sender has no connection to: pass it on to them.
+        unreached: Vec<PeerId>,
+    },
+    /// The sender has everything of the epoch up to here: acknowledge it, or pull it.
+    Offer {
+        /// Where.
+        target: Target,
+        /// Whose writes.
+        epoch: Epoch,
+        /// The last one.
+        upto: u64,
+    },
+    /// The sender reflects an epoch up to here.
+    Acknowledge {
+        /// Where.
+        target: Target,
+        /// Whose writes.
+        epoch: Epoch,
+        /// The last one.
+        upto: u64,
+        /// How safely it has them.
+        durability: Durability,
+    },
+    /// Asks for everything above a vector.
+    Pull {
+        /// Where.
+        target: Target,
+        /// Chosen by the requester; returned in every chunk.
+        session: u64,
+        /// What the requester reflects.
+        vector: Vector,
+        /// Its digest.
+        digest: u128,
+        /// Whether its rows are exactly what its vector says.
+        whole: bool,
+    },
+    /// A part of the answer to a pull.
+    Chunk {
+        /// Where.
+        target: Target,
+        /// Of the pull.
+        session: u64,
+        /// Counted from 0.
+        index: u32,
+        /// Records by epoch.
+        records: Vec<(Epoch, Vec<Sent>)>,
+        /// In the last chunk: what the requester reflects once it has applied all of them.
+        cut: Option<Cut>,
+    },
+    /// The requester has applied the chunk; another one may be sent.
+    Credit {
+        /// Of the pull.
+        session: u64,
+    },
+    /// A pull is not answered, or not finished.
+    Refuse {
+        /// Where.
+        target: Target,
+        /// Of the pull.
+        session: u64,
+        /// Why.
+        why: Refusal,
+    },
+    /// Fingerprints over everything that both hold.
+    Summary {
+        /// Of the system databases.
+        system: u64,
+        /// Of all others.
+        user: u64,
+    },
+    /// Fingerprints of ranges of databases, where summaries differ.
+    Ranges(Vec<RangeSum>),
+    /// Fingerprints of single databases that the sender believes both hold, where ranges differ.
+    Items {
+        /// Database and fingerprint.
+        items: Vec<(DatabaseId, u64)>,
+    },
+    /// Equal vectors, different digests: the bucket sums of the sender, shortened to 64 bits.
+    Buckets {
+        /// Where.
+        target: Target,
+        /// The vector at which they are compared.
+        vector: Vector,
+        /// 256 of them.
+        sums: Vec<u64>,
+    },
+    /// The live rows of the sender in some buckets, from `start` on.
+    BucketRows {
+        /// Where.
+        target: Target,
+        /// The vector at which they are compared.
+        vector: Vector,
+        /// The buckets that differ: bit b of byte b / 8.
+        buckets: [u8; 32],
+        /// Exclusive; empty: from the beginning.
+        #[serde(with = "serde_bytes")]
+        start: Vec<u8>,
+        /// Inclusive; `None`: to the end.
+        end: Option<Vec<u8>>,
+        /// Stored key and shortened element, ascending.
+        rows: Vec<(Vec<u8>, u64)>,
+    },
+    /// Puts back what the receiver is missing, and asks for what the sender is missing.
+    Repair {
+        /// Where.
+        target: Target,
+        /// Rows that the receiver lacks or has older.
+        rows: Vec<(Vec<u8>, Record)>,
+        /// Stored keys whose rows the sender lacks.
+        wanted: Vec<Vec<u8>>,
+    },
+    /// Asks a holder to do something.
+    Request {
+        /// Chosen by the requester; returned in the response.
+        request: u64,
+        /// The path of the database.
+        path: String,
+        /// What to do.
+        operation: Operation,
+    },
+    /// The answer to a request.
+    Response {
+        /// Of the request.
+        request: u64,
+        /// What came of it.
+        result: Result<Reply, Error>,
+    },
+    /// Changes for a watch that the receiver asked for.
+    Changes {
+        /// The request that began the watch.
+        request: u64,
+        /// Counted from 0: a gap means that changes were lost.
+        index: u64,
+        /// Stored key and record.
+        changes: Vec<(Vec<u8>, Record)>,
+    },
+    /// The receiver's watch is over.
+    Unwatch {
+        /// The request that began the watch.
+        request: u64,
+    },
+    /// A good bye: the sender stops, cleanly.
+    Bye,
+}
+
+/// What the requester of a pull reflects after the last chunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// The vector of the snapshot.
+    pub vector: Vector,
+    /// Its pending intervals.
+    pub pending: Vec<Interval>,
+    /// Its retired epochs and their last sequences.
+    pub retired: Vec<(Epoch, u64)>,
+    /// Its floor.
+    pub floor: Vector,
+    /// Its newest collected tombstone.
+    pub newest_collected: Time,
+    /// Its digest.
+    pub digest: u128,
+    /// Whether its rows are exactly what the vector says.
+    pub whole: bool,
+}
+
+/// Why a pull is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The asked peer has no copy that can answer.
+    NotHolder,
+    /// The asked peer has another generation.
+    Generation(u64),
+    /// The requester's vector is below the floor: it must compare key by key.
+    BelowFloor,
+    /// Too many pulls at once: ask again later.
+    Busy,
+}
+
+/// All databases whose ids begin with some bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Range {
+    /// How many of the first bits of the id are fixed, a multiple of 4, at most 64.
+    pub bits: u8,
+    /// Those bits, left-aligned.
+    pub prefix: u64,
+}
+
+/// The fingerprint of one range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangeSum {
+    /// Which databases.
+    pub range: Range,
+    /// Sum of their fingerprints.
+    pub sum: u64,
+}
+
+/// What a peer asks of a holder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Operation {
+    /// Reads keys from one snapshot.
+    Get {
+        /// Stored keys.
+        keys: Vec<Vec<u8>>,
+    },
+    /// Reads one page of a range.
+    Page(PageRequest),
+    /// Writes, all or nothing.
+    Write {
+        /// The writes.
+        writes: Vec<Write>,
+        /// When to acknowledge.
+        durability: Durability,
+        /// How many holders must have it.
+        acks: u32,
+        /// How long to wait for them, in milliseconds.
+        timeout: Millis,
+    },
+    /// Asks how the database is doing.
+    Status,
+    /// Asks the steward to invite the requester as a holder.
+    Invite,
+    /// Begins a watch.
+    Watch {
+        /// Stored keys that begin with this.
+        prefix: Vec<u8>,
+    },
+}
+
+/// One write of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Write {
+    /// The stored key.
+    #[serde(with = "serde_bytes")]
+    pub key: Vec<u8>,
+    /// The value, or a tombstone.
+    pub payload: Payload,
+}
+
+/// One page of a range of stored keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageRequest {
+    /// Where it starts, in ascending order whatever `reverse` says.
+    pub start: core::ops::Bound<Vec<u8>>,
+    /// Where it ends.
+    pub end: core::ops::Bound<Vec<u8>>,
+    /// Most rows.
+    pub limit: u32,
+    /// Descending.
+    pub reverse: bool,
+    /// Leave the values out.
+    pub keys_only: bool,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// The records, in the order asked.
+    Got(Vec<Option<Record>>),
+    /// The rows, and whether there are more.
+    Page(Vec<(Vec<u8>, Record)>, bool),
+    /// Stamp times and dots of the writes.
+    Written(Vec<crate::stamp::Version>),
+    /// The status.
+    Status(DatabaseStatus),
+    /// Done; nothing to say.
+    Done,
+}

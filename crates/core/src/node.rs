@@ -1,0 +1,661 @@
+//! One peer as a value: fed with [`Input`]s and calls, drained of [`Output`]s.
+//!
+//! A [`Node`] never waits, reads a clock, draws ambient randomness, or touches a socket. Its methods
+//! fall into four groups:
+//! - **inputs**: [`Node::handle`] with everything that arrives;
+//! - **outputs**: [`Node::poll_output`] until it returns `None`, after every input and call;
+//! - **time**: [`Node::poll_timeout`] says when to feed [`Input::Timer`];
+//! - **calls** of the local user: [`Node::write`], [`Node::request`], [`Node::open`], … which return
+//!   at once, or return [`Outcome::Later`] and answer by [`Output::Done`].
+//!
+//! Every error of the store is final: the node stops serving and says so by [`Output::Failed`].
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::clock::{ClockGuard, HybridClock, Now};
+use crate::definition::Definition;
+use crate::directory::Directory;
+use crate::error::Error;
+use crate::ident::{DatabaseId, Epoch, PeerId};
+use crate::membership::{Effect, Identity, Membership};
+use crate::message::{Message, Reply};
+use crate::name::Path;
+use crate::record::{Fingerprint, Record};
+use crate::registry::Registry;
+use crate::replica::{Replica, State};
+use crate::rows::{self, Interned, Prefix, Transaction};
+use crate::stamp::{Millis, Time};
+use crate::status::HolderState;
+use crate::store::{Space, Store, StoreError, prefix_rows};
+use crate::wire;
+
+mod check;
+mod forward;
+mod link;
+mod local;
+mod placement;
+mod pull;
+mod push;
+mod report;
+mod scrub;
+mod watch;
+mod work;
+
+use link::Link;
+pub use local::{Outcome, Place, Submission};
+
+/// Everything that arrives from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The ordered stream to an authenticated peer is open.
+    Connected(PeerId),
+    /// It is gone; a later one is another stream.
+    Disconnected(PeerId),
+    /// Frames of that stream, in order.
+    Frames(PeerId, Vec<Vec<u8>>),
+    /// A probe packet.
+    Probe(PeerId, Vec<u8>),
+    /// Where this peer listens now.
+    Addresses(Vec<String>),
+    /// The store was synced after [`Output::Sync`] with this ticket came out.
+    Synced(u64),
+    /// The time that [`Node::poll_timeout`] named has come.
+    Timer,
+}
+
+/// Everything that the driver does for the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a frame on the ordered stream; drop it when the queue is full.
+    Send(PeerId, Vec<u8>),
+    /// Send a probe packet; drop it when that is not possible.
+    Probe(PeerId, Vec<u8>),
+    /// Keep trying to connect to a peer.
+    Dial(PeerId, Vec<String>),
+    /// Sync the store, then feed [`Input::Synced`] with this ticket or a later one.
+    Sync(u64),
+    /// The answer to a call that returned [`Outcome::Later`].
+    Done(u64, Result<Reply, Error>),
+    /// Changes of a watched database: stored keys and records, in the order they won.
+    Changed(DatabaseId, Arc<[(Vec<u8>, Record)]>),
+    /// Changes of a database that is watched at a holder, for the call with this token.
+    ChangedElsewhere(u64, Result<Vec<(Vec<u8>, Record)>, Error>),
+    /// Something a person may want to know.
+    Event(Event),
+    /// The store failed: the node stopped serving.
+    Failed(Error),
+}
+
+/// Something that happened. Those with [`Event::is_alarm`] want a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A member is up, or describes itself anew.
+    PeerUp(PeerId, String),
+    /// A member is down.
+    PeerDown(PeerId),
+    /// A copy of a database is complete here.
+    Joined(String),
+    /// Rows were put back into a database that differed at equal vectors.
+    Repaired(String, u64),
+    /// What is derived from the rows of a database did not fit them, and was recomputed.
+    Damaged(String),
+    /// Two writes carry one stamp: a forged or cloned peer.
+    Conflict(String),
+    /// A peer sent what no peer of this program sends.
+    Misbehaved(PeerId, &'static str),
+    /// A remote stamp was further ahead than the bound on clock skew.
+    StampAhead(String),
+    /// This peer's own live epoch was heard above what it issued; it took a new one.
+    EpochSeenElsewhere,
+    /// This peer's clock is off by this many milliseconds: its writes are refused.
+    ClockOff(i64),
+    /// A definition from another peer cannot be used.
+    BadDefinition(String),
+}
+
+impl Event {
+    /// Whether a person should look at it.
+    pub fn is_alarm(&self) -> bool {
+        !matches!(self, Self::PeerUp(..) | Self::PeerDown(_) | Self::Joined(_))
+    }
+}
+
+impl core::fmt::Display for Event {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::PeerUp(peer, name) => write!(f, "peer {name} ({peer}) is up"),
+            Self::PeerDown(peer) => write!(f, "peer {peer} is down"),
+            Self::Joined(path) => write!(f, "the copy of {path:?} is complete"),
+            Self::Repaired(path, rows) => write!(f, "put {rows} missing rows back into {path:?}"),
+            Self::Damaged(path) => {
+                write!(
+                    f,
+                    "the rows of {path:?} were not what its digest says; the disk may be failing"
+                )
+            }
+            Self::Conflict(path) => {
+                write!(
+                    f,
+                    "two writes to {path:?} carry one stamp: a peer is cloned or forges writes"
+                )
+            }
+            Self::Misbehaved(peer, what) => write!(f, "peer {peer} sent {what}; it was ignored"),
+            Self::StampAhead(path) => {
+                write!(f, "a write to {path:?} is stamped further ahead than clocks may differ")
+            }
+            Self::EpochSeenElsewhere => f.write_str(
+                "another process writes under this peer's epoch; this one took a new epoch",
+            ),
+            Self::ClockOff(offset) => {
+                write!(f, "this peer's clock is {offset} ms off its peers': its writes are refused")
+            }
+            Self::BadDefinition(why) => write!(f, "a definition of the cluster is ignored: {why}"),
+        }
+    }
+}
+
+/// What a node is told once, at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This peer.
+    pub peer: PeerId,
+    /// A name for people.
+    pub name: String,
+    /// The failure domain; empty: none.
+    pub zone: String,
+    /// Share of the databases, in hundredths; 100 is usual.
+    pub weight: u32,
+    /// Derived from the cluster secret; the same on every peer.
+    pub cluster_key: [u8; 32],
+    /// How far this peer's clock may be off its peers' median before its writes are refused, in
+    /// milliseconds.
+    pub max_clock_skew: Millis,
+    /// How long a database may have fewer live holders than `min` before others are invited, in
+    /// milliseconds.
+    pub replacement_delay: Millis,
+}
+
+/// The usual [`Config::max_clock_skew`]: far beyond what NTP leaves, far below what a person
+/// notices in the order of edits.
+pub const MAX_CLOCK_SKEW: Millis = 10_000;
+/// The usual [`Config::replacement_delay`]: a restart must not move data.
+pub const REPLACEMENT_DELAY: Millis = 30_000;
+
+/// A database that has a copy here.
+#[derive(Debug)]
+struct Held {
+    replica: Replica,
+    /// What the directory says of this peer; system databases are always active.
+    role: HolderState,
+    definition: Option<Arc<Definition>>,
+    /// Monotonic time of the last change.
+    touched: u64,
+    /// Summaries in a row that differed while the database was busy.
+    busy_rounds: u8,
+}
+
+/// One peer of the cluster, without its clocks, sockets and threads.
+pub struct Node<S: Store> {
+    config: Config,
+    store: S,
+    fingerprint: Fingerprint,
+    random: ChaCha8Rng,
+    epoch: Epoch,
+    clock: HybridClock,
+    guard: ClockGuard,
+    clock_was_off: bool,
+    failed: Option<Error>,
+    membership: Membership,
+    members: BTreeMap<PeerId, Identity>,
+    /// Peers known from an earlier start, until they are met.
+    remembered: BTreeMap<PeerId, Vec<String>>,
+    links: BTreeMap<PeerId, Link>,
+    held: BTreeMap<DatabaseId, Held>,
+    next_prefix: Prefix,
+    directory: Directory,
+    registry: Registry,
+    push: push::Pushes,
+    pull: pull::Pulls<S::Snapshot>,
+    forward: forward::Forwards,
+    watch: watch::Watches,
+    placement: placement::Placement,
+    scrub: scrub::Scrubs,
+    timers: Timers,
+    /// Counts changes of any copy or of the directory: while it stands still, so do the summaries.
+    changes: u64,
+    started: Now,
+    next_token: u64,
+    outputs: VecDeque<Output>,
+    counters: BTreeMap<&'static str, u64>,
+}
+
+/// Deadlines in monotonic microseconds; `u64::MAX`: none.
+#[derive(Debug)]
+struct Timers {
+    summary: u64,
+    ping: u64,
+    offers: u64,
+    pulls: u64,
+    calls: u64,
+    placement: u64,
+    relax: u64,
+    scrub: u64,
+}
+
+const NEVER: u64 = u64::MAX;
+const MILLISECOND: u64 = 1_000;
+const SECOND: u64 = 1_000_000;
+
+/// Pause between two summaries of one peer pair: bounds how long a silent loss stays unnoticed.
+const SUMMARY_EVERY: u64 = 2 * SECOND;
+/// Pause between two clock and round-trip measurements of one peer pair.
+const PING_EVERY: u64 = 5 * SECOND;
+/// Pause between two looks at which copies are idle.
+const RELAX_EVERY: u64 = 10 * SECOND;
+
+impl<S: Store> core::fmt::Debug for Node<S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Node").field("peer", &self.config.peer).finish_non_exhaustive()
+    }
+}
+
+impl<S: Store> Node<S> {
+    /// Starts a peer on its store under a new epoch, which is synced before anything uses it. `seed`
+    /// must be fresh randomness: it makes the epoch.
+    ///
+    /// # Errors
+    /// When the store fails or its rows are damaged.
+    pub fn new(config: Config, store: S, seed: [u8; 32], now: Now) -> Result<Self, StoreError> {
+        let mut random = ChaCha8Rng::from_seed(seed);
+        let epoch = random_epoch(&mut random);
+        let mut membership_seed = [0; 32];
+        random.fill_bytes(&mut membership_seed);
+
+        let own: OwnRow = read_row(&store, &rows::peer_key("own"))?.unwrap_or_default();
+        let incarnation = now.wall.max(own.incarnation.saturating_add(1 << 16));
+        let identity = Identity {
+            peer: config.peer,
+            incarnation,
+            name: config.name.clone(),
+            zone: config.zone.clone(),
+            weight: config.weight,
+            addresses: Vec::new(),
+        };
+        let remembered = read_row(&store, &rows::peer_key("peers"))?.unwrap_or_default();
+        let clean = read_row(&store, &rows::peer_key("clean"))?;
+        let reserved = clean.map_or(own.reserved, |at: Time| at);
+
+        let mut node = Self {
+            fingerprint: Fingerprint::new(&config.cluster_key),
+            membership: Membership::new(identity, membership_seed),
+            config,
+            store,
+            random,
+            epoch,
+            clock: HybridClock::new(reserved),
+            guard: ClockGuard::default(),
+            clock_was_off: false,
+            failed: None,
+            members: BTreeMap::new(),
+            remembered,
+            links: BTreeMap::new(),
+            held: BTreeMap::new(),
+            next_prefix: 0,
+            directory: Directory::default(),
+            registry: Registry::default(),
+            push: push::Pushes::default(),
+            pull: pull::Pulls::default(),
+            forward: forward::Forwards::default(),
+            watch: watch::Watches::default(),
+            placement: placement::Placement::default(),
+            scrub: scrub::Scrubs::default(),
+            timers: Timers {
+                summary: now.monotonic + SUMMARY_EVERY,
+                ping: now.monotonic + PING_EVERY,
+                offers: NEVER,
+                pulls: NEVER,
+                calls: NEVER,
+                placement: now.monotonic + SECOND,
+                relax: now.monotonic + RELAX_EVERY,
+                scrub: NEVER,
+            },
+            changes: 0,
+            started: now,
+            next_token: 0,
+            outputs: VecDeque::new(),
+            counters: BTreeMap::new(),
+        };
+
+        let mut transaction = Transaction::default();
+        let own = OwnRow { incarnation, epoch, reserved };
+        transaction.put(Space::Meta, rows::peer_key("own"), wire::encode(&own));
+        transaction.remove(Space::Meta, rows::peer_key("clean"));
+        node.store.commit(transaction.into_batch())?;
+        node.store.sync()?;
+
+        node.load(now)?;
+        if clean.is_none() {
+            node.scrub_everything(now);
+        }
+        for (peer, addresses) in node.remembered.clone() {
+            node.outputs.push_back(Output::Dial(peer, addresses));
+        }
+        Ok(node)
+    }
+
+    /// Reads back every copy, then what the system databases say.
+    fn load(&mut self, now: Now) -> Result<(), StoreError> {
+        for row in prefix_rows(&self.store, Space::Meta, b"d") {
+            let (key, bytes) = row?;
+            let damaged = || StoreError::corrupt("the row that interns a database");
+            let id = DatabaseId(key[1..].try_into().map_err(|_| damaged())?);
+            let Interned { prefix, path } = wire::decode(&bytes).map_err(|_| damaged())?;
+            let state: State = read_row(&self.store, &rows::state_key(prefix))?.unwrap_or_default();
+            let replica = Replica::new(id, prefix, path.into(), state);
+            self.next_prefix = self.next_prefix.max(prefix + 1);
+            self.hold(replica, HolderState::Joining, now);
+        }
+        for path in Directory::system_paths() {
+            let id = self.database_id(&path);
+            if !self.held.contains_key(&id) {
+                let replica = self.intern(id, &path)?;
+                self.hold(replica, HolderState::Active, now);
+            }
+            if let Some(held) = self.held.get_mut(&id) {
+                held.role = HolderState::Active;
+            }
+            self.directory.add_system(id, &path);
+        }
+        let system: Vec<DatabaseId> = self.directory.system_ids().collect();
+        for id in system {
+            let Some(held) = self.held.get(&id) else { continue };
+            let prefix = held.replica.prefix.to_be_bytes();
+            for row in prefix_rows(&self.store, Space::Data, &prefix) {
+                let (key, bytes) = row?;
+                let record = crate::replica::decode_record(&bytes)?;
+                self.learn_system(id, &key[4..], &record, now);
+            }
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, replica: Replica, role: HolderState, now: Now) {
+        let held = Held { replica, role, definition: None, touched: now.monotonic, busy_rounds: 0 };
+        self.held.insert(held.replica.id, held);
+    }
+
+    /// Gives a database its local number, in a commit of its own.
+    fn intern(&mut self, id: DatabaseId, path: &str) -> Result<Replica, StoreError> {
+        let prefix = self.next_prefix;
+        self.next_prefix += 1;
+        let mut transaction = Transaction::default();
+        let row = Interned { prefix, path: path.to_string() };
+        transaction.put(Space::Meta, rows::intern_key(id), wire::encode(&row));
+        let mut replica = Replica::new(id, prefix, path.into(), State::default());
+        replica.stage(&mut transaction);
+        self.store.commit(transaction.into_batch())?;
+        Ok(replica)
+    }
+
+    /// Feeds one input. Drain [`Node::poll_output`] afterwards.
+    pub fn handle(&mut self, input: Input, now: Now) {
+        if self.failed.is_some() {
+            return;
+        }
+        let result = match input {
+            Input::Connected(peer) => self.connected(peer, now),
+            Input::Disconnected(peer) => self.disconnected(peer, now),
+            Input::Frames(peer, frames) => self.receive(peer, frames, now),
+            Input::Probe(peer, packet) => {
+                self.probed(peer, &packet, now);
+                Ok(())
+            }
+            Input::Addresses(addresses) => {
+                self.listen_on(addresses, now);
+                Ok(())
+            }
+            Input::Synced(ticket) => self.synced(ticket, now),
+            Input::Timer => self.fire(now),
+        };
+        self.finish(result, now);
+    }
+
+    /// The next thing for the driver to do; `None` when there is nothing left.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to feed [`Input::Timer`], in monotonic microseconds.
+    pub fn poll_timeout(&self) -> u64 {
+        let timers = &self.timers;
+        [
+            timers.summary,
+            timers.ping,
+            timers.offers,
+            timers.pulls,
+            timers.calls,
+            timers.placement,
+            timers.relax,
+            timers.scrub,
+            self.membership.next_timer().unwrap_or(NEVER),
+        ]
+        .into_iter()
+        .min()
+        .unwrap_or(NEVER)
+    }
+
+    /// Why the node stopped serving, if it did.
+    pub fn failure(&self) -> Option<&Error> {
+        self.failed.as_ref()
+    }
+
+    /// Ends every input and call: membership effects, deferred work, frames.
+    fn finish(&mut self, result: Result<(), StoreError>, now: Now) {
+        let result = result.and_then(|()| self.settle(now));
+        if let Err(error) = result {
+            self.fail(error);
+        }
+        self.flush_links();
+    }
+
+    fn settle(&mut self, now: Now) -> Result<(), StoreError> {
+        loop {
+            if let Some(effect) = self.membership.next_effect() {
+                self.membership_effect(effect, now)?;
+            } else if !self.placement_step(now)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn fail(&mut self, error: StoreError) {
+        let error = Error::from(error);
+        if self.failed.is_none() {
+            self.failed = Some(error.clone());
+            self.outputs.push_back(Output::Failed(error));
+        }
+    }
+
+    fn fire(&mut self, now: Now) -> Result<(), StoreError> {
+        let at = now.monotonic;
+        self.membership.fire(at);
+        if self.timers.summary <= at {
+            self.timers.summary = at + SUMMARY_EVERY;
+            self.send_summaries();
+        }
+        if self.timers.ping <= at {
+            self.timers.ping = at + PING_EVERY;
+            self.send_pings(now);
+        }
+        if self.timers.offers <= at {
+            self.send_offers(now);
+        }
+        if self.timers.pulls <= at {
+            self.expire_pulls(now)?;
+        }
+        if self.timers.calls <= at {
+            self.expire_calls(now);
+        }
+        if self.timers.placement <= at {
+            self.timers.placement = at + SECOND;
+            self.placement_tick(now)?;
+        }
+        if self.timers.relax <= at {
+            self.timers.relax = at + RELAX_EVERY;
+            for held in self.held.values_mut() {
+                if held.touched + RELAX_EVERY <= at {
+                    held.replica.relax();
+                }
+            }
+        }
+        if self.timers.scrub <= at {
+            self.scrub_step(now)?;
+        }
+        Ok(())
+    }
+
+    /// Stops cleanly: the next start needs no check and continues from the exact clock. The driver
+    /// drains the outputs, sends what they say, and syncs the store.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn stop(&mut self, now: Now) -> Result<(), Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let mut transaction = Transaction::default();
+        transaction.put(Space::Meta, rows::peer_key("clean"), wire::encode(&self.clock.last()));
+        self.store.commit(transaction.into_batch())?;
+        self.membership.leave(now.monotonic);
+        self.broadcast(&Message::Bye);
+        self.finish(Ok(()), now);
+        Ok(())
+    }
+
+    fn membership_effect(&mut self, effect: Effect, now: Now) -> Result<(), StoreError> {
+        match effect {
+            Effect::Send(peer, packet) => {
+                self.outputs.push_back(Output::Probe(peer, link::probe_packet(&packet)));
+            }
+            Effect::Up(identity) if identity.peer == self.config.peer => {}
+            Effect::Up(identity) => {
+                let peer = identity.peer;
+                if !self.links.contains_key(&peer) && !identity.addresses.is_empty() {
+                    self.outputs.push_back(Output::Dial(peer, identity.addresses.clone()));
+                }
+                let known = self.members.insert(peer, identity.clone());
+                if known.is_none() {
+                    self.event(Event::PeerUp(peer, identity.name.clone()));
+                    self.members_changed(now);
+                }
+                if self.remembered.get(&peer) != Some(&identity.addresses)
+                    && !identity.addresses.is_empty()
+                {
+                    self.remembered.insert(peer, identity.addresses);
+                    let mut transaction = Transaction::default();
+                    let row = wire::encode(&self.remembered);
+                    transaction.put(Space::Meta, rows::peer_key("peers"), row);
+                    self.store.commit(transaction.into_batch())?;
+                }
+            }
+            Effect::Down(peer) => {
+                if self.members.remove(&peer).is_some() {
+                    self.event(Event::PeerDown(peer));
+                    self.members_changed(now);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn listen_on(&mut self, addresses: Vec<String>, now: Now) {
+        let mut identity = self.membership.identity().clone();
+        let mut addresses = addresses;
+        addresses.retain(|address| address.len() <= crate::membership::ADDRESS_MAX);
+        addresses.truncate(crate::membership::ADDRESSES_MAX);
+        if identity.addresses != addresses {
+            identity.addresses = addresses;
+            identity.incarnation += 1;
+            self.membership.change_identity(identity, now.monotonic);
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn count(&mut self, name: &'static str, by: u64) {
+        *self.counters.entry(name).or_default() += by;
+    }
+
+    /// The id of a path in this cluster: never of its definition.
+    pub fn database_id(&self, path: &str) -> DatabaseId {
+        database_id(&self.config.cluster_key, path)
+    }
+
+    /// The definition that accepts a path.
+    fn definition_of(&self, path: &str) -> Option<&Definition> {
+        Path::any(path).ok().and_then(|path| self.registry.resolve(&path))
+    }
+
+    /// This peer.
+    pub fn peer(&self) -> PeerId {
+        self.config.peer
+    }
+
+    /// The live epoch of this peer.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The store, for reads that do not need the node.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+}
+
+/// The id of a path: a keyed hash of the length-prefixed path, so of the cluster too.
+pub fn database_id(cluster_key: &[u8; 32], path: &str) -> DatabaseId {
+    let mut bytes = b"tidings database v1".to_vec();
+    bytes.extend_from_slice(&(path.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(path.as_bytes());
+    let hash = blake3::keyed_hash(cluster_key, &bytes);
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash.as_bytes()[..16]);
+    DatabaseId(id)
+}
+
+fn random_epoch(random: &mut ChaCha8Rng) -> Epoch {
+    Epoch((u128::from(random.next_u64()) << 64) | u128::from(random.next_u64()))
+}
+
+/// The row of the peer itself.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+struct OwnRow {
+    incarnation: u64,
+    epoch: Epoch,
+    reserved: Time,
+}
+
+fn read_row<T: serde::de::DeserializeOwned>(
+    store: &impl crate::store::Read,
+    key: &[u8],
+) -> Result<Option<T>, StoreError> {
+    store
+        .get(Space::Meta, key)?
+        .map(|bytes| {
+            wire::decode(&bytes).map_err(|error| {
+                StoreError::corrupt(alloc::format!(
+                    "the row {:?}: {error}",
+                    String::from_utf8_lossy(key)
+                ))
+            })
+        })
+        .transpose()
+}

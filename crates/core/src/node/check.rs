@@ -1,0 +1,482 @@
+//! Finding differences: summaries of what two peers both hold, and the self-check of a copy.
+//!
+//! Idle costs one small message per peer pair, however many databases there are. Unequal sums are
+//! narrowed down by ranges of database ids to the databases that differ, and those are pulled.
+//! Equal vectors with different digests are a divergence: it is compared by bucket, then by key, and
+//! what is missing is put back. The self-check never drops a row.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::ops::Bound;
+
+use super::work::Work;
+use super::{Event, Node, SECOND};
+use crate::clock::Now;
+use crate::ident::{DatabaseId, PeerId};
+use crate::limits::PAGE_BYTES_MAX;
+use crate::message::{Message, Range, RangeSum, Target};
+use crate::record::{Record, bucket_of};
+use crate::rows::{self, Transaction};
+use crate::store::{Space, Store, StoreError};
+use crate::vector::Vector;
+
+/// A range with at most this many databases is told item by item: 24 bytes each.
+const ITEMS_MAX: usize = 48;
+/// Bits by which one step narrows a range.
+const RANGE_STEP: u8 = 4;
+/// Most ranges and items taken from one message.
+const PARTS_MAX: usize = 4096;
+/// A database changed within this time is not compared: its pushes are still on their way.
+const BUSY: u64 = SECOND;
+/// A database that stays busy is compared all the same after this many rounds.
+const BUSY_ROUNDS: u8 = 5;
+/// Rows told in one page of a self-check, and pages in one round: half a million rows, the rest is
+/// compared in the next round.
+const CHECK_PAGE: usize = 4096;
+const CHECK_PAGES: usize = 128;
+
+/// One page of the live rows in some buckets.
+#[derive(Debug)]
+pub(super) struct RowsPage {
+    pub(super) buckets: [u8; 32],
+    pub(super) start: Vec<u8>,
+    pub(super) end: Option<Vec<u8>>,
+    pub(super) rows: Vec<(Vec<u8>, u64)>,
+}
+
+impl Range {
+    const ALL: Self = Self { bits: 0, prefix: 0 };
+
+    fn first(self) -> DatabaseId {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.prefix.to_be_bytes());
+        DatabaseId(id)
+    }
+
+    fn last(self) -> DatabaseId {
+        let rest = u64::MAX.checked_shr(u32::from(self.bits)).unwrap_or(0);
+        let mut id = [0xff; 16];
+        id[..8].copy_from_slice(&(self.prefix | rest).to_be_bytes());
+        DatabaseId(id)
+    }
+
+    fn children(self) -> impl Iterator<Item = Self> {
+        let bits = self.bits + RANGE_STEP;
+        (0..1_u64 << RANGE_STEP).map(move |index| Self {
+            bits,
+            prefix: self.prefix | (index << (64 - u32::from(bits))),
+        })
+    }
+
+    fn is_sane(self) -> bool {
+        self.bits <= 64 - RANGE_STEP && self.bits.is_multiple_of(RANGE_STEP)
+    }
+}
+
+impl<S: Store> Node<S> {
+    /// Whether every connected peer's directory has been compared with ours, or nobody who may know
+    /// more is expected.
+    pub(super) fn is_in_step(&self, now: Now) -> bool {
+        if self.links.is_empty() {
+            let grace = if self.remembered.is_empty() { 0 } else { 3 * SECOND };
+            return now.monotonic >= self.started.monotonic + grace;
+        }
+        let in_step = self.links.values().filter(|link| link.in_step).count();
+        let live = self.links.len().max(self.members.len());
+        2 * (in_step + 1) > live + 1
+    }
+
+    /// Fingerprint sums of the databases that both this peer and another one hold.
+    fn sums(&mut self, peer: PeerId) -> (u64, u64) {
+        let changes = self.changes;
+        if let Some(link) = self.links.get(&peer)
+            && let Some((at, system, user)) = link.summary
+            && at == changes
+        {
+            return (system, user);
+        }
+        let (mut system, mut user) = (0_u64, 0_u64);
+        for (id, held) in &mut self.held {
+            let sum = if self.directory.is_system(*id) {
+                &mut system
+            } else if self.directory.are_both_active(*id, self.config.peer, peer) {
+                &mut user
+            } else {
+                continue;
+            };
+            *sum = sum.wrapping_add(held.replica.summary(&self.fingerprint));
+        }
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.summary = Some((changes, system, user));
+        }
+        (system, user)
+    }
+
+    /// The databases of a range that both hold, with their fingerprints.
+    fn items(&mut self, peer: PeerId, range: Range) -> Vec<(DatabaseId, u64)> {
+        let mut items = Vec::new();
+        for (id, held) in self.held.range_mut(range.first()..=range.last()) {
+            if !self.directory.is_system(*id)
+                && self.directory.are_both_active(*id, self.config.peer, peer)
+            {
+                items.push((*id, held.replica.summary(&self.fingerprint)));
+            }
+        }
+        items
+    }
+
+    pub(super) fn send_summary(&mut self, peer: PeerId) {
+        let (system, user) = self.sums(peer);
+        self.send(peer, &Message::Summary { system, user });
+    }
+
+    /// The periodic compare: begun by the lower peer id of each pair, and by either side while it is
+    /// not in step.
+    pub(super) fn send_summaries(&mut self) {
+        let own = self.config.peer;
+        let peers: Vec<PeerId> = self
+            .links
+            .iter()
+            .filter(|(peer, link)| own < **peer || !link.in_step)
+            .map(|(peer, _)| *peer)
+            .collect();
+        for peer in peers {
+            self.send_summary(peer);
+        }
+    }
+
+    pub(super) fn summary_arrived(&mut self, peer: PeerId, system: u64, user: u64) {
+        let (own_system, own_user) = self.sums(peer);
+        if system == own_system {
+            if let Some(link) = self.links.get_mut(&peer) {
+                link.in_step = true;
+                link.to_step.clear();
+            }
+        } else {
+            let items = self.system_items();
+            self.send(peer, &Message::Items { items });
+        }
+        if user != own_user {
+            self.narrow(peer, &[Range::ALL]);
+        }
+    }
+
+    fn system_items(&mut self) -> Vec<(DatabaseId, u64)> {
+        let ids: Vec<DatabaseId> = self.directory.system_ids().collect();
+        let mut items = Vec::new();
+        for id in ids {
+            if let Some(held) = self.held.get_mut(&id) {
+                items.push((id, held.replica.summary(&self.fingerprint)));
+            }
+        }
+        items
+    }
+
+    /// Tells what is in ranges that differ: items of small ones, sums of the parts of large ones.
+    fn narrow(&mut self, peer: PeerId, ranges: &[Range]) {
+        let (mut told, mut sums) = (Vec::new(), Vec::new());
+        for range in ranges {
+            let items = self.items(peer, *range);
+            if items.len() <= ITEMS_MAX || !range.is_sane() {
+                told.extend(items);
+                continue;
+            }
+            for child in range.children() {
+                let inside = child.first()..=child.last();
+                let within = items.iter().filter(|(id, _)| inside.contains(id));
+                let sum = within.fold(0_u64, |sum, (_, item)| sum.wrapping_add(*item));
+                sums.push(RangeSum { range: child, sum });
+            }
+        }
+        for items in told.chunks(PARTS_MAX) {
+            self.send(peer, &Message::Items { items: items.to_vec() });
+        }
+        for sums in sums.chunks(PARTS_MAX) {
+            self.send(peer, &Message::Ranges(sums.to_vec()));
+        }
+    }
+
+    pub(super) fn ranges_arrived(&mut self, peer: PeerId, sums: &[RangeSum]) {
+        if sums.len() > PARTS_MAX || !sums.iter().all(|sum| sum.range.bits <= 64) {
+            self.misbehaved(peer, "ranges out of bounds");
+            return;
+        }
+        let mut differ = Vec::new();
+        for RangeSum { range, sum } in sums {
+            let items = self.items(peer, *range);
+            if items.iter().fold(0_u64, |sum, (_, item)| sum.wrapping_add(*item)) != *sum {
+                differ.push(*range);
+            }
+        }
+        self.narrow(peer, &differ);
+    }
+
+    /// A peer told its fingerprints of databases: those that differ are pulled.
+    pub(super) fn items_arrived(&mut self, peer: PeerId, items: &[(DatabaseId, u64)], now: Now) {
+        if items.len() > PARTS_MAX {
+            self.misbehaved(peer, "more items than allowed");
+            return;
+        }
+        let Some(link) = self.links.get_mut(&peer) else { return };
+        let fresh = !core::mem::replace(&mut link.compared, true);
+        let stepping = !link.in_step;
+        let mut differ = Vec::new();
+        let mut system_seen = false;
+        for (id, theirs) in items {
+            let system = self.directory.is_system(*id);
+            system_seen |= system;
+            let Some(held) = self.held.get_mut(id) else { continue };
+            if held.replica.summary(&self.fingerprint) == *theirs {
+                held.busy_rounds = 0;
+                continue;
+            }
+            let busy = held.touched + BUSY > now.monotonic;
+            if busy && !fresh && !stepping && held.busy_rounds < BUSY_ROUNDS {
+                held.busy_rounds += 1;
+                continue;
+            }
+            held.busy_rounds = 0;
+            differ.push((*id, system));
+        }
+        if stepping && system_seen {
+            let to_step = differ.iter().filter(|(_, system)| *system).map(|(id, _)| *id).collect();
+            if let Some(link) = self.links.get_mut(&peer) {
+                link.to_step = to_step;
+                link.in_step = link.to_step.is_empty();
+            }
+        }
+        self.count("differences", differ.len() as u64);
+        for (id, _) in differ {
+            self.pull_all(id, peer, now);
+        }
+    }
+
+    /// Begins the self-check of a copy with a peer whose vector is equal and whose digest is not.
+    pub(super) fn send_buckets(&mut self, peer: PeerId, id: DatabaseId) -> Result<(), StoreError> {
+        let Some(target) = self.target(id) else { return Ok(()) };
+        let sums = self.bucket_sums(id)?;
+        let Some(held) = self.held.get(&id) else { return Ok(()) };
+        let vector = held.replica.state.progress.vector.clone();
+        self.count("divergences", 1);
+        self.send(peer, &Message::Buckets { target, vector, sums });
+        Ok(())
+    }
+
+    fn bucket_sums(&self, id: DatabaseId) -> Result<Vec<u64>, StoreError> {
+        let Some(held) = self.held.get(&id) else { return Ok(Vec::new()) };
+        (0..=u8::MAX).map(|bucket| Ok(held.replica.bucket(&self.store, bucket)? as u64)).collect()
+    }
+
+    /// Whether a copy is here whose rows are exactly what this vector says.
+    fn is_comparable(&mut self, target: Target, vector: &Vector) -> bool {
+        self.is_ours(target)
+            && self.held.get(&target.database).is_some_and(|held| {
+                let progress = &held.replica.state.progress;
+                progress.is_whole() && progress.vector == *vector
+            })
+    }
+
+    pub(super) fn buckets_arrived(
+        &mut self,
+        peer: PeerId,
+        target: Target,
+        vector: &Vector,
+        sums: &[u64],
+    ) -> Result<(), StoreError> {
+        if sums.len() != 256 {
+            self.misbehaved(peer, "not 256 bucket sums");
+            return Ok(());
+        }
+        if !self.is_comparable(target, vector) {
+            return Ok(());
+        }
+        let own = self.bucket_sums(target.database)?;
+        let mut buckets = [0_u8; 32];
+        for (bucket, _) in own.iter().zip(sums).enumerate().filter(|(_, (own, sum))| own != sum) {
+            buckets[bucket / 8] |= 1 << (bucket % 8);
+        }
+        let mut start = Vec::new();
+        for _ in 0..CHECK_PAGES {
+            let (rows, end) = self.live_rows(target.database, &buckets, &start, CHECK_PAGE)?;
+            self.send(
+                peer,
+                &Message::BucketRows {
+                    target,
+                    vector: vector.clone(),
+                    buckets,
+                    start,
+                    end: end.clone(),
+                    rows,
+                },
+            );
+            match end {
+                Some(end) => start = end,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Live rows in some buckets above a stored key, and the last key of a page that is not the last.
+    fn live_rows(
+        &self,
+        id: DatabaseId,
+        buckets: &[u8; 32],
+        start: &[u8],
+        limit: usize,
+    ) -> Result<(Vec<(Vec<u8>, u64)>, Option<Vec<u8>>), StoreError> {
+        let mut page = Vec::new();
+        let Some(held) = self.held.get(&id) else { return Ok((page, None)) };
+        let prefix = held.replica.prefix;
+        let first = rows::data_key(prefix, start);
+        let end = rows::data_key(prefix + 1, &[]);
+        let lower =
+            if start.is_empty() { Bound::Included(&*first) } else { Bound::Excluded(&*first) };
+        for row in self.store.range(Space::Data, lower, Bound::Excluded(&end)) {
+            let (key, bytes) = row?;
+            let stored = &key[4..];
+            if !has_bucket(buckets, bucket_of(stored)) {
+                continue;
+            }
+            let record = crate::replica::decode_record(&bytes)?;
+            if record.is_live() {
+                let element = self.fingerprint.element(stored, &record) as u64;
+                page.push((stored.to_vec(), element));
+                if page.len() == limit {
+                    return Ok((page, Some(stored.to_vec())));
+                }
+            }
+        }
+        Ok((page, None))
+    }
+
+    pub(super) fn bucket_rows_arrived(
+        &mut self,
+        peer: PeerId,
+        target: Target,
+        vector: &Vector,
+        page: RowsPage,
+    ) -> Result<(), StoreError> {
+        let id = target.database;
+        if page.rows.len() > CHECK_PAGE {
+            self.misbehaved(peer, "a page of more rows than allowed");
+            return Ok(());
+        }
+        if !self.is_comparable(target, vector) {
+            return Ok(());
+        }
+        let theirs: BTreeMap<Vec<u8>, u64> = page.rows.into_iter().collect();
+        let Some(prefix) = self.held.get(&id).map(|held| held.replica.prefix) else {
+            return Ok(());
+        };
+        let (mut missing, mut bytes) = (Vec::new(), 0);
+        let mut wanted = Vec::new();
+        let nothing = Transaction::default();
+        for (stored, element) in &theirs {
+            let Some(held) = self.held.get(&id) else { break };
+            match held.replica.record(&nothing, &self.store, stored)? {
+                None => wanted.push(stored.clone()),
+                Some(record) => {
+                    if !record.is_live()
+                        || self.fingerprint.element(stored, &record) as u64 != *element
+                    {
+                        // Either may be the newer one: the merge on both sides decides.
+                        bytes += record.payload().len();
+                        missing.push((stored.clone(), record));
+                        wanted.push(stored.clone());
+                    }
+                }
+            }
+        }
+        let first = rows::data_key(prefix, &page.start);
+        let end = match &page.end {
+            Some(end) => Bound::Included(rows::data_key(prefix, end)),
+            None => Bound::Excluded(rows::data_key(prefix + 1, &[])),
+        };
+        let lower =
+            if page.start.is_empty() { Bound::Included(&*first) } else { Bound::Excluded(&*first) };
+        for row in self.store.range(Space::Data, lower, end.as_ref().map(|key| &**key)) {
+            let (key, data) = row?;
+            let stored = &key[4..];
+            if bytes > PAGE_BYTES_MAX {
+                break;
+            }
+            if has_bucket(&page.buckets, bucket_of(stored)) && !theirs.contains_key(stored) {
+                let record = crate::replica::decode_record(&data)?;
+                if record.is_live() {
+                    bytes += record.payload().len();
+                    missing.push((stored.to_vec(), record));
+                }
+            }
+        }
+        if !missing.is_empty() || !wanted.is_empty() {
+            self.send(peer, &Message::Repair { target, rows: missing, wanted });
+        }
+        Ok(())
+    }
+
+    /// Rows that a compare found missing here. They are exempt from I5: their dots are covered, and
+    /// exist to put back what should be here.
+    pub(super) fn repair_arrived(
+        &mut self,
+        peer: PeerId,
+        target: Target,
+        rows: Vec<(Vec<u8>, Record)>,
+        wanted: Vec<Vec<u8>>,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        let id = target.database;
+        let malformed = rows.iter().any(|(stored, record)| {
+            record.is_malformed()
+                || stored.is_empty()
+                || stored.len() > crate::limits::KEY_MAX + 256
+        });
+        if malformed || wanted.len() > CHECK_PAGE {
+            self.misbehaved(peer, "a repair with rows out of bounds");
+            return Ok(());
+        }
+        if !self.is_ours(target) {
+            return Ok(());
+        }
+        let mut work = Work::default();
+        let tell = self.wants_changes(id);
+        let mut repaired = 0;
+        let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
+        work.touched.insert(id);
+        for (stored, record) in rows {
+            held.replica.state.progress.applied(record.dot());
+            let copy = record.clone();
+            let transaction = &mut work.transaction;
+            let applied =
+                held.replica.apply(transaction, &self.store, &self.fingerprint, &stored, record)?;
+            repaired += u64::from(applied == crate::replica::Applied::Won);
+            work.tell(id, tell, &stored, &copy, applied);
+        }
+        self.commit_work(work, now)?;
+        if repaired > 0 {
+            self.count("rows_repaired", repaired);
+            let path = self.path_of(id);
+            self.event(Event::Repaired(path, repaired));
+        }
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        let nothing = Transaction::default();
+        for stored in wanted {
+            let Some(held) = self.held.get(&id) else { break };
+            if let Some(record) = held.replica.record(&nothing, &self.store, &stored)? {
+                bytes += record.payload().len() + stored.len();
+                found.push((stored, record));
+            }
+            if bytes > PAGE_BYTES_MAX {
+                break;
+            }
+        }
+        if !found.is_empty() {
+            self.send(peer, &Message::Repair { target, rows: found, wanted: Vec::new() });
+        }
+        Ok(())
+    }
+}
+
+fn has_bucket(buckets: &[u8; 32], bucket: u8) -> bool {
+    buckets[usize::from(bucket / 8)] & (1 << (bucket % 8)) != 0
+}

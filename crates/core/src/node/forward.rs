@@ -1,0 +1,332 @@
+//! Requests between peers: a peer without a copy works through a holder.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use super::local::{Place, Submission};
+use super::push::ReplyTo;
+use super::{MILLISECOND, NEVER, Node, Output};
+use crate::clock::Now;
+use crate::error::Error;
+use crate::ident::PeerId;
+use crate::limits::{BATCH_WRITES_MAX, PAGE_BYTES_MAX};
+use crate::message::{Message, Operation, Reply};
+use crate::name::Path;
+use crate::read::{read_page, read_record};
+use crate::rows::Prefix;
+use crate::stamp::Millis;
+use crate::store::{Store, StoreError};
+
+/// Most calls under way: a bound on what waits for peers that do not answer.
+const CALLS_MAX: usize = 65_536;
+
+/// A request to a holder, until it is answered.
+#[derive(Debug)]
+struct Call {
+    reply: ReplyTo,
+    path: Path,
+    operation: Operation,
+    peer: PeerId,
+    tried: BTreeSet<PeerId>,
+    deadline: u64,
+    timeout: Millis,
+}
+
+/// A watch that this peer holds at another one.
+#[derive(Debug)]
+struct RemoteWatch {
+    token: u64,
+    peer: PeerId,
+    path: Path,
+    next: u64,
+}
+
+/// Requests under way.
+#[derive(Debug, Default)]
+pub(super) struct Forwards {
+    calls: BTreeMap<u64, Call>,
+    watches: BTreeMap<u64, RemoteWatch>,
+    requests: u64,
+}
+
+impl Forwards {
+    /// The token of the watch that changes belong to, and whether they are the next ones.
+    pub(super) fn next_change(
+        &mut self,
+        peer: PeerId,
+        request: u64,
+        index: u64,
+    ) -> Option<(u64, bool)> {
+        let watch = self.watches.get_mut(&request).filter(|watch| watch.peer == peer)?;
+        let token = watch.token;
+        let next = watch.next == index;
+        watch.next += 1;
+        if !next {
+            self.watches.remove(&request);
+        }
+        Some((token, next))
+    }
+}
+
+impl<S: Store> Node<S> {
+    pub(super) fn forward_write(&mut self, submission: Submission, reply: ReplyTo, now: Now) {
+        let Submission { path, writes, durability, acks, timeout } = submission;
+        let defined = || self.definition_of(path.as_str()).map(|definition| definition.durability);
+        let durability = durability.or_else(defined).unwrap_or_default();
+        let operation = Operation::Write { writes, durability, acks, timeout };
+        // The holder waits for the acknowledgements; this peer waits a little longer for its answer.
+        self.forward(reply, path, operation, timeout.max(1_000) + 1_000, now);
+    }
+
+    /// Sends an operation to a holder.
+    pub(super) fn forward(
+        &mut self,
+        reply: ReplyTo,
+        path: Path,
+        operation: Operation,
+        timeout: Millis,
+        now: Now,
+    ) {
+        let deadline = now.monotonic.saturating_add(timeout.saturating_mul(MILLISECOND));
+        let (peer, tried) = (self.config.peer, BTreeSet::new());
+        if !matches!(operation, Operation::Invite | Operation::Status) {
+            let id = self.database_id(path.as_str());
+            self.ask_invitation(id, &path, now);
+        }
+        self.dispatch(Call { reply, path, operation, peer, tried, deadline, timeout }, now);
+    }
+
+    fn dispatch(&mut self, mut call: Call, now: Now) {
+        let id = self.database_id(call.path.as_str());
+        let is_write = matches!(call.operation, Operation::Write { .. });
+        let mut holders = self.connected_holders(id);
+        if holders.is_empty() && !self.directory.is_known(id) {
+            if is_write {
+                holders.push(self.creator(id, &call.path));
+            } else if let Some(reply) = nothing(&call.operation) {
+                self.reply(call.reply, Ok(reply));
+                return;
+            }
+        }
+        let next = holders.into_iter().find(|p| *p != self.config.peer && !call.tried.contains(p));
+        let Some(peer) = next else {
+            let known: Vec<_> =
+                self.directory.holders(id).map(|(peer, _)| peer.to_string()).collect();
+            let why = format!("none of its holders can be reached: {}", known.join(", "));
+            self.reply(call.reply, Err(Error::Unavailable { path: call.path.to_string(), why }));
+            return;
+        };
+        if self.forward.calls.len() >= CALLS_MAX {
+            let why = format!("{CALLS_MAX} requests to other peers are under way already");
+            self.reply(call.reply, Err(Error::Unavailable { path: call.path.to_string(), why }));
+            return;
+        }
+        self.forward.requests += 1;
+        let request = self.forward.requests;
+        call.peer = peer;
+        call.tried.insert(peer);
+        self.timers.calls = self.timers.calls.min(call.deadline.max(now.monotonic));
+        let path = call.path.to_string();
+        if let (Operation::Watch { .. }, ReplyTo::Token(token)) = (&call.operation, call.reply) {
+            let path = call.path.clone();
+            self.forward.watches.insert(request, RemoteWatch { token, peer, path, next: 0 });
+        }
+        let operation = call.operation.clone();
+        self.forward.calls.insert(request, call);
+        self.count("requests_forwarded", 1);
+        self.send(peer, &Message::Request { request, path, operation });
+    }
+
+    pub(super) fn response_arrived(
+        &mut self,
+        peer: PeerId,
+        request: u64,
+        result: Result<Reply, Error>,
+        now: Now,
+    ) {
+        if self.forward.calls.get(&request).is_none_or(|call| call.peer != peer) {
+            return;
+        }
+        let Some(call) = self.forward.calls.remove(&request) else { return };
+        if result.is_err() {
+            self.forward.watches.remove(&request);
+        }
+        if matches!(result, Err(Error::Unavailable { .. })) {
+            // Nothing was done there: another holder may do it.
+            self.dispatch(call, now);
+        } else {
+            self.reply(call.reply, result);
+        }
+    }
+
+    /// The connection to a peer is gone: its reads are asked of another one.
+    pub(super) fn forget_calls(&mut self, peer: PeerId, now: Now) {
+        let lost: Vec<u64> = self
+            .forward
+            .calls
+            .iter()
+            .filter(|(_, call)| call.peer == peer)
+            .map(|(request, _)| *request)
+            .collect();
+        for request in lost {
+            self.forward.watches.remove(&request);
+            let Some(call) = self.forward.calls.remove(&request) else { continue };
+            if matches!(call.operation, Operation::Write { .. }) {
+                let why = "the connection to the holder broke before it answered".into();
+                let path = call.path.to_string();
+                self.reply(call.reply, Err(Error::OutcomeUnknown { path, why }));
+            } else {
+                self.dispatch(call, now);
+            }
+        }
+        let mut lagged = Vec::new();
+        self.forward.watches.retain(|_, watch| {
+            if watch.peer == peer {
+                lagged.push((watch.token, watch.path.to_string()));
+            }
+            watch.peer != peer
+        });
+        for (token, path) in lagged {
+            let why = "the connection to the holder that was watched broke".into();
+            let error = Error::Unavailable { path, why };
+            self.outputs.push_back(Output::ChangedElsewhere(token, Err(error)));
+        }
+    }
+
+    /// Ends a watch at another peer.
+    pub fn unwatch_elsewhere(&mut self, token: u64, now: Now) {
+        let found = self.forward.watches.iter().find(|(_, watch)| watch.token == token);
+        if let Some((&request, watch)) = found {
+            let peer = watch.peer;
+            self.forward.watches.remove(&request);
+            self.send(peer, &Message::Unwatch { request });
+        }
+        self.finish(Ok(()), now);
+    }
+
+    pub(super) fn expire_calls(&mut self, now: Now) {
+        let expired: Vec<u64> = self
+            .forward
+            .calls
+            .iter()
+            .filter(|(_, call)| call.deadline <= now.monotonic)
+            .map(|(request, _)| *request)
+            .collect();
+        for request in expired {
+            self.forward.watches.remove(&request);
+            let Some(call) = self.forward.calls.remove(&request) else { continue };
+            let error = if matches!(call.operation, Operation::Write { .. }) {
+                let why = format!("the holder did not answer within {} ms", call.timeout);
+                Error::OutcomeUnknown { path: call.path.to_string(), why }
+            } else {
+                Error::TimedOut(call.timeout)
+            };
+            self.reply(call.reply, Err(error));
+        }
+        let calls = self.forward.calls.values().map(|call| call.deadline).min().unwrap_or(NEVER);
+        self.timers.calls = calls.min(self.expire_waiters(now)).min(self.expire_syncs(now));
+    }
+
+    /// A peer asks this one to do something.
+    pub(super) fn request_arrived(
+        &mut self,
+        peer: PeerId,
+        request: u64,
+        path: &str,
+        operation: Operation,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        self.count("requests_served", 1);
+        let to = ReplyTo::Peer(peer, request);
+        let path = match Path::new(path) {
+            Ok(path) => path,
+            Err(error) => {
+                self.reply(to, Err(error));
+                return Ok(());
+            }
+        };
+        if let Operation::Write { writes, durability, acks, timeout } = operation {
+            let durability = Some(durability);
+            let submission = Submission { path, writes, durability, acks, timeout };
+            let result = self.write_for(alloc::vec![(submission, to)], true, now).pop().flatten();
+            if let Some(result) = result {
+                self.reply(to, result.map(Reply::Written));
+            }
+            return self.failure_as_result();
+        }
+        let result = match self.place(&path, now) {
+            Place::Here(prefix) => self.serve(peer, request, &path, prefix, operation, now)?,
+            _ => Err(self.not_here(&path)),
+        };
+        self.reply(to, result);
+        Ok(())
+    }
+
+    fn failure_as_result(&self) -> Result<(), StoreError> {
+        match &self.failed {
+            Some(error) => Err(StoreError::Stopped(error.to_string().into())),
+            None => Ok(()),
+        }
+    }
+
+    fn serve(
+        &mut self,
+        peer: PeerId,
+        request: u64,
+        path: &Path,
+        prefix: Prefix,
+        operation: Operation,
+        now: Now,
+    ) -> Result<Result<Reply, Error>, StoreError> {
+        let id = self.database_id(path.as_str());
+        Ok(match operation {
+            Operation::Get { keys } if keys.len() > BATCH_WRITES_MAX => {
+                let count = keys.len();
+                Err(Error::BadArgument(format!("{count} keys: at most {BATCH_WRITES_MAX} at once")))
+            }
+            Operation::Get { keys } => {
+                let snapshot = self.store.snapshot();
+                let (mut records, mut bytes) = (Vec::new(), 0);
+                for key in keys {
+                    let record = read_record(&snapshot, prefix, &key)?;
+                    bytes += record.as_ref().map_or(0, |record| record.payload().len());
+                    records.push(record);
+                }
+                if records.len() > 1 && bytes > PAGE_BYTES_MAX {
+                    Err(Error::BadArgument(format!(
+                        "the values have {bytes} bytes, at most {PAGE_BYTES_MAX} travel at once: ask for fewer keys"
+                    )))
+                } else {
+                    Ok(Reply::Got(records))
+                }
+            }
+            Operation::Page(page) => {
+                let snapshot = self.store.snapshot();
+                let (rows, more) = read_page(&snapshot, prefix, &page, now.wall)?;
+                Ok(Reply::Page(rows, more))
+            }
+            Operation::Status => self.database_status(path).map(Reply::Status),
+            Operation::Invite => self.invite(id, path, peer, now),
+            Operation::Watch { prefix } => {
+                if self.watch.add(id, peer, request, prefix) {
+                    Ok(Reply::Done)
+                } else {
+                    Err(Error::BadArgument("this peer has too many watches here".into()))
+                }
+            }
+            Operation::Write { .. } => Err(Error::Internal("a write was taken for a read".into())),
+        })
+    }
+}
+
+/// What a read of a database that nobody has written finds.
+fn nothing(operation: &Operation) -> Option<Reply> {
+    match operation {
+        Operation::Get { keys } => Some(Reply::Got(alloc::vec![None; keys.len()])),
+        Operation::Page(_) => Some(Reply::Page(Vec::new(), false)),
+        Operation::Write { .. } | Operation::Status | Operation::Watch { .. } => None,
+        Operation::Invite => Some(Reply::Done),
+    }
+}

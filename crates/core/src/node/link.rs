@@ -1,0 +1,400 @@
+//! One connected peer: its frames in and out, hello, clocks.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::work::Work;
+use super::{Event, Node, Output};
+use crate::clock::Now;
+use crate::ident::{DatabaseId, Epoch, PeerId};
+use crate::message::{FRAGMENT_BYTES, FRAME_MAX, FRAME_TARGET, Message, REASSEMBLY_MAX};
+use crate::stamp::Millis;
+use crate::store::{Store, StoreError};
+use crate::wire;
+
+/// What the node keeps of one connected peer.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    /// The frame under construction.
+    frame: Vec<u8>,
+    /// Fragmented messages sent so far.
+    fragmented: u64,
+    /// Fragments of messages that are not whole yet.
+    parts: BTreeMap<u64, (u32, Vec<u8>)>,
+    /// The live epoch the peer told.
+    pub(super) epoch: Option<Epoch>,
+    /// Whether this peer's system databases have been compared with ours since it connected.
+    pub(super) in_step: bool,
+    /// System databases still to be pulled before that is so.
+    pub(super) to_step: BTreeSet<DatabaseId>,
+    /// Whether a difference has been looked into since it connected.
+    pub(super) compared: bool,
+    /// Round trip in microseconds.
+    pub(super) round_trip: Option<u64>,
+    /// Fingerprint sums of what both hold, and the count of changes at which they were taken.
+    pub(super) summary: Option<(u64, u64, u64)>,
+}
+
+/// What travels in the probe stream beside SWIM.
+#[derive(Debug, Serialize, Deserialize)]
+enum ProbeMessage {
+    /// A packet of the membership.
+    Swim(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// The sender's monotonic clock, to be returned.
+    Ping(u64),
+    /// The returned clock, and the sender's wall clock.
+    Pong(u64, Millis),
+}
+
+/// Wraps a packet of the membership.
+pub(super) fn probe_packet(packet: &[u8]) -> Vec<u8> {
+    wire::encode(&ProbeMessage::Swim(packet.to_vec()))
+}
+
+impl<S: Store> Node<S> {
+    pub(super) fn connected(&mut self, peer: PeerId, now: Now) -> Result<(), StoreError> {
+        if self.links.contains_key(&peer) {
+            self.disconnected(peer, now)?;
+        }
+        self.links.insert(peer, Link::default());
+        let identity = self.membership.identity().clone();
+        self.send(peer, &Message::Hello { identity, epoch: self.epoch });
+        self.send_ping(peer, now);
+        self.send_summary(peer);
+        Ok(())
+    }
+
+    pub(super) fn disconnected(&mut self, peer: PeerId, now: Now) -> Result<(), StoreError> {
+        self.links.remove(&peer);
+        self.guard.forget(peer);
+        self.forget_pushes(peer);
+        self.abort_pulls_from(peer, now)?;
+        self.forget_calls(peer, now);
+        self.watch.forget(peer);
+        Ok(())
+    }
+
+    pub(super) fn send(&mut self, peer: PeerId, message: &Message) {
+        let mut bytes = Vec::with_capacity(64);
+        wire::append(&mut bytes, message);
+        self.send_encoded(peer, &bytes);
+    }
+
+    /// Sends a message that was encoded once for several peers.
+    pub(super) fn send_encoded(&mut self, peer: PeerId, bytes: &[u8]) {
+        let Some(link) = self.links.get_mut(&peer) else { return };
+        if bytes.len() < FRAME_MAX {
+            link.append(peer, bytes, &mut self.outputs);
+            return;
+        }
+        let message = link.fragmented;
+        link.fragmented += 1;
+        let parts = bytes.chunks(FRAGMENT_BYTES);
+        let count = parts.len();
+        for (index, part) in parts.enumerate() {
+            let fragment = Message::Fragment {
+                message,
+                index: index as u32,
+                last: index + 1 == count,
+                bytes: part.to_vec(),
+            };
+            let mut encoded = Vec::with_capacity(part.len() + 16);
+            wire::append(&mut encoded, &fragment);
+            link.append(peer, &encoded, &mut self.outputs);
+        }
+    }
+
+    /// Sends a message to every connected peer.
+    pub(super) fn broadcast(&mut self, message: &Message) {
+        let peers: Vec<PeerId> = self.links.keys().copied().collect();
+        for peer in peers {
+            self.send(peer, message);
+        }
+    }
+
+    pub(super) fn flush_links(&mut self) {
+        for (peer, link) in &mut self.links {
+            link.flush(*peer, &mut self.outputs);
+        }
+    }
+
+    pub(super) fn receive(
+        &mut self,
+        peer: PeerId,
+        frames: Vec<Vec<u8>>,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        if !self.links.contains_key(&peer) {
+            return Ok(());
+        }
+        let mut arrived = super::push::Arrived::default();
+        for frame in frames {
+            let Ok(mut rest) = wire::body(&frame) else {
+                self.misbehaved(peer, "a frame of another version");
+                continue;
+            };
+            while !rest.is_empty() {
+                let Ok(message) = wire::take::<Message>(&mut rest) else {
+                    self.misbehaved(peer, "a malformed message");
+                    break;
+                };
+                self.receive_message(peer, message, &mut arrived, now)?;
+            }
+        }
+        self.commit_arrived(peer, &mut arrived, now)
+    }
+
+    fn receive_message(
+        &mut self,
+        peer: PeerId,
+        message: Message,
+        arrived: &mut super::push::Arrived,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        match message {
+            Message::Push { target, interval, records, durability, unreached } => {
+                let push = super::push::Push { target, interval, records, durability, unreached };
+                self.push_arrived(peer, push, arrived, now)
+            }
+            Message::Fragment { message, index, last, bytes } => {
+                match self.reassemble(peer, message, index, last, &bytes) {
+                    Some(Message::Fragment { .. }) => {
+                        self.misbehaved(peer, "a fragment of a fragment");
+                        Ok(())
+                    }
+                    Some(whole) => self.receive_message(peer, whole, arrived, now),
+                    None => Ok(()),
+                }
+            }
+            message => {
+                self.commit_arrived(peer, arrived, now)?;
+                self.act_on(peer, message, now)
+            }
+        }
+    }
+
+    fn act_on(&mut self, peer: PeerId, message: Message, now: Now) -> Result<(), StoreError> {
+        match message {
+            Message::Push { .. } | Message::Fragment { .. } => {}
+            Message::Hello { identity, epoch } => self.hello(peer, identity, epoch, now),
+            Message::Stale { incarnation } => {
+                let mut identity = self.membership.identity().clone();
+                if incarnation >= identity.incarnation && incarnation < u64::MAX / 2 {
+                    identity.incarnation = incarnation + 1;
+                    self.membership.change_identity(identity.clone(), now.monotonic);
+                    self.broadcast(&Message::Hello { identity, epoch: self.epoch });
+                }
+            }
+            Message::Offer { target, epoch, upto } => self.offered(peer, target, epoch, upto, now),
+            Message::Acknowledge { target, epoch, upto, durability } => {
+                self.acknowledged(peer, target, epoch, upto, durability);
+            }
+            Message::Pull { target, session, vector, digest, whole } => {
+                let ask = super::pull::Ask { target, session, vector, digest, whole };
+                return self.asked(peer, ask, now);
+            }
+            Message::Chunk { target, session, index, records, cut } => {
+                let chunk = super::pull::Part { target, session, index, records, cut };
+                return self.chunk(peer, chunk, now);
+            }
+            Message::Credit { session } => return self.credit(peer, session, now),
+            Message::Refuse { target, session, why } => {
+                return self.refused(peer, target, session, why, now);
+            }
+            Message::Summary { system, user } => self.summary_arrived(peer, system, user),
+            Message::Ranges(sums) => self.ranges_arrived(peer, &sums),
+            Message::Items { items } => self.items_arrived(peer, &items, now),
+            Message::Buckets { target, vector, sums } => {
+                return self.buckets_arrived(peer, target, &vector, &sums);
+            }
+            Message::BucketRows { target, vector, buckets, start, end, rows } => {
+                let page = super::check::RowsPage { buckets, start, end, rows };
+                return self.bucket_rows_arrived(peer, target, &vector, page);
+            }
+            Message::Repair { target, rows, wanted } => {
+                return self.repair_arrived(peer, target, rows, wanted, now);
+            }
+            Message::Request { request, path, operation } => {
+                return self.request_arrived(peer, request, &path, operation, now);
+            }
+            Message::Response { request, result } => {
+                self.response_arrived(peer, request, result, now)
+            }
+            Message::Changes { request, index, changes } => {
+                self.changes_arrived(peer, request, index, changes);
+            }
+            Message::Unwatch { request } => self.watch.unwatch(peer, request),
+            Message::Bye => {}
+        }
+        Ok(())
+    }
+
+    fn hello(
+        &mut self,
+        peer: PeerId,
+        identity: crate::membership::Identity,
+        epoch: Epoch,
+        now: Now,
+    ) {
+        if identity.peer != peer || !identity.is_sane() {
+            self.misbehaved(peer, "a hello under another name or out of bounds");
+            return;
+        }
+        if epoch == self.epoch {
+            self.misbehaved(peer, "a hello with this peer's epoch");
+            return;
+        }
+        if let Some(known) = self.members.get(&peer)
+            && known.incarnation > identity.incarnation
+        {
+            let incarnation = known.incarnation;
+            self.send(peer, &Message::Stale { incarnation });
+        }
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.epoch = Some(epoch);
+        }
+        self.membership.met(identity, now.monotonic);
+    }
+
+    pub(super) fn misbehaved(&mut self, peer: PeerId, what: &'static str) {
+        self.count("peer_mistakes", 1);
+        self.event(Event::Misbehaved(peer, what));
+    }
+
+    fn reassemble(
+        &mut self,
+        peer: PeerId,
+        message: u64,
+        index: u32,
+        last: bool,
+        bytes: &[u8],
+    ) -> Option<Message> {
+        let link = self.links.get_mut(&peer)?;
+        let kept: usize = link.parts.values().map(|(_, bytes)| bytes.len()).sum();
+        if kept + bytes.len() > REASSEMBLY_MAX {
+            link.parts.clear();
+            self.misbehaved(peer, "more fragments than are kept");
+            return None;
+        }
+        // Messages are sent whole one after the other, so an older unfinished one lost a part.
+        link.parts.retain(|&other, _| other >= message);
+        let (next, parts) = link.parts.entry(message).or_default();
+        if *next != index {
+            // A part was dropped on the way: what the message said is pulled later.
+            link.parts.remove(&message);
+            self.count("broken_fragments", 1);
+            return None;
+        }
+        *next += 1;
+        parts.extend_from_slice(bytes);
+        if !last {
+            return None;
+        }
+        let (_, whole) = link.parts.remove(&message)?;
+        let mut rest = whole.as_slice();
+        match wire::take(&mut rest) {
+            Ok(message) if rest.is_empty() => Some(message),
+            _ => {
+                self.misbehaved(peer, "a malformed message in fragments");
+                None
+            }
+        }
+    }
+
+    pub(super) fn probed(&mut self, peer: PeerId, packet: &[u8], now: Now) {
+        match wire::decode(packet) {
+            Ok(ProbeMessage::Swim(packet)) => {
+                if !self.membership.receive(&packet, now.monotonic) {
+                    self.misbehaved(peer, "a malformed probe");
+                }
+            }
+            Ok(ProbeMessage::Ping(sent)) => {
+                let pong = wire::encode(&ProbeMessage::Pong(sent, now.wall));
+                self.outputs.push_back(Output::Probe(peer, pong));
+            }
+            Ok(ProbeMessage::Pong(sent, wall)) => self.ponged(peer, sent, wall, now),
+            Err(_) => self.misbehaved(peer, "a malformed probe"),
+        }
+    }
+
+    fn ponged(&mut self, peer: PeerId, sent: u64, wall: Millis, now: Now) {
+        let Some(link) = self.links.get_mut(&peer) else { return };
+        let Some(round_trip) = now.monotonic.checked_sub(sent) else { return };
+        link.round_trip = Some(round_trip);
+        let then = wall.saturating_add(round_trip / 2_000);
+        let offset = i64::try_from(i128::from(then) - i128::from(now.wall)).unwrap_or(i64::MAX);
+        self.guard.note(peer, offset);
+        let off = self.clock_off();
+        if off.is_some() != self.clock_was_off {
+            self.clock_was_off = off.is_some();
+            if let Some(offset) = off {
+                self.event(Event::ClockOff(offset));
+            }
+        }
+    }
+
+    /// How far this peer's clock is off, where that is more than its writes may be.
+    pub(super) fn clock_off(&self) -> Option<i64> {
+        self.guard.own_offset().filter(|offset| offset.unsigned_abs() > self.config.max_clock_skew)
+    }
+
+    fn send_ping(&mut self, peer: PeerId, now: Now) {
+        let ping = wire::encode(&ProbeMessage::Ping(now.monotonic));
+        self.outputs.push_back(Output::Probe(peer, ping));
+    }
+
+    pub(super) fn send_pings(&mut self, now: Now) {
+        let peers: Vec<PeerId> = self.links.keys().copied().collect();
+        for peer in peers {
+            self.send_ping(peer, now);
+        }
+    }
+
+    /// Follows a remote stamp, noting one that is too far ahead.
+    pub(super) fn follow(&mut self, time: crate::stamp::Time, path: &str, now: Now) {
+        if !self.clock.follow(time, now.wall, self.config.max_clock_skew) {
+            self.count("stamps_ahead", 1);
+            if self.counters.get("stamps_ahead") == Some(&1) {
+                self.event(Event::StampAhead(path.into()));
+            }
+        }
+    }
+
+    /// This peer's live epoch was heard above what it issued: it goes on under a new one.
+    pub(super) fn take_new_epoch(&mut self) -> Result<(), StoreError> {
+        self.epoch = super::random_epoch(&mut self.random);
+        let mut work = Work::default();
+        self.stage_own(&mut work, None);
+        self.store.commit(work.transaction.into_batch())?;
+        self.store.sync()?;
+        self.event(Event::EpochSeenElsewhere);
+        let identity = self.membership.identity().clone();
+        self.broadcast(&Message::Hello { identity, epoch: self.epoch });
+        Ok(())
+    }
+}
+
+impl Link {
+    fn append(
+        &mut self,
+        peer: PeerId,
+        bytes: &[u8],
+        outputs: &mut alloc::collections::VecDeque<Output>,
+    ) {
+        if !self.frame.is_empty() && self.frame.len() + bytes.len() > FRAME_TARGET {
+            self.flush(peer, outputs);
+        }
+        if self.frame.is_empty() {
+            self.frame.push(wire::FORMAT_VERSION);
+        }
+        self.frame.extend_from_slice(bytes);
+    }
+
+    fn flush(&mut self, peer: PeerId, outputs: &mut alloc::collections::VecDeque<Output>) {
+        if !self.frame.is_empty() {
+            outputs.push_back(Output::Send(peer, core::mem::take(&mut self.frame)));
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! What the local user does: open, write, read.
+
+use alloc::collections::BTreeMap;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::push::{ReplyTo, Waiting};
+use super::work::Work;
+use super::{Held, Node, Output, OwnRow};
+use crate::clock::Now;
+use crate::definition::{Definition, Durability};
+use crate::error::Error;
+use crate::ident::{DatabaseId, PeerId};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_WRITES_MAX};
+use crate::message::{Operation, Reply, Write};
+use crate::name::Path;
+use crate::record::Sent;
+use crate::replica::Author;
+use crate::rows::{self, Prefix};
+use crate::stamp::{Millis, TIME_CEILING, Time, Version};
+use crate::status::HolderState;
+use crate::store::{Space, Store, StoreError};
+use crate::vector::Interval;
+use crate::wire;
+
+/// What a call came to.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// It is done.
+    Done(Result<T, Error>),
+    /// [`Output::Done`] with this token will say.
+    Later(u64),
+}
+
+/// Where a database is, seen from this peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Here, complete: reads go to the store, under this prefix.
+    Here(Prefix),
+    /// At other holders: reads are requests.
+    Elsewhere,
+    /// Nowhere: nobody has written to it.
+    Nowhere,
+    /// Unknown until the directory is in step with the peers that are connected.
+    Unknown,
+}
+
+/// Several writes to one database, all or nothing.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The database.
+    pub path: Path,
+    /// The writes; stored keys.
+    pub writes: Vec<Write>,
+    /// Overrides the definition's durability.
+    pub durability: Option<Durability>,
+    /// How many holders must have it, this one included; 0 and 1 mean this one.
+    pub acks: u32,
+    /// How long to wait for them, in milliseconds.
+    pub timeout: Millis,
+}
+
+/// Bytes of one outgoing interval beyond which a commit of many writes begins another one.
+const INTERVAL_BYTES: usize = 2 * BATCH_BYTES_MAX;
+
+/// One interval of writes that were staged together.
+#[derive(Debug)]
+struct Staged {
+    interval: Interval,
+    records: BTreeMap<Vec<u8>, Sent>,
+    bytes: usize,
+    durability: Durability,
+}
+
+/// Staged intervals by database, and a result for every submission.
+type StagedWrites = BTreeMap<DatabaseId, Vec<Staged>>;
+
+impl<S: Store> Node<S> {
+    /// Resolves the definition of a path, as opening it does. Writes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NoMatch`] when no definition accepts the path.
+    pub fn open(&self, path: &Path) -> Result<Definition, Error> {
+        self.alive()?;
+        self.registry.resolve(path).cloned().ok_or_else(|| Error::NoMatch {
+            path: path.to_string(),
+            nearest: self.registry.nearest(path, 3),
+        })
+    }
+
+    /// Where a database is now.
+    pub fn place(&self, path: &Path, now: Now) -> Place {
+        self.place_of(self.database_id(path.as_str()), now)
+    }
+
+    pub(super) fn place_of(&self, id: DatabaseId, now: Now) -> Place {
+        if let Some(held) = self.held.get(&id)
+            && held.role == HolderState::Active
+        {
+            return Place::Here(held.replica.prefix);
+        }
+        if self.directory.is_known(id) {
+            Place::Elsewhere
+        } else if self.is_in_step(now) {
+            Place::Nowhere
+        } else {
+            Place::Unknown
+        }
+    }
+
+    pub(super) fn alive(&self) -> Result<(), Error> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// A token for a call that the driver waits for.
+    pub(super) fn token(&mut self) -> u64 {
+        self.next_token += 1;
+        self.next_token
+    }
+
+    /// Applies submissions of local users, as many as there are in one commit. The results are in
+    /// the order of the submissions.
+    pub fn write(&mut self, submissions: Vec<Submission>, now: Now) -> Vec<Outcome<Vec<Version>>> {
+        let mut outcomes = Vec::with_capacity(submissions.len());
+        let mut calls = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            let token = self.token();
+            calls.push((submission, ReplyTo::Token(token)));
+        }
+        let tokens: Vec<ReplyTo> = calls.iter().map(|(_, reply)| *reply).collect();
+        let results = self.write_for(calls, false, now);
+        for (result, reply) in results.into_iter().zip(tokens) {
+            outcomes.push(match (result, reply) {
+                (Some(result), _) => Outcome::Done(result),
+                (None, ReplyTo::Token(token)) => Outcome::Later(token),
+                (None, ReplyTo::Peer(..)) => Outcome::Done(Err(Error::Internal(
+                    "a local write was taken for a peer's".into(),
+                ))),
+            });
+        }
+        outcomes
+    }
+
+    /// Applies submissions; `None` where the answer goes to its [`ReplyTo`] later. `forwarded`: they
+    /// come from a peer, and are not passed on again.
+    pub(super) fn write_for(
+        &mut self,
+        calls: Vec<(Submission, ReplyTo)>,
+        forwarded: bool,
+        now: Now,
+    ) -> Vec<Option<Result<Vec<Version>, Error>>> {
+        let mut results: Vec<Option<Result<Vec<Version>, Error>>> = Vec::new();
+        let mut ready = Vec::new();
+        for (index, (submission, reply)) in calls.into_iter().enumerate() {
+            results.push(None);
+            match self.prepare(&submission, forwarded, now) {
+                Ok(Some(id)) => ready.push((index, id, submission, reply)),
+                Ok(None) => self.forward_write(submission, reply, now),
+                Err(error) => results[index] = Some(Err(error)),
+            }
+        }
+        let outcome = self.write_ready(ready, &mut results, now);
+        if let Err(error) = &outcome {
+            let failure = Error::from(error.clone());
+            for result in results.iter_mut().filter(|result| result.is_none()) {
+                *result = Some(Err(failure.clone()));
+            }
+        }
+        self.finish(outcome, now);
+        results
+    }
+
+    /// Checks a submission and finds its copy here; `None`: it belongs to another holder.
+    fn prepare(
+        &mut self,
+        submission: &Submission,
+        forwarded: bool,
+        now: Now,
+    ) -> Result<Option<DatabaseId>, Error> {
+        self.alive()?;
+        check_writes(&submission.writes)?;
+        let id = self.database_id(submission.path.as_str());
+        match self.place_of(id, now) {
+            Place::Here(_) => {}
+            Place::Elsewhere if forwarded => return Err(self.not_here(&submission.path)),
+            Place::Elsewhere => return Ok(None),
+            Place::Nowhere => {
+                self.definition_for(&submission.path)?;
+                if !forwarded && self.creator(id, &submission.path) != self.config.peer {
+                    return Ok(None);
+                }
+                self.create(id, &submission.path, now)?;
+            }
+            Place::Unknown => {
+                return Err(Error::Unavailable {
+                    path: submission.path.to_string(),
+                    why: "the directory is not in step with the other peers yet".into(),
+                });
+            }
+        }
+        if let Some(offset_ms) = self.clock_off() {
+            return Err(Error::ClockSkew { offset_ms, bound_ms: self.config.max_clock_skew });
+        }
+        Ok(Some(id))
+    }
+
+    pub(super) fn not_here(&self, path: &Path) -> Error {
+        Error::Unavailable {
+            path: path.to_string(),
+            why: "the asked peer holds no complete copy".into(),
+        }
+    }
+
+    fn definition_for(&self, path: &Path) -> Result<(), Error> {
+        self.open(path).map(|_| ())
+    }
+
+    fn write_ready(
+        &mut self,
+        mut ready: Vec<(usize, DatabaseId, Submission, ReplyTo)>,
+        results: &mut [Option<Result<Vec<Version>, Error>>],
+        now: Now,
+    ) -> Result<(), StoreError> {
+        // Staging fails for one submission now and then; the others are staged again without it.
+        let (work, staged, versions) = loop {
+            let mut work = Work::default();
+            let mut staged = StagedWrites::new();
+            let mut versions = Vec::with_capacity(ready.len());
+            let mut refused = None;
+            for (place, (_, id, submission, _)) in ready.iter().enumerate() {
+                match self.stage_writes(&mut work, &mut staged, *id, submission, now)? {
+                    Ok(written) => versions.push(written),
+                    Err(error) => {
+                        refused = Some((place, error));
+                        break;
+                    }
+                }
+            }
+            let Some((place, error)) = refused else { break (work, staged, versions) };
+            self.roll_back(work)?;
+            let (index, ..) = ready.remove(place);
+            results[index] = Some(Err(error));
+        };
+        if ready.is_empty() {
+            return Ok(());
+        }
+        let synced = self.commit_own(work, now)?;
+        let needs_sync = staged.values().flatten().any(|s| s.durability == Durability::Synced);
+        let ticket = (needs_sync && !synced).then(|| self.request_sync());
+        for ((index, id, submission, reply), versions) in ready.into_iter().zip(versions) {
+            let durability = self.durability_of(id, submission.durability);
+            let ticket = ticket.filter(|_| durability == Durability::Synced);
+            let upto = versions.last().map_or(0, |version| version.dot.sequence);
+            let (want, timeout) = (submission.acks, submission.timeout);
+            let waiting = Waiting { reply, want, durability, timeout, versions: versions.clone() };
+            if !self.wait_for(id, self.epoch, upto, waiting, ticket, now) {
+                results[index] = Some(Ok(versions));
+            }
+        }
+        self.push_staged(staged, now);
+        Ok(())
+    }
+
+    fn push_staged(&mut self, staged: StagedWrites, now: Now) {
+        for (id, intervals) in staged {
+            let Some(target) = self.target(id) else { continue };
+            for Staged { interval, records, durability, .. } in intervals {
+                self.push(target, interval, records.into_values().collect(), durability, now);
+            }
+        }
+    }
+
+    pub(super) fn durability_of(&self, id: DatabaseId, asked: Option<Durability>) -> Durability {
+        let defined = || self.held.get(&id).and_then(|held| held.definition.as_ref());
+        asked.unwrap_or_else(|| defined().map_or(Durability::Buffered, |d| d.durability))
+    }
+
+    /// Commits writes of this peer. Stamps above the reservation are reserved and synced before
+    /// anyone hears of them. True: everything is synced.
+    fn commit_own(&mut self, mut work: Work, now: Now) -> Result<bool, StoreError> {
+        let due = self.clock.due_reservation();
+        if due.is_some() {
+            self.stage_own(&mut work, due);
+        }
+        self.commit_work(work, now)?;
+        if let Some(reserved) = due {
+            self.store.sync()?;
+            self.clock.reserved(reserved);
+        }
+        Ok(due.is_some())
+    }
+
+    /// Stages the row of the peer itself.
+    pub(super) fn stage_own(&mut self, work: &mut Work, reserved: Option<Time>) {
+        let incarnation = self.membership.identity().incarnation;
+        let reserved = reserved.unwrap_or(self.clock.reservation());
+        let own = OwnRow { incarnation, epoch: self.epoch, reserved };
+        work.transaction.put(Space::Meta, rows::peer_key("own"), wire::encode(&own));
+    }
+
+    fn stage_writes(
+        &mut self,
+        work: &mut Work,
+        staged: &mut StagedWrites,
+        id: DatabaseId,
+        submission: &Submission,
+        now: Now,
+    ) -> Result<Result<Vec<Version>, Error>, StoreError> {
+        let durability = self.durability_of(id, submission.durability);
+        let wanted = self.wants_changes(id);
+        let Some(held) = self.held.get_mut(&id) else {
+            return Ok(Err(Error::Internal("a copy vanished under a write".into())));
+        };
+        let Held { replica, definition, .. } = held;
+        work.touched.insert(id);
+        let before = replica.state.bytes;
+        let first = replica.state.progress.vector.get(self.epoch);
+        let weight: usize =
+            submission.writes.iter().map(|w| w.key.len() + w.payload.len() + 24).sum();
+        let intervals = staged.entry(id).or_default();
+        if intervals.last().is_none_or(|last| last.bytes + weight > INTERVAL_BYTES) {
+            let interval = Interval { epoch: self.epoch, from: first, upto: first };
+            intervals.push(Staged { interval, records: BTreeMap::new(), bytes: 0, durability });
+        }
+        let Some(into) = intervals.last_mut() else {
+            return Ok(Err(Error::Internal("an interval vanished under a write".into())));
+        };
+        into.bytes += weight;
+        into.durability = into.durability.max(durability);
+        let mut versions = Vec::with_capacity(submission.writes.len());
+        for write in &submission.writes {
+            let mut author = Author {
+                epoch: self.epoch,
+                clock: &mut self.clock,
+                wall: now.wall,
+                fingerprint: &self.fingerprint,
+            };
+            let payload = write.payload.clone();
+            let transaction = &mut work.transaction;
+            let record =
+                replica.write(transaction, &self.store, &mut author, &write.key, payload)?;
+            let Some(record) = record else {
+                return Ok(Err(Error::BadArgument(alloc::format!(
+                    "the key is stamped at the end of time ({} ms), which only a faulty peer does; nothing can overwrite it",
+                    TIME_CEILING.millis()
+                ))));
+            };
+            into.interval.upto = record.sequence;
+            into.records.insert(write.key.clone(), Sent::new(&write.key, &record));
+            versions.push(record.version());
+            work.tell(id, wanted, &write.key, &record, crate::replica::Applied::Won);
+        }
+        let used = replica.state.bytes;
+        if let Some(limit) = definition.as_ref().and_then(|definition| definition.size)
+            && used > limit
+            && used > before
+        {
+            return Ok(Err(Error::NoSpace { used: before, limit, need: used - before }));
+        }
+        Ok(Ok(versions))
+    }
+
+    /// Writes of the node itself to system databases: directory and definitions.
+    pub(super) fn write_system(
+        &mut self,
+        writes: Vec<(DatabaseId, Write)>,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        let mut by_database = BTreeMap::<DatabaseId, Vec<Write>>::new();
+        for (id, write) in writes {
+            by_database.entry(id).or_default().push(write);
+        }
+        let mut work = Work::default();
+        let mut staged = StagedWrites::new();
+        for (id, writes) in by_database {
+            let Some(held) = self.held.get(&id) else { continue };
+            let Ok(path) = Path::any(&held.replica.path) else { continue };
+            let submission = Submission { path, writes, durability: None, acks: 1, timeout: 0 };
+            if let Err(error) = self.stage_writes(&mut work, &mut staged, id, &submission, now)? {
+                return Err(StoreError::Stopped(Arc::from(error.to_string())));
+            }
+        }
+        self.commit_own(work, now)?;
+        self.push_staged(staged, now);
+        Ok(())
+    }
+
+    /// Asks a holder of a database that is not here for something. Answers by [`Output::Done`].
+    pub fn request(&mut self, path: &Path, operation: Operation, timeout: Millis, now: Now) -> u64 {
+        let token = self.token();
+        self.forward(ReplyTo::Token(token), path.clone(), operation, timeout, now);
+        self.finish(Ok(()), now);
+        token
+    }
+
+    pub(super) fn reply(&mut self, to: ReplyTo, result: Result<Reply, Error>) {
+        match to {
+            ReplyTo::Token(token) => self.outputs.push_back(Output::Done(token, result)),
+            ReplyTo::Peer(peer, request) => {
+                self.send(peer, &crate::message::Message::Response { request, result });
+            }
+        }
+    }
+
+    /// Live holders that are connected, the steward first.
+    pub(super) fn connected_holders(&self, id: DatabaseId) -> Vec<PeerId> {
+        let mut holders: Vec<PeerId> = self
+            .directory
+            .holders(id)
+            .filter(|(peer, holder)| {
+                holder.state == HolderState::Active && self.links.contains_key(peer)
+            })
+            .map(|(peer, _)| peer)
+            .collect();
+        holders.sort_by_key(|peer| self.rank_key(id, *peer));
+        holders
+    }
+}
+
+/// Checks the number and the sizes of writes that belong together.
+pub(super) fn check_writes(writes: &[Write]) -> Result<(), Error> {
+    let mut bytes = 0;
+    for write in writes {
+        let key = write.key.get(1..).unwrap_or_default();
+        crate::name::Key::new(key)?;
+        if write.payload.len() > crate::limits::VALUE_MAX {
+            return Err(Error::ValueLength { length: write.payload.len() });
+        }
+        bytes += write.key.len() + write.payload.len();
+    }
+    let count = writes.len();
+    if count == 0 {
+        return Err(Error::BadArgument("a batch has at least one write".into()));
+    }
+    if count > BATCH_WRITES_MAX || (count > 1 && bytes > BATCH_BYTES_MAX) {
+        return Err(Error::BatchTooLarge { writes: count, bytes });
+    }
+    Ok(())
+}

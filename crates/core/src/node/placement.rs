@@ -1,0 +1,555 @@
+//! Placement: who holds what, and how a copy comes into being and becomes complete.
+//!
+//! Preference is weighted rendezvous hashing over live members, spread over zones; the directory is
+//! the truth. A database is created by a peer that uses it; the best-ranked live peers are invited
+//! until there are `min` copies; a peer that uses a database it does not hold asks its steward for
+//! an invitation while there are fewer than `max`.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use super::push::ReplyTo;
+use super::{Event, MILLISECOND, Node, SECOND};
+use crate::clock::Now;
+use crate::definition::{Definition, Replication};
+use crate::directory::Lesson;
+use crate::error::Error;
+use crate::ident::{DatabaseId, PeerId};
+use crate::message::{Operation, Reply};
+use crate::name::Path;
+use crate::record::Record;
+use crate::status::HolderState;
+use crate::store::{Store, StoreError};
+
+/// Pause between two looks for databases with too few copies, while anything changes.
+const REVIEW_EVERY: u64 = 2 * SECOND;
+/// A peer asks at most this often to be invited to one database.
+const INVITATION_EVERY: u64 = 60 * SECOND;
+/// Most databases whose last request for an invitation is remembered.
+const INVITATIONS_MAX: usize = 10_000;
+/// Most joins that a peer has under way: the rest waits.
+const JOINS_MAX: usize = 64;
+
+/// A copy being filled.
+#[derive(Debug, Default)]
+struct Join {
+    /// Active holders still to be pulled from.
+    todo: BTreeSet<PeerId>,
+    /// Whether one of them was pulled from.
+    filled: bool,
+}
+
+/// A call that waits until this peer has what its reachable holders have.
+#[derive(Debug)]
+struct SyncWait {
+    token: u64,
+    id: DatabaseId,
+    todo: BTreeSet<PeerId>,
+    deadline: u64,
+    timeout: u64,
+}
+
+/// Deferred work, done at the end of the input that caused it.
+#[derive(Debug, PartialEq, Eq)]
+enum Task {
+    /// The directory says something new of this peer's copy.
+    Own(DatabaseId),
+    /// Definitions changed.
+    Redefine,
+}
+
+/// Placement under way.
+#[derive(Debug, Default)]
+pub(super) struct Placement {
+    tasks: VecDeque<Task>,
+    joins: BTreeMap<DatabaseId, Join>,
+    /// Copies to be filled, beyond those under way.
+    waiting: BTreeSet<DatabaseId>,
+    syncs: Vec<SyncWait>,
+    /// Since when a database has had fewer live holders than `min`, in monotonic microseconds.
+    lacking: BTreeMap<DatabaseId, u64>,
+    /// When this peer last asked to be invited.
+    invitations: BTreeMap<DatabaseId, u64>,
+    /// Whether anything changed since the last review.
+    changed: bool,
+    reviewed: u64,
+}
+
+impl<S: Store> Node<S> {
+    /// Takes in a row of a system database.
+    pub(super) fn learn_system(
+        &mut self,
+        system: DatabaseId,
+        stored: &[u8],
+        record: &Record,
+        _now: Now,
+    ) {
+        match self.directory.learn(system, stored, record) {
+            Lesson::Defined(Ok(definition)) => {
+                if let Err(error) = self.registry.insert(definition) {
+                    self.event(Event::BadDefinition(alloc::format!("{error}")));
+                }
+                self.defer(Task::Redefine);
+            }
+            Lesson::Defined(Err(why)) => self.event(Event::BadDefinition(why)),
+            Lesson::Undefined(name) => {
+                self.registry.remove(&name);
+                self.defer(Task::Redefine);
+            }
+            Lesson::Held(id, peer) => {
+                self.placement.changed = true;
+                if peer == self.config.peer {
+                    self.defer(Task::Own(id));
+                }
+            }
+            Lesson::Known => {}
+            Lesson::Nonsense => self.count("system_rows_ignored", 1),
+        }
+    }
+
+    fn defer(&mut self, task: Task) {
+        if !self.placement.tasks.contains(&task) || self.placement.tasks.len() > 64 {
+            self.placement.tasks.push_back(task);
+        }
+    }
+
+    /// Does one deferred piece of work. False: there is none.
+    pub(super) fn placement_step(&mut self, now: Now) -> Result<bool, StoreError> {
+        let Some(task) = self.placement.tasks.pop_front() else { return Ok(false) };
+        match task {
+            Task::Own(id) => self.review_own(id, now)?,
+            Task::Redefine => {
+                self.placement.changed = true;
+                let ids: Vec<DatabaseId> = self.held.keys().copied().collect();
+                for id in ids {
+                    self.redefine(id);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn redefine(&mut self, id: DatabaseId) {
+        let Some(path) = self.held.get(&id).map(|held| held.replica.path.clone()) else { return };
+        let definition = self.definition_of(&path).cloned().map(Arc::new);
+        if let Some(held) = self.held.get_mut(&id) {
+            held.definition = definition;
+        }
+    }
+
+    /// Does what the directory says of this peer's own copy.
+    fn review_own(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
+        let Some(holder) = self.directory.holder(id, self.config.peer) else { return Ok(()) };
+        let held = self.held.get(&id).map(|held| held.role);
+        match (holder.state, held) {
+            (HolderState::Active, Some(HolderState::Active)) => {}
+            (HolderState::Active, Some(_)) => {
+                if let Some(held) = self.held.get_mut(&id) {
+                    held.role = HolderState::Active;
+                }
+            }
+            (HolderState::Active, None) => {
+                // The disk was lost: what is not here must not count as a copy.
+                self.set_holder(id, self.config.peer, HolderState::Joining, now)?;
+            }
+            (HolderState::Joining, None) => {
+                let Some(path) = self.directory.path(id).cloned() else { return Ok(()) };
+                let replica = self.intern(id, &path)?;
+                self.hold(replica, HolderState::Joining, now);
+                self.redefine(id);
+                self.start_join(id, now)?;
+            }
+            (HolderState::Joining, Some(_)) => {
+                if let Some(held) = self.held.get_mut(&id) {
+                    held.role = HolderState::Joining;
+                }
+                self.start_join(id, now)?;
+            }
+            (state @ (HolderState::Leaving | HolderState::Gone), _) => {
+                if let Some(held) = self.held.get_mut(&id) {
+                    held.role = state;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn set_holder(
+        &mut self,
+        id: DatabaseId,
+        peer: PeerId,
+        state: HolderState,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        let write = self.directory.holder_write(id, peer, state, now.wall);
+        self.write_system(write.into_iter().collect(), now)
+    }
+
+    /// Live peers, this one included, best first for a database.
+    fn ranked(&self, id: DatabaseId) -> Vec<PeerId> {
+        let own = self.membership.identity();
+        let mut live: Vec<(Reverse<u64>, PeerId, &str)> = self
+            .members
+            .values()
+            .chain([own])
+            .map(|member| {
+                (score(id, member.peer, member.weight), member.peer, member.zone.as_str())
+            })
+            .collect();
+        live.sort_unstable();
+        live.dedup_by_key(|(_, peer, _)| *peer);
+        spread(&live)
+    }
+
+    /// Sorts holders of a database: the least is its steward.
+    pub(super) fn rank_key(&self, id: DatabaseId, peer: PeerId) -> (Reverse<u64>, PeerId) {
+        let weight = self.members.get(&peer).map_or(100, |member| member.weight);
+        (score(id, peer, weight), peer)
+    }
+
+    fn replication_of(&self, path: &str) -> Replication {
+        self.definition_of(path)
+            .map_or(Replication { min: 1, max: 1 }, |definition| definition.replication)
+    }
+
+    /// Who creates a database that nobody has yet when this peer writes to it.
+    pub(super) fn creator(&self, id: DatabaseId, path: &Path) -> PeerId {
+        let Replication { min, max } = self.replication_of(path.as_str());
+        let ranked = self.ranked(id);
+        let preferred = ranked.iter().take(min as usize).any(|peer| *peer == self.config.peer);
+        if preferred || min < max {
+            return self.config.peer;
+        }
+        let connected = |peer: &&PeerId| self.links.contains_key(*peer);
+        ranked.iter().find(connected).copied().unwrap_or(self.config.peer)
+    }
+
+    /// Creates a database: an empty copy here, and invitations up to `min`.
+    pub(super) fn create(
+        &mut self,
+        id: DatabaseId,
+        path: &Path,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        if !self.held.contains_key(&id) {
+            let replica = self.intern(id, path.as_str())?;
+            self.hold(replica, HolderState::Active, now);
+            self.redefine(id);
+        }
+        let min = self.replication_of(path.as_str()).min as usize;
+        let own = self.config.peer;
+        let mut writes = Vec::new();
+        writes.extend(self.directory.database_write(id, path.as_str()));
+        writes.extend(self.directory.holder_write(id, own, HolderState::Active, now.wall));
+        for peer in self.ranked(id).into_iter().filter(|peer| *peer != own).take(min - 1) {
+            writes.extend(self.directory.holder_write(id, peer, HolderState::Joining, now.wall));
+        }
+        self.count("databases_created", 1);
+        self.write_system(writes, now)
+    }
+
+    /// Pulls once from every live active holder; then the copy is complete.
+    fn start_join(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
+        if self.placement.joins.len() >= JOINS_MAX && !self.placement.joins.contains_key(&id) {
+            self.placement.waiting.insert(id);
+            return Ok(());
+        }
+        self.placement.waiting.remove(&id);
+        let todo: BTreeSet<PeerId> = self.connected_holders(id).into_iter().collect();
+        let join = self.placement.joins.entry(id).or_default();
+        if join.todo.is_empty() {
+            join.todo.clone_from(&todo);
+            join.filled = false;
+            for peer in todo {
+                self.pull_all(id, peer, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// A pull of a database from a peer ended. `whole`: everything it had is here.
+    pub(super) fn pulled_from(
+        &mut self,
+        id: DatabaseId,
+        peer: PeerId,
+        whole: bool,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        let mut done = Vec::new();
+        self.placement.syncs.retain_mut(|wait| {
+            if wait.id == id {
+                wait.todo.remove(&peer);
+            }
+            if wait.todo.is_empty() {
+                done.push(wait.token);
+            }
+            !wait.todo.is_empty()
+        });
+        for token in done {
+            self.reply(ReplyTo::Token(token), Ok(Reply::Done));
+        }
+        let Some(join) = self.placement.joins.get_mut(&id) else { return Ok(()) };
+        join.filled |= whole && join.todo.contains(&peer);
+        join.todo.remove(&peer);
+        if !join.todo.is_empty() || !join.filled {
+            return Ok(());
+        }
+        self.placement.joins.remove(&id);
+        if let Some(held) = self.held.get_mut(&id) {
+            held.role = HolderState::Active;
+            self.set_holder(id, self.config.peer, HolderState::Active, now)?;
+            self.count("copies_joined", 1);
+            self.say_joined(id);
+        }
+        if let Some(next) = self.placement.waiting.pop_first() {
+            self.start_join(next, now)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn members_changed(&mut self, _now: Now) {
+        self.placement.changed = true;
+    }
+
+    /// Every second: joins that found nobody, waits that are over, databases with too few copies.
+    pub(super) fn placement_tick(&mut self, now: Now) -> Result<(), StoreError> {
+        let stuck: Vec<DatabaseId> = self
+            .placement
+            .joins
+            .iter()
+            .filter(|(_, join)| join.todo.is_empty())
+            .map(|(id, _)| *id)
+            .chain(self.placement.waiting.iter().take(JOINS_MAX).copied())
+            .collect();
+        for id in stuck {
+            self.start_join(id, now)?;
+        }
+        let due = self.placement.changed || !self.placement.lacking.is_empty();
+        if due && self.placement.reviewed + REVIEW_EVERY <= now.monotonic {
+            self.placement.reviewed = now.monotonic;
+            self.placement.changed = false;
+            self.review_copies(now)?;
+        }
+        Ok(())
+    }
+
+    /// Invites holders to the databases that this peer is steward of and that have too few.
+    fn review_copies(&mut self, now: Now) -> Result<(), StoreError> {
+        let own = self.config.peer;
+        let mut writes = Vec::new();
+        let mut lacking = BTreeMap::new();
+        for id in self.directory.databases().collect::<Vec<_>>() {
+            let Some(path) = self.directory.path(id).cloned() else { continue };
+            let steward = self
+                .directory
+                .holders(id)
+                .filter(|(peer, holder)| holder.state == HolderState::Active && self.is_live(*peer))
+                .map(|(peer, _)| peer)
+                .min_by_key(|peer| self.rank_key(id, *peer));
+            if steward != Some(own) {
+                continue;
+            }
+            let Some(Definition { replication, .. }) = self.definition_of(&path) else { continue };
+            let min = replication.min as usize;
+            let kept = |state| matches!(state, HolderState::Active | HolderState::Joining);
+            let holders: Vec<PeerId> = self
+                .directory
+                .holders(id)
+                .filter(|(_, holder)| kept(holder.state))
+                .map(|(peer, _)| peer)
+                .collect();
+            let live = holders.iter().filter(|peer| self.is_live(**peer)).count();
+            if live >= min {
+                continue;
+            }
+            // Who is only away may come back; who was never there is invited at once.
+            let since = self.placement.lacking.get(&id).copied().unwrap_or(now.monotonic);
+            lacking.insert(id, since);
+            let patience = self.config.replacement_delay * MILLISECOND;
+            let lost = since + patience <= now.monotonic;
+            let wanted = if lost { min - live } else { min.saturating_sub(holders.len()) };
+            let candidates = self.ranked(id).into_iter().filter(|peer| !holders.contains(peer));
+            for peer in candidates.take(wanted) {
+                writes.extend(self.directory.holder_write(
+                    id,
+                    peer,
+                    HolderState::Joining,
+                    now.wall,
+                ));
+            }
+        }
+        self.placement.lacking = lacking;
+        if writes.is_empty() { Ok(()) } else { self.write_system(writes, now) }
+    }
+
+    pub(super) fn is_live(&self, peer: PeerId) -> bool {
+        peer == self.config.peer || self.members.contains_key(&peer)
+    }
+
+    /// Asks the steward of a used database to be invited, while there are fewer than `max` copies.
+    pub(super) fn ask_invitation(&mut self, id: DatabaseId, path: &Path, now: Now) {
+        let max = self.replication_of(path.as_str()).max as usize;
+        let copies =
+            self.directory.holders(id).filter(|(_, h)| h.state != HolderState::Gone).count();
+        let last = self.placement.invitations.get(&id);
+        if copies >= max
+            || self.directory.holder(id, self.config.peer).is_some()
+            || last.is_some_and(|at| at + INVITATION_EVERY > now.monotonic)
+        {
+            return;
+        }
+        if self.placement.invitations.len() >= INVITATIONS_MAX {
+            self.placement.invitations.pop_first();
+        }
+        self.placement.invitations.insert(id, now.monotonic);
+        let timeout = INVITATION_EVERY / MILLISECOND;
+        self.forward(ReplyTo::Token(0), path.clone(), Operation::Invite, timeout, now);
+    }
+
+    /// A peer that uses a database asks to hold it.
+    pub(super) fn invite(
+        &mut self,
+        id: DatabaseId,
+        path: &Path,
+        peer: PeerId,
+        now: Now,
+    ) -> Result<Reply, Error> {
+        let max = self.replication_of(path.as_str()).max as usize;
+        let copies =
+            self.directory.holders(id).filter(|(_, h)| h.state != HolderState::Gone).count();
+        let known = self.directory.holder(id, peer).is_some_and(|h| h.state != HolderState::Gone);
+        if !known && copies < max {
+            self.set_holder(id, peer, HolderState::Joining, now)?;
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Waits until this peer has everything that its reachable holders have. Answers by
+    /// [`Output::Done`](super::Output::Done).
+    pub fn sync(&mut self, path: &Path, timeout: u64, now: Now) -> u64 {
+        let id = self.database_id(path.as_str());
+        let token = self.token();
+        let todo: BTreeSet<PeerId> = if self.held.contains_key(&id) {
+            self.connected_holders(id)
+                .into_iter()
+                .filter(|peer| *peer != self.config.peer)
+                .collect()
+        } else {
+            BTreeSet::new()
+        };
+        if todo.is_empty() {
+            self.reply(ReplyTo::Token(token), Ok(Reply::Done));
+        } else {
+            let deadline = now.monotonic.saturating_add(timeout.saturating_mul(MILLISECOND));
+            self.timers.calls = self.timers.calls.min(deadline);
+            let wait = SyncWait { token, id, todo: todo.clone(), deadline, timeout };
+            self.placement.syncs.push(wait);
+            for peer in todo {
+                self.pull_all(id, peer, now);
+            }
+        }
+        self.finish(Ok(()), now);
+        token
+    }
+
+    /// Ends the waits whose time is over; the earliest deadline of the others.
+    pub(super) fn expire_syncs(&mut self, now: Now) -> u64 {
+        let mut over = Vec::new();
+        self.placement.syncs.retain(|wait| {
+            let late = wait.deadline <= now.monotonic;
+            if late {
+                over.push((wait.token, wait.timeout));
+            }
+            !late
+        });
+        for (token, timeout) in over {
+            self.reply(ReplyTo::Token(token), Err(Error::TimedOut(timeout)));
+        }
+        self.placement.syncs.iter().map(|wait| wait.deadline).min().unwrap_or(super::NEVER)
+    }
+
+    /// Creates or changes definitions in the cluster, all or none. Returns the names that were
+    /// created, changed, and there already, and sentences about matchers that overlap.
+    ///
+    /// # Errors
+    /// [`Error::BadDefinition`] for the first that is wrong; nothing was changed.
+    pub fn apply(
+        &mut self,
+        definitions: Vec<Definition>,
+        now: Now,
+    ) -> Result<[Vec<String>; 4], Error> {
+        self.alive()?;
+        let [mut created, mut changed, mut unchanged, mut overlaps] = <[Vec<String>; 4]>::default();
+        let mut writes = Vec::new();
+        let mut after = self.registry.clone();
+        for definition in &definitions {
+            after.insert(definition.clone())?;
+        }
+        for definition in &definitions {
+            let name = definition.name.clone();
+            overlaps.extend(after.overlaps(definition));
+            match self.registry.get(&name) {
+                Some(known) if known == definition => {
+                    unchanged.push(name);
+                    continue;
+                }
+                Some(_) => changed.push(name),
+                None => created.push(name),
+            }
+            writes.extend(self.directory.definition_write(&definition.name, Some(definition)));
+        }
+        let result = self.write_system(writes, now);
+        self.finish(result, now);
+        self.alive()?;
+        Ok([created, changed, unchanged, overlaps])
+    }
+
+    /// Removes a definition. False: there was none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn remove_definition(&mut self, name: &str, now: Now) -> Result<bool, Error> {
+        self.alive()?;
+        if self.registry.get(name).is_none() {
+            return Ok(false);
+        }
+        let write = self.directory.definition_write(name, None);
+        let result = self.write_system(write.into_iter().collect(), now);
+        self.finish(result, now);
+        self.alive().map(|()| true)
+    }
+}
+
+/// The weighted rendezvous score of a peer for a database, greatest first.
+///
+/// Thaler and Ravishankar, "Using name-based mappings to increase hit rates" (1998), weighted as
+/// −w / ln h: a peer of twice the weight is preferred for twice as many databases.
+fn score(id: DatabaseId, peer: PeerId, weight: u32) -> Reverse<u64> {
+    let mut bytes = id.0.to_vec();
+    bytes.extend_from_slice(&peer.0);
+    let hash = blake3::hash(&bytes);
+    let mut word = [0; 8];
+    word.copy_from_slice(&hash.as_bytes()[..8]);
+    // 53 bits, moved off 0 and 1.
+    let uniform = ((u64::from_le_bytes(word) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+    let score = -f64::from(weight.max(1)) / libm::log(uniform);
+    Reverse(score.to_bits())
+}
+
+/// Keeps the order, but takes a peer of a zone that was not taken yet before one that was.
+fn spread(live: &[(Reverse<u64>, PeerId, &str)]) -> Vec<PeerId> {
+    let mut taken = BTreeMap::<&str, usize>::new();
+    let mut rounds: Vec<(usize, usize, PeerId)> = Vec::new();
+    for (order, (_, peer, zone)) in live.iter().enumerate() {
+        let round = if zone.is_empty() { 0 } else { *taken.get(zone).unwrap_or(&0) };
+        if !zone.is_empty() {
+            *taken.entry(zone).or_default() += 1;
+        }
+        rounds.push((round, order, *peer));
+    }
+    rounds.sort_unstable();
+    rounds.into_iter().map(|(_, _, peer)| peer).collect()
+}

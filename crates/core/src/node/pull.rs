@@ -1,0 +1,557 @@
+//! Pull: one round trip from a vector to everything above it, as a cut.
+//!
+//! The answer is read from one snapshot together with its vector, and includes the rows above the
+//! responder's own vector: without them, what supersedes a covered record could be missing. Chunks
+//! are applied as they come; the batch of the last chunk moves the vector. One pull per database is
+//! in flight, so that several peers do not send the same records.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+use super::work::Work;
+use super::{Event, NEVER, Node, SECOND};
+use crate::clock::Now;
+use crate::definition::Durability;
+use crate::ident::{DatabaseId, Epoch, PeerId};
+use crate::message::{CHUNK_BYTES, CHUNK_WINDOW, Cut, Message, Refusal, Target};
+use crate::record::Sent;
+use crate::replica::Replica;
+use crate::rows;
+use crate::store::{Read, Rows, Space, Store, StoreError};
+use crate::vector::{EPOCHS_MAX, Vector};
+
+/// A pull without a chunk for this long is given up and asked of somebody else.
+const PULL_PATIENCE: u64 = 5 * SECOND;
+/// Most answers under way for one peer, and over all peers: each holds a snapshot.
+const ANSWERS_PER_PEER: usize = 32;
+const ANSWERS_MAX: usize = 256;
+/// Most pulls this peer has in flight: the rest waits its turn.
+const FETCHES_MAX: usize = 16;
+/// An answer whose requester gave no credit for this long is dropped.
+const ANSWER_PATIENCE: u64 = 30 * SECOND;
+
+/// A pull request, taken apart.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) target: Target,
+    pub(super) session: u64,
+    pub(super) vector: Vector,
+    pub(super) digest: u128,
+    pub(super) whole: bool,
+}
+
+/// A chunk, taken apart.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) target: Target,
+    pub(super) session: u64,
+    pub(super) index: u32,
+    pub(super) records: Vec<(Epoch, Vec<Sent>)>,
+    pub(super) cut: Option<Cut>,
+}
+
+/// A pull of this peer in flight.
+#[derive(Debug)]
+struct Fetch {
+    peer: PeerId,
+    session: u64,
+    index: u32,
+    deadline: u64,
+}
+
+/// Why a pull is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    /// The epoch is behind this sequence.
+    Gap(Epoch, u64),
+    /// Whatever the peer has.
+    All,
+}
+
+/// The answer to a pull, on its way.
+struct Answer<R> {
+    target: Target,
+    snapshot: R,
+    prefix: rows::Prefix,
+    /// Epochs still to be read, with the sequence to start above.
+    epochs: VecDeque<(Epoch, u64)>,
+    /// The epoch being read.
+    current: Option<(Epoch, Rows)>,
+    cut: Cut,
+    index: u32,
+    credit: u32,
+    deadline: u64,
+}
+
+/// Pulls of this peer, and its answers to others.
+pub(super) struct Pulls<R> {
+    fetches: BTreeMap<DatabaseId, Fetch>,
+    /// Whom to pull from next, by database.
+    wanted: BTreeMap<DatabaseId, BTreeMap<PeerId, Want>>,
+    answers: BTreeMap<(PeerId, u64), Answer<R>>,
+    sessions: u64,
+}
+
+impl<R> Default for Pulls<R> {
+    fn default() -> Self {
+        Self {
+            fetches: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            sessions: 0,
+        }
+    }
+}
+
+impl<S: Store> Node<S> {
+    /// Pulls whatever a peer has of a database.
+    pub(super) fn pull_all(&mut self, id: DatabaseId, peer: PeerId, now: Now) {
+        self.want(id, peer, Want::All, now);
+    }
+
+    /// Pulls what is missing of an epoch.
+    pub(super) fn pull_gap(
+        &mut self,
+        id: DatabaseId,
+        peer: PeerId,
+        epoch: Epoch,
+        upto: u64,
+        now: Now,
+    ) {
+        self.want(id, peer, Want::Gap(epoch, upto), now);
+    }
+
+    fn want(&mut self, id: DatabaseId, peer: PeerId, want: Want, now: Now) {
+        if !self.held.contains_key(&id) || !self.links.contains_key(&peer) {
+            return;
+        }
+        let wanted = self.pull.wanted.entry(id).or_default().entry(peer).or_insert(want);
+        if want == Want::All {
+            *wanted = want;
+        } else if let (Want::Gap(epoch, upto), Want::Gap(other, more)) = (&mut *wanted, want) {
+            if *epoch == other { *upto = more.max(*upto) } else { *wanted = Want::All }
+        }
+        self.start_pull(id, now);
+    }
+
+    /// Whether a pull of this database from this peer is in flight or waits.
+    pub(super) fn is_pulling(&self, id: DatabaseId, peer: PeerId) -> bool {
+        self.pull.fetches.get(&id).is_some_and(|fetch| fetch.peer == peer)
+            || self.pull.wanted.get(&id).is_some_and(|wanted| wanted.contains_key(&peer))
+    }
+
+    /// Begins the next pull of a database that is still needed, unless one is in flight.
+    fn start_pull(&mut self, id: DatabaseId, now: Now) {
+        while !self.pull.fetches.contains_key(&id) && self.pull.fetches.len() < FETCHES_MAX {
+            let Some(wanted) = self.pull.wanted.get_mut(&id) else { return };
+            let Some((peer, want)) = wanted.pop_first() else {
+                self.pull.wanted.remove(&id);
+                return;
+            };
+            let Some(held) = self.held.get(&id) else { continue };
+            let state = &held.replica.state;
+            if !self.links.contains_key(&peer)
+                || matches!(want, Want::Gap(epoch, upto) if state.progress.vector.get(epoch) >= upto)
+            {
+                continue;
+            }
+            self.pull.sessions += 1;
+            let session = self.pull.sessions;
+            let target = Target { database: id, generation: state.generation };
+            let message = Message::Pull {
+                target,
+                session,
+                vector: state.progress.vector.clone(),
+                digest: state.digest,
+                whole: state.progress.is_whole(),
+            };
+            let deadline = now.monotonic + PULL_PATIENCE;
+            self.timers.pulls = self.timers.pulls.min(deadline);
+            self.pull.fetches.insert(id, Fetch { peer, session, index: 0, deadline });
+            self.count("pulls", 1);
+            self.send(peer, &message);
+        }
+    }
+
+    /// Begins pulls that waited for a free place.
+    fn start_waiting_pulls(&mut self, now: Now) {
+        if self.pull.fetches.len() < FETCHES_MAX {
+            let ids: Vec<DatabaseId> = self
+                .pull
+                .wanted
+                .keys()
+                .filter(|id| !self.pull.fetches.contains_key(id))
+                .take(FETCHES_MAX)
+                .copied()
+                .collect();
+            for id in ids {
+                self.start_pull(id, now);
+            }
+        }
+    }
+
+    /// A peer asks for everything above its vector.
+    pub(super) fn asked(&mut self, peer: PeerId, ask: Ask, now: Now) -> Result<(), StoreError> {
+        let Ask { target, session, vector, digest, whole } = ask;
+        let id = target.database;
+        if vector.len() > EPOCHS_MAX {
+            self.misbehaved(peer, "a vector of more epochs than allowed");
+            return Ok(());
+        }
+        let refusal = match self.held.get(&id) {
+            None => Some(Refusal::NotHolder),
+            Some(held) => {
+                let state = &held.replica.state;
+                if state.generation != target.generation {
+                    Some(Refusal::Generation(state.generation))
+                } else if !vector.dominates(&state.floor) {
+                    Some(Refusal::BelowFloor)
+                } else if self.pull.answers.len() >= ANSWERS_MAX
+                    || self.pull.answers.keys().filter(|(to, _)| *to == peer).count()
+                        >= ANSWERS_PER_PEER
+                {
+                    Some(Refusal::Busy)
+                } else {
+                    None
+                }
+            }
+        };
+        if let Some(why) = refusal {
+            self.send(peer, &Message::Refuse { target, session, why });
+            return Ok(());
+        }
+        self.check_own_epoch(id, self.epoch, vector.get(self.epoch))?;
+        let Some(held) = self.held.get(&id) else { return Ok(()) };
+        let state = &held.replica.state;
+        let theirs_is_news = !state.progress.vector.dominates(&vector);
+        let differs = whole
+            && state.progress.is_whole()
+            && state.progress.vector == vector
+            && state.digest != digest;
+        let snapshot = self.store.snapshot();
+        let epochs = epochs_above(&held.replica, &vector);
+        let cut = Cut {
+            vector: state.progress.vector.clone(),
+            pending: state.progress.pending().collect(),
+            retired: state.retired.iter().map(|(&epoch, &last)| (epoch, last)).collect(),
+            floor: state.floor.clone(),
+            newest_collected: state.newest_collected,
+            digest: state.digest,
+            whole: state.progress.is_whole(),
+        };
+        let answer = Answer {
+            target,
+            snapshot,
+            prefix: held.replica.prefix,
+            epochs,
+            current: None,
+            cut,
+            index: 0,
+            credit: CHUNK_WINDOW,
+            deadline: now.monotonic + ANSWER_PATIENCE,
+        };
+        self.pull.answers.insert((peer, session), answer);
+        self.send_chunks(peer, session)?;
+        if self.pull.answers.contains_key(&(peer, session)) {
+            self.timers.pulls = self.timers.pulls.min(now.monotonic + ANSWER_PATIENCE);
+        }
+        if theirs_is_news && !self.is_pulling(id, peer) {
+            self.pull_all(id, peer, now);
+        }
+        if differs {
+            self.send_buckets(peer, id)?;
+        }
+        Ok(())
+    }
+
+    fn send_chunks(&mut self, peer: PeerId, session: u64) -> Result<(), StoreError> {
+        let mut chunks = Vec::new();
+        let mut sent = 0;
+        let Some(answer) = self.pull.answers.get_mut(&(peer, session)) else { return Ok(()) };
+        let mut done = false;
+        while answer.credit > 0 && !done {
+            let (records, last) = answer.next_chunk()?;
+            sent += records.iter().map(|(_, records)| records.len() as u64).sum::<u64>();
+            chunks.push(Message::Chunk {
+                target: answer.target,
+                session,
+                index: answer.index,
+                records,
+                cut: last.then(|| answer.cut.clone()),
+            });
+            answer.index += 1;
+            answer.credit -= 1;
+            done = last;
+        }
+        if done {
+            self.pull.answers.remove(&(peer, session));
+        }
+        self.count("records_answered", sent);
+        for chunk in chunks {
+            self.send(peer, &chunk);
+        }
+        Ok(())
+    }
+
+    pub(super) fn credit(
+        &mut self,
+        peer: PeerId,
+        session: u64,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        if let Some(answer) = self.pull.answers.get_mut(&(peer, session)) {
+            answer.credit = (answer.credit + 1).min(CHUNK_WINDOW);
+            answer.deadline = now.monotonic + ANSWER_PATIENCE;
+            return self.send_chunks(peer, session);
+        }
+        Ok(())
+    }
+
+    /// A part of the answer to this peer's own pull.
+    pub(super) fn chunk(&mut self, peer: PeerId, part: Part, now: Now) -> Result<(), StoreError> {
+        let Part { target, session, index, records, cut } = part;
+        let id = target.database;
+        let expected = self.pull.fetches.get(&id).is_some_and(|fetch| {
+            fetch.peer == peer && fetch.session == session && fetch.index == index
+        });
+        let sane = records.iter().flat_map(|(_, records)| records).all(super::push::is_sane)
+            && cut.as_ref().is_none_or(|cut| cut.vector.len() <= EPOCHS_MAX);
+        if !sane {
+            self.misbehaved(peer, "a chunk with records out of bounds");
+        }
+        if !expected || !sane || !self.is_ours(target) {
+            // A chunk was lost on the way, or the pull was given up: its deadline tries again.
+            return Ok(());
+        }
+        let mut work = Work::default();
+        work.touched.insert(id);
+        let wanted = self.wants_changes(id);
+        let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
+        let path = held.replica.path.clone();
+        let mut told = Vec::new();
+        let (mut count, mut newest) = (0, None);
+        for (epoch, records) in records {
+            count += records.len() as u64;
+            newest = newest.max(records.iter().map(|sent| sent.time).max());
+            let transaction = &mut work.transaction;
+            held.replica.apply_sent(
+                transaction,
+                &self.store,
+                &self.fingerprint,
+                epoch,
+                records,
+                |stored, record, applied| {
+                    if wanted || matches!(applied, crate::replica::Applied::Conflict(_)) {
+                        told.push((stored.to_vec(), record.clone(), applied));
+                    }
+                },
+            )?;
+        }
+        for (stored, record, applied) in told {
+            work.tell(id, wanted, &stored, &record, applied);
+        }
+        let mut diverged = false;
+        let last = cut.is_some();
+        if let Some(cut) = cut {
+            let state = &mut held.replica.state;
+            state.progress.merge(&cut.vector);
+            for interval in cut.pending {
+                state.progress.reflect(interval);
+            }
+            state.retired.extend(cut.retired);
+            state.floor.merge(&cut.floor);
+            state.newest_collected = state.newest_collected.max(cut.newest_collected);
+            diverged = cut.whole
+                && state.progress.is_whole()
+                && state.progress.vector == cut.vector
+                && state.digest != cut.digest;
+        }
+        self.commit_work(work, now)?;
+        self.count("records_pulled", count);
+        if let Some(newest) = newest {
+            self.follow(newest, &path, now);
+        }
+        if last {
+            self.pull_finished(id, peer, now)?;
+        } else if let Some(fetch) = self.pull.fetches.get_mut(&id) {
+            fetch.index += 1;
+            fetch.deadline = now.monotonic + PULL_PATIENCE;
+            self.send(peer, &Message::Credit { session });
+        }
+        if diverged { self.send_buckets(peer, id) } else { Ok(()) }
+    }
+
+    fn pull_finished(&mut self, id: DatabaseId, peer: PeerId, now: Now) -> Result<(), StoreError> {
+        self.pull.fetches.remove(&id);
+        self.acknowledge_epoch_of(peer, id);
+        if let Some(link) = self.links.get_mut(&peer)
+            && link.to_step.remove(&id)
+            && link.to_step.is_empty()
+        {
+            link.in_step = true;
+        }
+        self.pulled_from(id, peer, true, now)?;
+        self.start_pull(id, now);
+        self.start_waiting_pulls(now);
+        Ok(())
+    }
+
+    /// Tells a peer how much of its own writes is here, so that it need not offer them.
+    fn acknowledge_epoch_of(&mut self, peer: PeerId, id: DatabaseId) {
+        let Some(epoch) = self.links.get(&peer).and_then(|link| link.epoch) else { return };
+        let Some(target) = self.target(id) else { return };
+        let Some(held) = self.held.get(&id) else { return };
+        let upto = held.replica.state.progress.vector.get(epoch);
+        if upto > 0 {
+            let durability = Durability::Buffered;
+            self.send(peer, &Message::Acknowledge { target, epoch, upto, durability });
+        }
+    }
+
+    pub(super) fn refused(
+        &mut self,
+        peer: PeerId,
+        target: Target,
+        session: u64,
+        why: Refusal,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        let id = target.database;
+        let ours = self
+            .pull
+            .fetches
+            .get(&id)
+            .is_some_and(|fetch| fetch.peer == peer && fetch.session == session);
+        if !ours {
+            return Ok(());
+        }
+        self.count("pulls_refused", 1);
+        if why == Refusal::Busy {
+            // The deadline tries again.
+            return Ok(());
+        }
+        self.abort_pull(id, now)
+    }
+
+    fn abort_pull(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
+        if let Some(fetch) = self.pull.fetches.remove(&id) {
+            self.count("pulls_given_up", 1);
+            if let Some(link) = self.links.get_mut(&fetch.peer) {
+                // The next summary begins the compare again.
+                link.to_step.clear();
+            }
+            self.pulled_from(id, fetch.peer, false, now)?;
+            self.start_pull(id, now);
+            self.start_waiting_pulls(now);
+        }
+        Ok(())
+    }
+
+    pub(super) fn abort_pulls_from(&mut self, peer: PeerId, now: Now) -> Result<(), StoreError> {
+        self.pull.answers.retain(|(to, _), _| *to != peer);
+        for wanted in self.pull.wanted.values_mut() {
+            wanted.remove(&peer);
+        }
+        self.pull.wanted.retain(|_, wanted| !wanted.is_empty());
+        let ids: BTreeSet<DatabaseId> = self
+            .pull
+            .fetches
+            .iter()
+            .filter(|(_, fetch)| fetch.peer == peer)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            self.abort_pull(id, now)?;
+        }
+        Ok(())
+    }
+
+    /// Gives up what is overdue. A pull that failed while its peer stays connected is noticed again
+    /// by the offers and summaries that follow.
+    pub(super) fn expire_pulls(&mut self, now: Now) -> Result<(), StoreError> {
+        self.pull.answers.retain(|_, answer| answer.deadline > now.monotonic);
+        let overdue: Vec<DatabaseId> = self
+            .pull
+            .fetches
+            .iter()
+            .filter(|(_, fetch)| fetch.deadline <= now.monotonic)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in overdue {
+            self.abort_pull(id, now)?;
+        }
+        let fetches = self.pull.fetches.values().map(|fetch| fetch.deadline);
+        let answers = self.pull.answers.values().map(|answer| answer.deadline);
+        self.timers.pulls = fetches.chain(answers).min().unwrap_or(NEVER);
+        Ok(())
+    }
+
+    /// Counts a copy that became complete, and says so.
+    pub(super) fn say_joined(&mut self, id: DatabaseId) {
+        let path = self.path_of(id);
+        self.event(Event::Joined(path));
+    }
+}
+
+impl<R: Read> Answer<R> {
+    /// Records for one chunk, and whether they are the last.
+    fn next_chunk(&mut self) -> Result<(Vec<(Epoch, Vec<Sent>)>, bool), StoreError> {
+        let mut chunk: Vec<(Epoch, Vec<Sent>)> = Vec::new();
+        let mut bytes = 0;
+        while bytes < CHUNK_BYTES {
+            let Some((epoch, rows)) = &mut self.current else {
+                let Some((epoch, above)) = self.epochs.pop_front() else {
+                    return Ok((chunk, true));
+                };
+                self.current = Some((epoch, log_above(&self.snapshot, self.prefix, epoch, above)));
+                continue;
+            };
+            let epoch = *epoch;
+            let Some(row) = rows.next() else {
+                self.current = None;
+                continue;
+            };
+            let (key, stored) = row?;
+            let Some(dot) = rows::log_dot(&key) else { continue };
+            let data = self.snapshot.get(Space::Data, &rows::data_key(self.prefix, &stored))?;
+            let Some(data) = data else { continue };
+            let record = crate::replica::decode_record(&data)?;
+            if record.dot() != dot {
+                continue;
+            }
+            let sent = Sent::new(&stored, &record);
+            bytes += sent.weight();
+            match chunk.last_mut() {
+                Some((last, records)) if *last == epoch => records.push(sent),
+                _ => chunk.push((epoch, alloc::vec![sent])),
+            }
+        }
+        Ok((chunk, self.epochs.is_empty() && self.current.is_none()))
+    }
+}
+
+fn log_above(read: &impl Read, prefix: rows::Prefix, epoch: Epoch, sequence: u64) -> Rows {
+    use core::ops::Bound;
+    let start = rows::log_key(prefix, crate::stamp::Dot { epoch, sequence });
+    let end = rows::log_key(prefix, crate::stamp::Dot { epoch, sequence: u64::MAX });
+    read.range(Space::Log, Bound::Excluded(&start), Bound::Included(&end))
+}
+
+/// The epochs that have records above a vector, with the sequence to read above.
+fn epochs_above(replica: &Replica, vector: &Vector) -> VecDeque<(Epoch, u64)> {
+    let state = &replica.state;
+    let named = state
+        .progress
+        .vector
+        .iter()
+        .map(|(epoch, last)| (epoch, last))
+        .chain(state.progress.loose())
+        .chain(state.retired.iter().map(|(&epoch, &last)| (epoch, last)));
+    let mut above = BTreeMap::new();
+    for (epoch, last) in named {
+        if vector.get(epoch) < last {
+            above.insert(epoch, vector.get(epoch));
+        }
+    }
+    above.into_iter().collect()
+}

@@ -1,0 +1,124 @@
+//! Watches: who wants to know of winning changes, here and at other peers.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::{Node, Output};
+use crate::error::Error;
+use crate::ident::{DatabaseId, PeerId};
+use crate::message::Message;
+use crate::record::Record;
+use crate::store::Store;
+
+/// Most watches that one peer may hold here.
+const WATCHES_PER_PEER: usize = 10_000;
+
+/// A watch that another peer holds here.
+#[derive(Debug)]
+struct Remote {
+    prefix: Vec<u8>,
+    index: u64,
+}
+
+/// Who watches what.
+#[derive(Debug, Default)]
+pub(super) struct Watches {
+    /// Databases that the local user watches, with the number of watches.
+    local: BTreeMap<DatabaseId, usize>,
+    remote: BTreeMap<DatabaseId, BTreeMap<(PeerId, u64), Remote>>,
+}
+
+impl Watches {
+    pub(super) fn is_watched(&self, id: DatabaseId) -> bool {
+        self.local.contains_key(&id) || self.remote.contains_key(&id)
+    }
+
+    /// False: the peer has too many.
+    pub(super) fn add(
+        &mut self,
+        id: DatabaseId,
+        peer: PeerId,
+        request: u64,
+        prefix: Vec<u8>,
+    ) -> bool {
+        let held =
+            self.remote.values().flat_map(BTreeMap::keys).filter(|(p, _)| *p == peer).count();
+        if held >= WATCHES_PER_PEER {
+            return false;
+        }
+        self.remote.entry(id).or_default().insert((peer, request), Remote { prefix, index: 0 });
+        true
+    }
+
+    pub(super) fn unwatch(&mut self, peer: PeerId, request: u64) {
+        for watches in self.remote.values_mut() {
+            watches.remove(&(peer, request));
+        }
+        self.remote.retain(|_, watches| !watches.is_empty());
+    }
+
+    pub(super) fn forget(&mut self, peer: PeerId) {
+        for watches in self.remote.values_mut() {
+            watches.retain(|(p, _), _| *p != peer);
+        }
+        self.remote.retain(|_, watches| !watches.is_empty());
+    }
+}
+
+impl<S: Store> Node<S> {
+    /// The local user watches a database that is here: [`Output::Changed`] comes out from now on.
+    pub fn watch(&mut self, id: DatabaseId) {
+        *self.watch.local.entry(id).or_default() += 1;
+    }
+
+    /// One watch of the local user is over.
+    pub fn unwatch(&mut self, id: DatabaseId) {
+        if let Some(count) = self.watch.local.get_mut(&id) {
+            *count = count.saturating_sub(1);
+        }
+        self.watch.local.retain(|_, count| *count > 0);
+    }
+
+    pub(super) fn tell_watches(&mut self, id: DatabaseId, changes: Vec<(Vec<u8>, Record)>) {
+        let mut messages = Vec::new();
+        if let Some(watches) = self.watch.remote.get_mut(&id) {
+            for ((peer, request), watch) in watches {
+                let changes: Vec<_> = changes
+                    .iter()
+                    .filter(|(stored, _)| stored.starts_with(&watch.prefix))
+                    .cloned()
+                    .collect();
+                if !changes.is_empty() {
+                    let index = watch.index;
+                    watch.index += 1;
+                    messages.push((*peer, Message::Changes { request: *request, index, changes }));
+                }
+            }
+        }
+        for (peer, message) in messages {
+            self.send(peer, &message);
+        }
+        if self.watch.local.contains_key(&id) {
+            self.outputs.push_back(Output::Changed(id, changes.into()));
+        }
+    }
+
+    pub(super) fn changes_arrived(
+        &mut self,
+        peer: PeerId,
+        request: u64,
+        index: u64,
+        changes: Vec<(Vec<u8>, Record)>,
+    ) {
+        match self.forward.next_change(peer, request, index) {
+            Some((token, true)) => {
+                self.outputs.push_back(Output::ChangedElsewhere(token, Ok(changes)));
+            }
+            Some((token, false)) => {
+                self.outputs.push_back(Output::ChangedElsewhere(token, Err(Error::Lagged)));
+                self.send(peer, &Message::Unwatch { request });
+            }
+            None => self.send(peer, &Message::Unwatch { request }),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What one input or call stages, and the one place where it is committed.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::{Node, read_row};
+use crate::clock::Now;
+use crate::ident::DatabaseId;
+use crate::record::Record;
+use crate::replica::Applied;
+use crate::rows::{self, Transaction};
+use crate::store::{Store, StoreError};
+
+/// A commit under construction.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) transaction: Transaction,
+    /// Databases whose state is staged with it.
+    pub(super) touched: BTreeSet<DatabaseId>,
+    /// What won, where somebody wants to know.
+    changes: BTreeMap<DatabaseId, Vec<(Vec<u8>, Record)>>,
+    /// Databases in which two values carry one stamp.
+    conflicts: BTreeSet<DatabaseId>,
+}
+
+impl Work {
+    /// Notes what a merge did; `wanted`: somebody wants to know of changes.
+    pub(super) fn tell(
+        &mut self,
+        id: DatabaseId,
+        wanted: bool,
+        stored: &[u8],
+        record: &Record,
+        applied: Applied,
+    ) {
+        if matches!(applied, Applied::Conflict(_)) {
+            self.conflicts.insert(id);
+        }
+        if wanted && matches!(applied, Applied::Won | Applied::Conflict(true)) {
+            self.changes.entry(id).or_default().push((stored.to_vec(), record.clone()));
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.touched.is_empty() && self.transaction.is_empty()
+    }
+}
+
+impl<S: Store> Node<S> {
+    /// Whether changes of a database are wanted: it is watched, or tells the node itself something.
+    pub(super) fn wants_changes(&self, id: DatabaseId) -> bool {
+        self.directory.is_system(id) || self.watch.is_watched(id)
+    }
+
+    /// Commits everything staged with the states that describe it, then tells who wants to know.
+    pub(super) fn commit_work(&mut self, work: Work, now: Now) -> Result<(), StoreError> {
+        if work.is_empty() {
+            return Ok(());
+        }
+        let Work { mut transaction, touched, changes, conflicts } = work;
+        for id in &touched {
+            if let Some(held) = self.held.get_mut(id) {
+                held.replica.stage(&mut transaction);
+                held.touched = now.monotonic;
+            }
+        }
+        self.store.commit(transaction.into_batch())?;
+        self.changes += 1;
+        for id in conflicts {
+            self.count("conflicting_stamps", 1);
+            let path = self.path_of(id);
+            self.event(super::Event::Conflict(path));
+        }
+        for (id, changes) in changes {
+            if self.directory.is_system(id) {
+                for (stored, record) in &changes {
+                    self.learn_system(id, stored, record, now);
+                }
+            }
+            self.tell_watches(id, changes);
+        }
+        Ok(())
+    }
+
+    /// Forgets what was staged: reads the states of the touched copies back.
+    pub(super) fn roll_back(&mut self, work: Work) -> Result<(), StoreError> {
+        for id in work.touched {
+            if let Some(held) = self.held.get_mut(&id) {
+                let key = rows::state_key(held.replica.prefix);
+                let state = read_row(&self.store, &key)?.unwrap_or_default();
+                held.replica.restore(state);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn path_of(&self, id: DatabaseId) -> alloc::string::String {
+        self.held
+            .get(&id)
+            .map_or_else(|| alloc::format!("{id}"), |held| (*held.replica.path).into())
+    }
+}

@@ -1,0 +1,217 @@
+//! What a key maps to: a last-writer-wins register with the dot of the write that won.
+
+use alloc::vec::Vec;
+
+use crdts::{CvRDT, LWWReg};
+use serde::{Deserialize, Serialize};
+
+use crate::ident::Epoch;
+use crate::stamp::{Dot, Millis, Stamp, TIME_CEILING, Time, Version};
+
+/// A value, or the mark that it was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Payload {
+    /// The value and, if it expires, when: milliseconds since the Unix epoch.
+    Value(#[serde(with = "serde_bytes")] Vec<u8>, Option<Millis>),
+    /// Deleted.
+    Tombstone,
+}
+
+impl Payload {
+    /// Bytes of the value; 0 for a tombstone.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Value(value, _) => value.len(),
+            Self::Tombstone => 0,
+        }
+    }
+
+    /// Whether it has no bytes: an empty value or a tombstone.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The register of one key. `LWWReg` diverges silently where two writes share a marker, so stamps
+/// are unique by construction and [`Record::merge`] validates every merge.
+pub type Register = LWWReg<Payload, Stamp>;
+
+/// A register and the sequence of the write that won: with the epoch of the stamp, its dot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Value and stamp.
+    pub register: Register,
+    /// Which write of the epoch in this database it was.
+    pub sequence: u64,
+}
+
+/// What a merge did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// The other record won and took the place of this one.
+    Taken,
+    /// This record stays.
+    Kept,
+    /// Two different values carry one stamp: forged or cloned writes. The greater value hash stays
+    /// on every peer, and an alarm is due. True: the other record took the place of this one.
+    Conflict(bool),
+}
+
+impl Record {
+    /// A record of one write.
+    pub fn new(time: Time, dot: Dot, payload: Payload) -> Self {
+        let marker = Stamp { time, epoch: dot.epoch };
+        Self { register: LWWReg { val: payload, marker }, sequence: dot.sequence }
+    }
+
+    /// The stamp: which write wins.
+    pub fn stamp(&self) -> Stamp {
+        self.register.marker
+    }
+
+    /// The name of the write.
+    pub fn dot(&self) -> Dot {
+        Dot { epoch: self.register.marker.epoch, sequence: self.sequence }
+    }
+
+    /// Stamp and dot together, as users see them.
+    pub fn version(&self) -> Version {
+        Version { time: self.register.marker.time, dot: self.dot() }
+    }
+
+    /// The value or tombstone.
+    pub fn payload(&self) -> &Payload {
+        &self.register.val
+    }
+
+    /// The value, unless it is a tombstone or has expired at `wall` (milliseconds since the Unix
+    /// epoch).
+    pub fn into_value(self, wall: Millis) -> Option<Vec<u8>> {
+        match self.register.val {
+            Payload::Value(value, expires) if expires.is_none_or(|at| at > wall) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Whether reads see it at `wall`: a value that has not expired.
+    pub fn is_visible(&self, wall: Millis) -> bool {
+        matches!(self.register.val, Payload::Value(_, expires) if expires.is_none_or(|at| at > wall))
+    }
+
+    /// Whether it is a value (a tombstone is not live; an expired value still is until it is
+    /// replaced by a tombstone).
+    pub fn is_live(&self) -> bool {
+        matches!(self.register.val, Payload::Value(..))
+    }
+
+    /// Whether no peer of this program could have written it.
+    pub fn is_malformed(&self) -> bool {
+        self.sequence == 0
+            || self.register.marker.time > TIME_CEILING
+            || self.register.val.len() > crate::limits::VALUE_MAX
+    }
+
+    /// Merges another record of the same key: the greater stamp wins.
+    pub fn merge(&mut self, other: Self) -> Merge {
+        if self.register.validate_merge(&other.register).is_err() {
+            let taken = self.value_hash() < other.value_hash();
+            if taken {
+                *self = other;
+            }
+            return Merge::Conflict(taken);
+        }
+        if other.register.marker <= self.register.marker {
+            return Merge::Kept;
+        }
+        self.sequence = other.sequence;
+        self.register.merge(other.register);
+        Merge::Taken
+    }
+
+    fn value_hash(&self) -> [u8; 32] {
+        *blake3::hash(&crate::wire::encode(&self.register.val)).as_bytes()
+    }
+}
+
+/// Fingerprints elements: one per cluster, so that outsiders cannot aim at collisions.
+#[derive(Clone, Copy, Debug)]
+pub struct Fingerprint {
+    key: [u8; 32],
+}
+
+impl Fingerprint {
+    /// Derives the fingerprint key from the cluster key.
+    pub fn new(cluster_key: &[u8; 32]) -> Self {
+        Self { key: *blake3::keyed_hash(cluster_key, b"tidings digest v1").as_bytes() }
+    }
+
+    /// The element of one live entry; a digest is the sum of them modulo 2^128.
+    pub fn element(&self, key: &[u8], record: &Record) -> u128 {
+        let Payload::Value(value, expires) = record.payload() else { return 0 };
+        let mut bytes = Vec::with_capacity(key.len() + value.len() + 56);
+        bytes.extend_from_slice(&(key.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(key);
+        bytes.extend_from_slice(&record.stamp().time.0.to_le_bytes());
+        bytes.extend_from_slice(&record.stamp().epoch.0.to_le_bytes());
+        bytes.extend_from_slice(&record.sequence.to_le_bytes());
+        bytes.extend_from_slice(&expires.unwrap_or(0).to_le_bytes());
+        bytes.extend_from_slice(value);
+        low_half(&blake3::keyed_hash(&self.key, &bytes))
+    }
+
+    /// A 64-bit fingerprint of some bytes.
+    pub fn short(&self, bytes: &[u8]) -> u64 {
+        low_half(&blake3::keyed_hash(&self.key, bytes)) as u64
+    }
+}
+
+fn low_half(hash: &blake3::Hash) -> u128 {
+    let mut half = [0; 16];
+    half.copy_from_slice(&hash.as_bytes()[..16]);
+    u128::from_le_bytes(half)
+}
+
+/// Which of the 256 buckets of a digest a key belongs to: FNV-1a, folded to a byte.
+pub fn bucket_of(key: &[u8]) -> u8 {
+    let hash = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (hash ^ (hash >> 32)) as u8
+}
+
+/// A record on its way between peers, inside an interval or a cut that names its epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// The stored key.
+    #[serde(with = "serde_bytes")]
+    pub key: Vec<u8>,
+    /// The sequence of the write.
+    pub sequence: u64,
+    /// The time of its stamp.
+    pub time: Time,
+    /// Value or tombstone.
+    pub payload: Payload,
+}
+
+impl Sent {
+    /// The sent form of a record.
+    pub fn new(key: &[u8], record: &Record) -> Self {
+        Self {
+            key: key.to_vec(),
+            sequence: record.sequence,
+            time: record.stamp().time,
+            payload: record.payload().clone(),
+        }
+    }
+
+    /// The record, given its epoch, and its key.
+    pub fn into_record(self, epoch: Epoch) -> (Vec<u8>, Record) {
+        let dot = Dot { epoch, sequence: self.sequence };
+        (self.key, Record::new(self.time, dot, self.payload))
+    }
+
+    /// Bytes it weighs in a message, roughly.
+    pub fn weight(&self) -> usize {
+        self.key.len() + self.payload.len() + 24
+    }
+}

@@ -1,0 +1,407 @@
+//! One copy of one database: applying records, and everything derived from them.
+//!
+//! I2: the vector, the digest, its bucket sums, the log and the size are staged in the batch of the
+//! records they describe, always.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::HybridClock;
+use crate::ident::{DatabaseId, Epoch};
+use crate::record::{Fingerprint, Merge, Payload, Record, Sent, bucket_of};
+use crate::rows::{self, Prefix, Transaction};
+use crate::stamp::{Dot, Millis, Time};
+use crate::store::{Read, Space, StoreError, prefix_rows};
+use crate::vector::{Progress, Vector};
+use crate::wire;
+
+/// What is stored of a copy beside its rows: one row, in every batch that touches the copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// How often the database was dropped: dots are per generation.
+    pub generation: u64,
+    /// What the rows reflect.
+    pub progress: Progress,
+    /// Closed epochs that every holder has seen whole → their last sequence. Part of the vector
+    /// everywhere.
+    pub retired: BTreeMap<Epoch, u64>,
+    /// Vector of the collected tombstones: whoever does not dominate it is not answered by log.
+    pub floor: Vector,
+    /// The greatest stamp time of any tombstone collected here or where this copy was filled from.
+    pub newest_collected: Time,
+    /// Sum of the elements of the live entries, modulo 2^128.
+    pub digest: u128,
+    /// Live entries.
+    pub entries: u64,
+    /// Tombstones.
+    pub tombstones: u64,
+    /// Bytes of keys and values of the live entries.
+    pub bytes: u64,
+}
+
+/// What happened to one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It won: the row now says what it says.
+    Won,
+    /// The row already says something newer, or the same.
+    Lost,
+    /// Like `Won` (true) or `Lost` (false), but two values carry one stamp: an alarm.
+    Conflict(bool),
+}
+
+/// One copy of one database.
+#[derive(Debug)]
+pub struct Replica {
+    /// The database.
+    pub id: DatabaseId,
+    /// Its local number.
+    pub prefix: Prefix,
+    /// Its path.
+    pub path: Arc<str>,
+    /// What is stored beside the rows.
+    pub state: State,
+    /// Bucket sums read or changed lately; the rest is in the store.
+    buckets: BTreeMap<u8, u128>,
+    /// Buckets changed since the last staging of the state.
+    changed: BTreeSet<u8>,
+    /// Fingerprint of generation, vector and digest, until the next change.
+    summary: Option<u64>,
+}
+
+impl Replica {
+    /// A copy with a known state.
+    pub fn new(id: DatabaseId, prefix: Prefix, path: Arc<str>, state: State) -> Self {
+        let (buckets, changed) = (BTreeMap::new(), BTreeSet::new());
+        Self { id, prefix, path, state, buckets, changed, summary: None }
+    }
+
+    /// Whether the state reflects this dot, in the vector or in a retired epoch.
+    pub fn covers(&self, dot: Dot) -> bool {
+        self.state.progress.vector.covers(dot)
+            || self.state.retired.get(&dot.epoch).is_some_and(|&last| last >= dot.sequence)
+    }
+
+    /// The record of a stored key, as staged or stored.
+    ///
+    /// # Errors
+    /// When the store cannot read or the row is damaged.
+    pub fn record(
+        &self,
+        transaction: &Transaction,
+        store: &impl Read,
+        stored: &[u8],
+    ) -> Result<Option<Record>, StoreError> {
+        let row = rows::data_key(self.prefix, stored);
+        let (_, bytes) = transaction.get(store, Space::Data, row)?;
+        bytes.map(|bytes| decode_record(&bytes)).transpose()
+    }
+
+    /// Merges one record into its row, whatever the vector says; the caller moves the vector.
+    ///
+    /// # Errors
+    /// When the store cannot read or the row is damaged.
+    pub fn apply(
+        &mut self,
+        transaction: &mut Transaction,
+        store: &impl Read,
+        fingerprint: &Fingerprint,
+        stored: &[u8],
+        record: Record,
+    ) -> Result<Applied, StoreError> {
+        let row = rows::data_key(self.prefix, stored);
+        let (row, bytes) = transaction.get(store, Space::Data, row)?;
+        let old = bytes.map(|bytes| decode_record(&bytes)).transpose()?;
+        self.merge(transaction, store, fingerprint, stored, row, old, record)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the row was read by the caller already")]
+    fn merge(
+        &mut self,
+        transaction: &mut Transaction,
+        store: &impl Read,
+        fingerprint: &Fingerprint,
+        stored: &[u8],
+        row: Vec<u8>,
+        old: Option<Record>,
+        record: Record,
+    ) -> Result<Applied, StoreError> {
+        let bucket = bucket_of(stored);
+        let mut sum = self.bucket(store, bucket)?;
+        let mut outcome = Applied::Won;
+        let winner = match old {
+            None => record,
+            Some(mut winner) => {
+                let before = (winner.is_live(), winner.dot(), winner.payload().len());
+                let element = fingerprint.element(stored, &winner);
+                match winner.merge(record) {
+                    Merge::Kept => return Ok(Applied::Lost),
+                    Merge::Conflict(false) => return Ok(Applied::Conflict(false)),
+                    Merge::Conflict(true) => outcome = Applied::Conflict(true),
+                    Merge::Taken => {}
+                }
+                let (live, dot, length) = before;
+                sum = sum.wrapping_sub(element);
+                self.state.digest = self.state.digest.wrapping_sub(element);
+                if live {
+                    self.state.entries = self.state.entries.saturating_sub(1);
+                    let weight = (stored.len() + length) as u64;
+                    self.state.bytes = self.state.bytes.saturating_sub(weight);
+                } else {
+                    self.state.tombstones = self.state.tombstones.saturating_sub(1);
+                }
+                if dot != winner.dot() {
+                    transaction.remove_once(Space::Log, rows::log_key(self.prefix, dot));
+                }
+                winner
+            }
+        };
+        let element = fingerprint.element(stored, &winner);
+        sum = sum.wrapping_add(element);
+        self.state.digest = self.state.digest.wrapping_add(element);
+        if winner.is_live() {
+            self.state.entries += 1;
+            self.state.bytes += (stored.len() + winner.payload().len()) as u64;
+        } else {
+            self.state.tombstones += 1;
+        }
+        self.buckets.insert(bucket, sum);
+        self.changed.insert(bucket);
+        let log = rows::log_key(self.prefix, winner.dot());
+        transaction.put(Space::Log, log, stored.to_vec());
+        transaction.put(Space::Data, row, wire::encode(&winner));
+        Ok(outcome)
+    }
+
+    /// Applies the records of an interval that the vector does not cover (I5), and reports what
+    /// each of those did. Only then may the caller [`Progress::reflect`] the interval.
+    ///
+    /// # Errors
+    /// When the store cannot read or a row is damaged.
+    pub fn apply_sent(
+        &mut self,
+        transaction: &mut Transaction,
+        store: &impl Read,
+        fingerprint: &Fingerprint,
+        epoch: Epoch,
+        records: Vec<Sent>,
+        mut told: impl FnMut(&[u8], &Record, Applied),
+    ) -> Result<(), StoreError> {
+        for sent in records {
+            let (stored, record) = sent.into_record(epoch);
+            if self.covers(record.dot()) {
+                continue;
+            }
+            self.state.progress.applied(record.dot());
+            let copy = record.clone();
+            let applied = self.apply(transaction, store, fingerprint, &stored, record)?;
+            told(&stored, &copy, applied);
+        }
+        Ok(())
+    }
+
+    /// Writes a payload under a new stamp of this peer, above whatever the row says now. `None`:
+    /// the row's stamp leaves no room under the ceiling, and nothing was staged.
+    ///
+    /// The caller has checked the size, and reflects the interval of what it wrote.
+    ///
+    /// # Errors
+    /// When the store cannot read or the row is damaged.
+    pub fn write(
+        &mut self,
+        transaction: &mut Transaction,
+        store: &impl Read,
+        author: &mut Author<'_>,
+        stored: &[u8],
+        payload: Payload,
+    ) -> Result<Option<Record>, StoreError> {
+        let row = rows::data_key(self.prefix, stored);
+        let (row, bytes) = transaction.get(store, Space::Data, row)?;
+        let old = bytes.map(|bytes| decode_record(&bytes)).transpose()?;
+        let over = old.as_ref().map(|old| old.stamp().time);
+        let Some(time) = author.clock.next(author.wall, over) else { return Ok(None) };
+        let sequence = self.state.progress.vector.get(author.epoch) + 1;
+        let record = Record::new(time, Dot { epoch: author.epoch, sequence }, payload);
+        let written = record.clone();
+        self.merge(transaction, store, author.fingerprint, stored, row, old, record)?;
+        self.state.progress.vector.raise(author.epoch, sequence);
+        Ok(Some(written))
+    }
+
+    /// Stages the state row and the changed bucket sums.
+    pub fn stage(&mut self, transaction: &mut Transaction) {
+        self.summary = None;
+        transaction.put(Space::Meta, rows::state_key(self.prefix), wire::encode(&self.state));
+        for bucket in core::mem::take(&mut self.changed) {
+            let sum = self.buckets.get(&bucket).copied().unwrap_or(0);
+            let key = rows::bucket_key(self.prefix, bucket);
+            transaction.put(Space::Meta, key, sum.to_le_bytes().to_vec());
+        }
+    }
+
+    /// Goes back to a state as it is stored, forgetting what was staged since.
+    pub fn restore(&mut self, state: State) {
+        self.state = state;
+        self.buckets.clear();
+        self.changed.clear();
+        self.summary = None;
+    }
+
+    /// Drops cached bucket sums of a copy that is idle.
+    pub fn relax(&mut self) {
+        if self.changed.is_empty() {
+            self.buckets.clear();
+        }
+    }
+
+    /// One bucket sum.
+    ///
+    /// # Errors
+    /// When the store cannot read or the row is damaged.
+    pub fn bucket(&self, store: &impl Read, bucket: u8) -> Result<u128, StoreError> {
+        if let Some(&sum) = self.buckets.get(&bucket) {
+            return Ok(sum);
+        }
+        match store.get(Space::Meta, &rows::bucket_key(self.prefix, bucket))? {
+            None => Ok(0),
+            Some(bytes) => bytes
+                .try_into()
+                .map(u128::from_le_bytes)
+                .map_err(|_| StoreError::corrupt("a bucket sum has not 16 bytes")),
+        }
+    }
+
+    /// Fingerprint of generation, vector and digest: equal on two holders that agree.
+    pub fn summary(&mut self, fingerprint: &Fingerprint) -> u64 {
+        *self.summary.get_or_insert_with(|| {
+            let state = &self.state;
+            let agreed = (state.generation, &state.progress.vector, &state.retired, state.digest);
+            fingerprint.short(&wire::encode(&agreed))
+        })
+    }
+
+    /// Recomputes everything derived from the rows and compares it with what is stored.
+    ///
+    /// # Errors
+    /// When the store cannot read or a row is damaged.
+    pub fn recompute(
+        &self,
+        read: &impl Read,
+        fingerprint: &Fingerprint,
+    ) -> Result<Derived, StoreError> {
+        let mut derived = Derived::default();
+        for row in prefix_rows(read, Space::Data, &self.prefix.to_be_bytes()) {
+            let (key, bytes) = row?;
+            let (stored, record) = (&key[4..], decode_record(&bytes)?);
+            derived.add(fingerprint, stored, &record);
+        }
+        Ok(derived)
+    }
+
+    /// Puts the state right by the difference between what was stored and what was found in the rows
+    /// at one moment: sums carry over to what came later.
+    ///
+    /// # Errors
+    /// When the store cannot read.
+    pub fn correct(
+        &mut self,
+        read: &impl Read,
+        stored: &Derived,
+        found: &Derived,
+    ) -> Result<(), StoreError> {
+        let state = &mut self.state;
+        let shift = |now: u64, was: u64, is: u64| now.wrapping_add(is.wrapping_sub(was));
+        state.digest = state.digest.wrapping_add(found.digest.wrapping_sub(stored.digest));
+        state.entries = shift(state.entries, stored.entries, found.entries);
+        state.tombstones = shift(state.tombstones, stored.tombstones, found.tombstones);
+        state.bytes = shift(state.bytes, stored.bytes, found.bytes);
+        for bucket in 0..=u8::MAX {
+            let sum = |derived: &Derived| derived.buckets.get(&bucket).copied().unwrap_or(0);
+            let difference = sum(found).wrapping_sub(sum(stored));
+            if difference != 0 {
+                let right = self.bucket(read, bucket)?.wrapping_add(difference);
+                self.buckets.insert(bucket, right);
+                self.changed.insert(bucket);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the stored state says that [`Replica::recompute`] computes.
+    ///
+    /// # Errors
+    /// When the store cannot read.
+    pub fn derived(&self, read: &impl Read) -> Result<Derived, StoreError> {
+        let mut buckets = BTreeMap::new();
+        let first = rows::bucket_key(self.prefix, 0);
+        for row in prefix_rows(read, Space::Meta, &first[..first.len() - 1]) {
+            if let Some(&bucket) = row?.0.last() {
+                buckets.insert(bucket, self.bucket(read, bucket)?);
+            }
+        }
+        buckets.extend(self.buckets.iter().map(|(&bucket, &sum)| (bucket, sum)));
+        buckets.retain(|_, sum| *sum != 0);
+        let State { digest, entries, tombstones, bytes, .. } = self.state;
+        Ok(Derived { digest, entries, tombstones, bytes, buckets })
+    }
+}
+
+/// Who writes, and when.
+#[derive(Debug)]
+pub struct Author<'a> {
+    /// The live epoch of this peer.
+    pub epoch: Epoch,
+    /// Its clock.
+    pub clock: &'a mut HybridClock,
+    /// The wall clock now.
+    pub wall: Millis,
+    /// The cluster's fingerprint.
+    pub fingerprint: &'a Fingerprint,
+}
+
+/// Everything about a copy that follows from its rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Derived {
+    /// See [`State::digest`].
+    pub digest: u128,
+    /// See [`State::entries`].
+    pub entries: u64,
+    /// See [`State::tombstones`].
+    pub tombstones: u64,
+    /// See [`State::bytes`].
+    pub bytes: u64,
+    /// The sums that are not 0.
+    pub buckets: BTreeMap<u8, u128>,
+}
+
+impl Derived {
+    /// Adds one row.
+    pub fn add(&mut self, fingerprint: &Fingerprint, stored: &[u8], record: &Record) {
+        if !record.is_live() {
+            self.tombstones += 1;
+            return;
+        }
+        self.entries += 1;
+        self.bytes += (stored.len() + record.payload().len()) as u64;
+        let element = fingerprint.element(stored, record);
+        self.digest = self.digest.wrapping_add(element);
+        let bucket = bucket_of(stored);
+        let sum = self.buckets.get(&bucket).copied().unwrap_or(0).wrapping_add(element);
+        if sum == 0 {
+            self.buckets.remove(&bucket);
+        } else {
+            self.buckets.insert(bucket, sum);
+        }
+    }
+}
+
+/// Decodes a data row.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when it is damaged.
+pub fn decode_record(bytes: &[u8]) -> Result<Record, StoreError> {
+    wire::decode(bytes).map_err(|error| StoreError::corrupt(alloc::format!("a data row: {error}")))
+}

@@ -1,0 +1,175 @@
+//! Where rows lie: the keys of every stored row, and the staged batch that writes them.
+//!
+//! | space | key | value |
+//! |---|---|---|
+//! | data | prefix, stored key | [`Record`](crate::record::Record) |
+//! | log | prefix, epoch, sequence | stored key |
+//! | meta | `d`, database id | [`Interned`] |
+//! | meta | `s`, prefix | [`State`](crate::replica::State) |
+//! | meta | `b`, prefix, bucket | 128-bit sum |
+//! | meta | `p`, name | a row of the peer itself |
+//!
+//! A prefix is the 4-byte local number of a database, never used again. A stored key is one byte
+//! with the length of the keyspace's name (0 for the default one), that name, and the user's key.
+
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ident::{DatabaseId, Epoch};
+use crate::stamp::Dot;
+use crate::store::{Batch, Read, Space, StoreError};
+
+/// The local number of a database.
+pub type Prefix = u32;
+
+/// What the local number of a database stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interned {
+    /// The local number.
+    pub prefix: Prefix,
+    /// The path.
+    pub path: String,
+}
+
+/// The stored key of a user's key in the default keyspace.
+pub fn stored_key(key: &[u8]) -> Vec<u8> {
+    let mut stored = Vec::with_capacity(key.len() + 1);
+    stored.push(0);
+    stored.extend_from_slice(key);
+    stored
+}
+
+/// The user's key in a stored key of the default keyspace; `None` for any other row.
+pub fn user_key(stored: &[u8]) -> Option<&[u8]> {
+    match stored.split_first() {
+        Some((0, key)) if !key.is_empty() => Some(key),
+        _ => None,
+    }
+}
+
+/// The row of a stored key.
+pub fn data_key(prefix: Prefix, stored: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(4 + stored.len());
+    key.extend_from_slice(&prefix.to_be_bytes());
+    key.extend_from_slice(stored);
+    key
+}
+
+/// The row of a user's key in the default keyspace.
+pub fn user_data_key(prefix: Prefix, key: &[u8]) -> Vec<u8> {
+    let mut row = Vec::with_capacity(5 + key.len());
+    row.extend_from_slice(&prefix.to_be_bytes());
+    row.push(0);
+    row.extend_from_slice(key);
+    row
+}
+
+/// The log row of a dot.
+pub fn log_key(prefix: Prefix, dot: Dot) -> Vec<u8> {
+    let mut key = Vec::with_capacity(28);
+    key.extend_from_slice(&prefix.to_be_bytes());
+    key.extend_from_slice(&dot.epoch.0.to_be_bytes());
+    key.extend_from_slice(&dot.sequence.to_be_bytes());
+    key
+}
+
+/// Reads the dot back from a log row's key.
+pub fn log_dot(key: &[u8]) -> Option<Dot> {
+    let epoch = u128::from_be_bytes(key.get(4..20)?.try_into().ok()?);
+    let sequence = u64::from_be_bytes(key.get(20..28)?.try_into().ok()?);
+    (key.len() == 28).then_some(Dot { epoch: Epoch(epoch), sequence })
+}
+
+/// The row that interns a database.
+pub fn intern_key(id: DatabaseId) -> Vec<u8> {
+    [b"d".as_slice(), &id.0].concat()
+}
+
+/// The row of a database's state.
+pub fn state_key(prefix: Prefix) -> Vec<u8> {
+    [b"s".as_slice(), &prefix.to_be_bytes()].concat()
+}
+
+/// The row of one bucket sum.
+pub fn bucket_key(prefix: Prefix, bucket: u8) -> Vec<u8> {
+    [b"b".as_slice(), &prefix.to_be_bytes(), &[bucket]].concat()
+}
+
+/// A row of the peer itself.
+pub fn peer_key(name: &str) -> Vec<u8> {
+    [b"p".as_slice(), name.as_bytes()].concat()
+}
+
+/// A batch under construction, readable as if it were committed already.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    writes: BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>,
+}
+
+impl Transaction {
+    /// Stages a row.
+    pub fn put(&mut self, space: Space, key: Vec<u8>, value: Vec<u8>) {
+        self.writes.insert((space, key), Some(value));
+    }
+
+    /// Stages the removal of a row.
+    pub fn remove(&mut self, space: Space, key: Vec<u8>) {
+        self.writes.insert((space, key), None);
+    }
+
+    /// Stages the removal of a row that was written at most once: where it is only staged so far,
+    /// it never reaches the store.
+    pub fn remove_once(&mut self, space: Space, key: Vec<u8>) {
+        match self.writes.entry((space, key)) {
+            Entry::Occupied(staged) if staged.get().is_some() => {
+                staged.remove();
+            }
+            Entry::Occupied(_) => {}
+            Entry::Vacant(free) => {
+                free.insert(None);
+            }
+        }
+    }
+
+    /// Reads a staged row, or a stored one. The key comes back for the write that follows.
+    ///
+    /// # Errors
+    /// When the store cannot read.
+    pub fn get(
+        &self,
+        store: &impl Read,
+        space: Space,
+        key: Vec<u8>,
+    ) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
+        if self.writes.is_empty() {
+            let value = store.get(space, &key)?;
+            return Ok((key, value));
+        }
+        let place = (space, key);
+        let value = match self.writes.get(&place) {
+            Some(staged) => staged.clone(),
+            None => store.get(space, &place.1)?,
+        };
+        Ok((place.1, value))
+    }
+
+    /// Whether nothing is staged.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// The batch to commit.
+    pub fn into_batch(self) -> Batch {
+        Batch {
+            writes: self
+                .writes
+                .into_iter()
+                .map(|((space, key), value)| (space, key, value))
+                .collect(),
+        }
+    }
+}

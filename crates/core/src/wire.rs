@@ -1,0 +1,87 @@
+//! Bytes: how everything stored or sent is encoded.
+//!
+//! One version byte, then bincode's variable-length encoding. This is the only module that names
+//! bincode. Every decode has a limit, so that a length in hostile bytes never allocates more than
+//! the bytes could hold.
+
+use alloc::vec::Vec;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The version byte in front of every stored row and every sent frame.
+pub const FORMAT_VERSION: u8 = 1;
+
+/// Most bytes of one encoded item: the longest value, with room for its key and its envelope.
+pub const ITEM_MAX: usize = crate::limits::VALUE_MAX + (64 << 10);
+
+const CONFIG: bincode::config::Configuration<
+    bincode::config::LittleEndian,
+    bincode::config::Varint,
+    bincode::config::Limit<ITEM_MAX>,
+> = bincode::config::standard().with_limit::<ITEM_MAX>();
+
+/// Why bytes could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// The version byte is not ours.
+    #[error("format version {0}, this program reads version {FORMAT_VERSION}")]
+    Version(u8),
+    /// Truncated, overlong, or not of the expected shape.
+    #[error("malformed bytes")]
+    Malformed,
+}
+
+/// Encodes one item with its version byte.
+pub fn encode<T: Serialize>(item: &T) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64);
+    bytes.push(FORMAT_VERSION);
+    append(&mut bytes, item);
+    bytes
+}
+
+/// Appends one item, without a version byte.
+pub fn append<T: Serialize>(bytes: &mut Vec<u8>, item: &T) {
+    struct Tail<'a>(&'a mut Vec<u8>);
+    impl bincode::enc::write::Writer for Tail<'_> {
+        fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+            self.0.extend_from_slice(bytes);
+            Ok(())
+        }
+    }
+    let result = bincode::serde::encode_into_writer(item, Tail(bytes), CONFIG);
+    assert!(result.is_ok(), "our own types always encode: {result:?}");
+}
+
+/// Decodes one item with its version byte; nothing may follow it.
+///
+/// # Errors
+/// [`WireError`] when the bytes are not exactly one such item.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
+    let mut rest = body(bytes)?;
+    let item = take(&mut rest)?;
+    if rest.is_empty() { Ok(item) } else { Err(WireError::Malformed) }
+}
+
+/// The bytes after the version byte.
+///
+/// # Errors
+/// [`WireError`] when empty or of another version.
+pub fn body(bytes: &[u8]) -> Result<&[u8], WireError> {
+    match bytes.split_first() {
+        Some((&FORMAT_VERSION, rest)) => Ok(rest),
+        Some((&other, _)) => Err(WireError::Version(other)),
+        None => Err(WireError::Malformed),
+    }
+}
+
+/// Takes one item off the front of `rest`.
+///
+/// # Errors
+/// [`WireError::Malformed`] when the front is not such an item.
+pub fn take<T: DeserializeOwned>(rest: &mut &[u8]) -> Result<T, WireError> {
+    let (item, used) =
+        bincode::serde::decode_from_slice(rest, CONFIG).map_err(|_| WireError::Malformed)?;
+    *rest = &rest[used..];
+    Ok(item)
+}

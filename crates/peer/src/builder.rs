@@ -1,0 +1,247 @@
+//! Settings of a peer, and its start.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use libp2p::Multiaddr;
+use libp2p::identity::Keypair;
+use tidings_core::definition::Definition;
+use tidings_core::error::Error;
+use tidings_core::node::{Config, MAX_CLOCK_SKEW, Node, REPLACEMENT_DELAY};
+use tidings_core::store::MemoryStore;
+
+use crate::net::{Network, NetworkConfig};
+use crate::shared::{Arrivals, Shared, from_libp2p, is_loopback, now};
+use crate::store::{AnyStore, Directory, FjallStore, StoreConfig};
+use crate::{Peer, Result};
+
+/// Shortest cluster secret, in bytes: shorter ones can be guessed.
+pub(crate) const SECRET_MIN: usize = 16;
+
+/// Settings of a peer before it starts.
+#[derive(Clone, Debug)]
+pub struct PeerBuilder {
+    directory: Option<PathBuf>,
+    name: Option<String>,
+    secret: Option<Vec<u8>>,
+    listen: Vec<String>,
+    bootstrap: Vec<String>,
+    mdns: bool,
+    weight: f64,
+    zone: String,
+    definitions: Vec<Definition>,
+    store: StoreConfig,
+}
+
+impl PeerBuilder {
+    pub(crate) fn new(directory: Option<PathBuf>) -> Self {
+        Self {
+            mdns: directory.is_some(),
+            directory,
+            name: None,
+            secret: None,
+            listen: Vec::new(),
+            bootstrap: Vec::new(),
+            weight: 1.0,
+            zone: String::new(),
+            definitions: Vec::new(),
+            store: StoreConfig::default(),
+        }
+    }
+
+    /// A name for people, at most 128 bytes; the default is the end of the peer id.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The cluster secret, at least 16 bytes: peers with the same secret are one cluster. Without one
+    /// the peer listens on loopback only, and mDNS is off.
+    #[must_use]
+    pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        self.secret = Some(secret.into());
+        self
+    }
+
+    /// Adds a libp2p address to listen on, such as `/ip4/0.0.0.0/udp/7001/quic-v1`. The default is
+    /// TCP and QUIC on free ports of every IPv4 interface, or of loopback without a secret.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen.push(address.into());
+        self
+    }
+
+    /// Adds the address of a peer to connect to, with or without `/p2p/…`.
+    #[must_use]
+    pub fn bootstrap(mut self, address: impl Into<String>) -> Self {
+        self.bootstrap.push(address.into());
+        self
+    }
+
+    /// Whether to find peers by mDNS on the local network; the default is yes for a peer with a
+    /// directory, no for one in memory.
+    #[must_use]
+    pub fn mdns(mut self, enabled: bool) -> Self {
+        self.mdns = enabled;
+        self
+    }
+
+    /// Share of the databases relative to other peers, from 0.01 to 10,000; the default is 1.
+    #[must_use]
+    pub fn weight(mut self, weight: f64) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// The failure domain: copies are spread over zones.
+    #[must_use]
+    pub fn zone(mut self, zone: impl Into<String>) -> Self {
+        self.zone = zone.into();
+        self
+    }
+
+    /// Definitions to apply at the start.
+    #[must_use]
+    pub fn definitions(mut self, definitions: Vec<Definition>) -> Self {
+        self.definitions = definitions;
+        self
+    }
+
+    /// Bytes of memory for caching blocks of the store; the default is 128 MiB.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: u64) -> Self {
+        self.store.cache_bytes = bytes;
+        self
+    }
+
+    /// Starts the peer: opens its store, binds its addresses, begins to look for others.
+    ///
+    /// # Errors
+    /// [`Error::Start`] when a setting is out of bounds, the directory is locked, of a newer format or
+    /// unreadable, or an address cannot be bound; [`Error::Storage`] when the store fails.
+    pub async fn start(self) -> Result<Peer> {
+        self.check()?;
+        let (listen, bootstrap) = self.addresses()?;
+        let secret = self.secret.as_deref().unwrap_or_default();
+        let cluster_key = blake3::derive_key("tidings 2026 cluster key v1", secret);
+        let mdns = self.mdns && self.secret.is_some();
+
+        let opened = self.clone();
+        let (keypair, store) = blocking(move || opened.open()).await??;
+        let id = from_libp2p(keypair.public().to_peer_id())
+            .ok_or_else(|| Error::Start("the identity is not an Ed25519 key".into()))?;
+        let id_text = id.to_string();
+        let config = Config {
+            peer: id,
+            name: self.name.clone().unwrap_or_else(|| id_text[id_text.len() - 6..].to_string()),
+            zone: self.zone.clone(),
+            weight: (self.weight * 100.0).round() as u32,
+            cluster_key,
+            max_clock_skew: MAX_CLOCK_SKEW,
+            replacement_delay: REPLACEMENT_DELAY,
+        };
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed)
+            .map_err(|error| Error::Start(format!("no randomness from the system: {error}")))?;
+        let born = Instant::now();
+        let node_store = store.clone();
+        let node = blocking(move || Node::new(config, node_store, seed, now(born))).await??;
+        let shared = Shared::new(node, store, born);
+        let definitions = self.definitions.clone();
+        if !definitions.is_empty() {
+            shared.with(|node, now| node.apply(definitions, now))??;
+        }
+
+        let arrivals = Arc::new(Arrivals(OnceLock::new()));
+        let _ = arrivals.0.set(Arc::downgrade(&shared));
+        let network = NetworkConfig { keypair, cluster_key, listen, bootstrap, mdns };
+        let network = Network::start(network, arrivals)
+            .await
+            .map_err(|error| Error::Start(error.to_string()))?;
+        shared.run(network)?;
+        shared.tell_addresses();
+        Ok(Peer::new(shared, id))
+    }
+
+    fn check(&self) -> Result<()> {
+        if let Some(secret) = &self.secret
+            && secret.len() < SECRET_MIN
+        {
+            return Err(Error::Start(format!(
+                "a secret of {} bytes: it has at least {SECRET_MIN}; make one with `openssl rand -hex 32`",
+                secret.len()
+            )));
+        }
+        if !(0.01..=10_000.0).contains(&self.weight) {
+            return Err(Error::Start(format!(
+                "a weight of {}: it is from 0.01 to 10000, and 1 is usual",
+                self.weight
+            )));
+        }
+        let max = crate::limits::NAME_MAX;
+        for (what, text) in
+            [("name", self.name.as_deref().unwrap_or_default()), ("zone", self.zone.as_str())]
+        {
+            if text.len() > max || text.chars().any(char::is_control) {
+                return Err(Error::Start(format!(
+                    "a {what} of {} bytes: it has at most {max}, without control characters",
+                    text.len()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn addresses(&self) -> Result<(Vec<Multiaddr>, Vec<Multiaddr>)> {
+        let parse = |text: &String| {
+            text.parse::<Multiaddr>().map_err(|error| {
+                Error::Start(format!(
+                    "{text:?} is no libp2p address ({error}); one looks like /ip4/192.0.2.7/tcp/7001"
+                ))
+            })
+        };
+        let host = if self.secret.is_some() { "0.0.0.0" } else { "127.0.0.1" };
+        let defaults = [format!("/ip4/{host}/tcp/0"), format!("/ip4/{host}/udp/0/quic-v1")];
+        let listen: Vec<String> =
+            if self.listen.is_empty() { defaults.to_vec() } else { self.listen.clone() };
+        if self.secret.is_none()
+            && let Some(open) = listen.iter().find(|address| !is_loopback(address))
+        {
+            return Err(Error::Start(format!(
+                "listening on {open} without a secret would admit everyone: give a secret, or listen on /ip4/127.0.0.1/…"
+            )));
+        }
+        let listen = listen.iter().map(parse).collect::<Result<_>>()?;
+        let bootstrap = self.bootstrap.iter().map(parse).collect::<Result<_>>()?;
+        Ok((listen, bootstrap))
+    }
+
+    fn open(&self) -> Result<(Keypair, AnyStore)> {
+        let start = |error: &dyn std::fmt::Display| Error::Start(error.to_string());
+        let Some(path) = &self.directory else {
+            return Ok((Keypair::generate_ed25519(), AnyStore::Memory(MemoryStore::default())));
+        };
+        let directory = Directory::open(path).map_err(|error| start(&error))?;
+        let keypair = match directory.identity().map_err(|error| start(&error))? {
+            Some(bytes) => Keypair::from_protobuf_encoding(&bytes).map_err(|error| {
+                start(&format!("the identity in {} is damaged: {error}", path.display()))
+            })?,
+            None => {
+                let keypair = Keypair::generate_ed25519();
+                let bytes = keypair.to_protobuf_encoding().map_err(|error| start(&error))?;
+                directory.set_identity(&bytes).map_err(|error| start(&error))?;
+                keypair
+            }
+        };
+        let store = FjallStore::open(&directory, &self.store).map_err(|error| start(&error))?;
+        Ok((keypair, AnyStore::Fjall(store)))
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::Internal(format!("opening the store: {error}")))
+}

@@ -1,0 +1,200 @@
+//! Watches: winning changes of one database, as they happen.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use tidings_core::error::Error;
+use tidings_core::ident::DatabaseId;
+use tidings_core::record::{Payload, Record};
+use tidings_core::rows::user_key;
+use tidings_core::stamp::Version;
+use tokio::sync::mpsc;
+
+use crate::Result;
+use crate::shared::Shared;
+
+/// Commits that a slow watch may lag behind before it is told so.
+const LAG_MAX: usize = 1024;
+
+type Changes = Arc<[(Vec<u8>, Record)]>;
+
+/// One winning change seen by a watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key.
+    pub key: Vec<u8>,
+    /// The new value; `None`: deleted.
+    pub value: Option<Vec<u8>>,
+    /// The write that won.
+    pub version: Version,
+}
+
+#[derive(Debug)]
+struct Sender {
+    changes: mpsc::Sender<Changes>,
+    lagged: Arc<AtomicBool>,
+}
+
+/// All watches of one peer.
+#[derive(Debug, Default)]
+pub(crate) struct Watches {
+    here: HashMap<DatabaseId, Vec<Sender>>,
+    elsewhere: HashMap<u64, Sender>,
+}
+
+impl Watches {
+    pub(crate) fn changed(&mut self, id: DatabaseId, changes: &Changes) {
+        if let Some(senders) = self.here.get_mut(&id) {
+            senders.retain(|sender| sender.send(changes));
+        }
+    }
+
+    pub(crate) fn changed_elsewhere(
+        &mut self,
+        token: u64,
+        changes: Result<Vec<(Vec<u8>, Record)>>,
+    ) {
+        let Some(sender) = self.elsewhere.get(&token) else { return };
+        let kept = match changes {
+            Ok(changes) => sender.send(&changes.into()),
+            Err(_) => {
+                sender.lagged.store(true, Ordering::Release);
+                false
+            }
+        };
+        if !kept {
+            self.elsewhere.remove(&token);
+        }
+    }
+
+    /// Ends every watch.
+    pub(crate) fn close(&mut self) {
+        self.here.clear();
+        self.elsewhere.clear();
+    }
+}
+
+impl Sender {
+    /// False: the watch is over, or too slow.
+    fn send(&self, changes: &Changes) -> bool {
+        match self.changes.try_send(changes.clone()) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.lagged.store(true, Ordering::Release);
+                false
+            }
+        }
+    }
+}
+
+/// Where the changes of a watch come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    /// The copy of this peer.
+    Here(DatabaseId),
+    /// A holder, under the token of the request.
+    Elsewhere(u64),
+}
+
+/// The changes of one database from now on. Ends with [`Error::Lagged`] when the reader is too slow
+/// or the connection to the watched holder broke: then list the database again and start a new
+/// watch. Ends with `None` when the peer stops.
+pub struct Watch {
+    shared: Arc<Shared>,
+    source: Source,
+    prefix: Vec<u8>,
+    changes: mpsc::Receiver<Changes>,
+    lagged: Arc<AtomicBool>,
+    ready: VecDeque<Change>,
+    over: bool,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    /// Registers a watch; the caller has told the node of it, under the same lock.
+    pub(crate) fn register(shared: &Arc<Shared>, source: Source, prefix: Vec<u8>) -> Self {
+        let (sender, changes) = mpsc::channel(LAG_MAX);
+        let lagged = Arc::new(AtomicBool::new(false));
+        let sender = Sender { changes: sender, lagged: lagged.clone() };
+        let mut watches = shared.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        match source {
+            Source::Here(id) => watches.here.entry(id).or_default().push(sender),
+            Source::Elsewhere(token) => {
+                watches.elsewhere.insert(token, sender);
+            }
+        }
+        drop(watches);
+        let (shared, ready) = (shared.clone(), VecDeque::new());
+        Self { shared, source, prefix, changes, lagged, ready, over: false }
+    }
+
+    /// The next change.
+    ///
+    /// Cancel-safe: a change is not lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<Result<Change>> {
+        loop {
+            if let Some(change) = self.ready.pop_front() {
+                return Some(Ok(change));
+            }
+            if self.over {
+                return None;
+            }
+            match self.changes.recv().await {
+                Some(changes) => self.take(&changes),
+                None => {
+                    self.over = true;
+                    if self.lagged.load(Ordering::Acquire) {
+                        return Some(Err(Error::Lagged));
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, changes: &Changes) {
+        for (stored, record) in changes.iter() {
+            let Some(key) = user_key(stored).filter(|key| key.starts_with(&self.prefix)) else {
+                continue;
+            };
+            let value = match record.payload() {
+                Payload::Value(value, _) => Some(value.clone()),
+                Payload::Tombstone => None,
+            };
+            self.ready.push_back(Change { key: key.to_vec(), value, version: record.version() });
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.changes.close();
+        let source = self.source;
+        if self.shared.check().is_ok() {
+            let _ = self.shared.with(|node, now| match source {
+                Source::Here(id) => node.unwatch(id),
+                Source::Elsewhere(token) => node.unwatch_elsewhere(token, now),
+            });
+        }
+        let mut watches = self.shared.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        match source {
+            Source::Here(id) => {
+                if let Some(senders) = watches.here.get_mut(&id) {
+                    senders.retain(|sender| !sender.changes.is_closed());
+                    if senders.is_empty() {
+                        watches.here.remove(&id);
+                    }
+                }
+            }
+            Source::Elsewhere(token) => {
+                watches.elsewhere.remove(&token);
+            }
+        }
+    }
+}

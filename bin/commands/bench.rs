@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
-use tidings::{Definition, Durability, Replication};
+use tidings::Definition;
 use tidings_gateway::Client;
 use tidings_gateway::client::{Changes, Write};
 use tidings_gateway::json::{Operation, Row};
@@ -96,18 +96,7 @@ impl Bench {
         let cluster = Cluster::new()?;
         let (processes, _, found) = start_all(&cluster, &NAMES, DISCOVERY).await?;
         let mut figures = vec![figure("peers found each other after", millis(found), "ms")];
-        let definition = Definition {
-            id: None,
-            name: "bench".into(),
-            description: String::new(),
-            tags: Vec::new(),
-            matcher: "glob:bench/*".into(),
-            replication: Replication { min: 3, max: 3 },
-            size: None,
-            durability: Durability::default(),
-            ttl: None,
-            priority: 0,
-        };
+        let definition = Definition::new("bench", "glob:bench/*", 3, 3);
         processes[0].client.apply(vec![definition]).await?;
         self.latency(&processes, &mut figures).await?;
         let singles =

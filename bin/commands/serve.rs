@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
-use tidings::{Error, Peer};
+use tidings::Peer;
 use tidings_gateway::Gateway;
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -138,15 +138,7 @@ async fn start(settings: &Settings) -> Result<Peer, Failure> {
     if let Some(file) = &settings.definitions {
         builder = builder.definitions(apply::read(file)?);
     }
-    builder.start().await.map_err(|error| match error {
-        // Before anything runs, storage that cannot be opened is mostly a directory that somebody
-        // else uses or a newer version wrote: the user can do something about it.
-        Error::Storage(_) => Failure::refused(format!(
-            "the data directory {} cannot be opened: {error}",
-            settings.data.display()
-        )),
-        error => error.into(),
-    })
+    Ok(builder.start().await?)
 }
 
 /// Reads the cluster secret: the file without the line end that editors leave. Others must not be

@@ -128,10 +128,6 @@ impl Serve {
                 "serve needs a data directory: --data DIR, TIDINGS_DATA, or data = \"DIR\" in the config file",
             )
         })?;
-        let weight = self.weight.or(file.weight);
-        if let Some(weight) = weight.filter(|weight| !(weight.is_finite() && *weight > 0.0)) {
-            return Err(Failure::usage(format!("the weight {weight} is not a number above 0")));
-        }
         Ok(Settings {
             data,
             name: self.name.or(file.name),
@@ -141,7 +137,7 @@ impl Serve {
             secret_file: self.secret_file.or(file.secret_file),
             definitions: self.definitions.or(file.definitions),
             http: http.or(file.http),
-            weight,
+            weight: self.weight.or(file.weight),
             zone: self.zone.or(file.zone),
             ready_file: self.ready_file.or(file.ready_file),
         })
@@ -205,6 +201,5 @@ mod tests {
         let error = merged(&[], "data = '/d'\nredis = ':6379'").unwrap_err();
         assert!(error.contains("redis is not available in this version"), "{error}");
         assert!(merged(&[], "").unwrap_err().contains("needs a data directory"));
-        assert!(merged(&["--data", "d", "--weight", "0"], "").unwrap_err().contains("above 0"));
     }
 }

@@ -615,6 +615,27 @@ impl<S: Store> Node<S> {
         self.epoch
     }
 
+    /// A copy held here, for tests and checkers to look at.
+    pub fn replica(&self, id: DatabaseId) -> Option<&Replica> {
+        self.held.get(&id).map(|held| &held.replica)
+    }
+
+    /// The databases with a copy here, the system databases included, and what this peer takes
+    /// itself to be for each.
+    pub fn copies(&self) -> impl Iterator<Item = (DatabaseId, HolderState)> {
+        self.held.iter().map(|(id, held)| (*id, held.role))
+    }
+
+    /// What this peer knows of who holds what.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Counters since this start, by name.
+    pub fn counters(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counters
+    }
+
     /// The store, for reads that do not need the node.
     pub fn store(&self) -> &S {
         &self.store

@@ -451,7 +451,7 @@ impl<S: Store> Node<S> {
         .unwrap_or(NEVER)
     }
 
-    /// Why the node stopped serving, if it did.
+    /// Why the node stopped serving, if it did: its store failed, or [`Node::stop`] was called.
     pub fn failure(&self) -> Option<&Error> {
         self.failed.as_ref()
     }
@@ -522,13 +522,16 @@ impl<S: Store> Node<S> {
     }
 
     /// Stops cleanly: the next start needs no check and continues from the exact clock. The driver
-    /// drains the outputs, sends what they say, and syncs the store.
+    /// drains the outputs, sends what they say, and syncs the store; every later call is refused
+    /// and every later input is ignored.
     ///
     /// # Errors
     /// When the store fails.
     pub fn stop(&mut self, now: Now) -> Result<(), Error> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
+        match &self.failed {
+            Some(Error::Closed(_)) => return Ok(()),
+            Some(error) => return Err(error.clone()),
+            None => {}
         }
         let mut transaction = Transaction::default();
         transaction.put(Space::Meta, rows::peer_key("clean"), wire::encode(&self.clock.last()));
@@ -536,6 +539,8 @@ impl<S: Store> Node<S> {
         self.membership.leave(now.monotonic);
         self.broadcast(&Message::Bye);
         self.finish(Ok(()), now);
+        // A stamp issued from now on would be above what the clean row says, and so be issued again.
+        self.failed = Some(Error::Closed("the peer".into()));
         Ok(())
     }
 

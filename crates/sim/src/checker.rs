@@ -46,7 +46,7 @@ pub enum Fate {
 }
 
 /// One write of one key.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Attempt {
     /// The database.
     pub database: DatabaseId,
@@ -69,6 +69,19 @@ pub struct Attempt {
     pub accepted: Option<(usize, u64)>,
     /// Its dot, once it was seen anywhere.
     pub dot: Option<Dot>,
+}
+
+impl std::fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { database, key, value, process, at, synced, acks, fate, accepted, .. } = self;
+        let key = String::from_utf8_lossy(key);
+        let length = value.as_ref().map(Vec::len);
+        write!(
+            f,
+            "write of {key:?} in {database:?}, {length:?} bytes, asked of {process} at {at}, \
+             synced {synced}, acks {acks}, {fate:?}, accepted by {accepted:?}"
+        )
+    }
 }
 
 /// How a disk lost data.
@@ -150,21 +163,24 @@ impl Checker {
         &self.attempts
     }
 
-    /// Notes the answer to writes that were submitted together.
+    /// Notes the answer to writes that were submitted together; `at_once`: within the call.
     pub fn answered(
         &mut self,
         numbers: &[usize],
         result: &Result<Vec<Version>, Error>,
-        now: u64,
+        at_once: bool,
         sometimes: &mut Sometimes,
     ) {
         match result {
             Ok(versions) if versions.len() == numbers.len() => {
                 sometimes.saw("acknowledged");
                 for (&number, &version) in numbers.iter().zip(versions) {
-                    self.acknowledged(number, version, now);
+                    self.acknowledged(number, version);
                 }
-                self.stamps_grow(numbers, versions);
+                // Other answers come in the order in which their waits end.
+                if at_once {
+                    self.stamps_grow(numbers, versions);
+                }
             }
             Ok(versions) => {
                 let (asked, got) = (numbers.len(), versions.len());
@@ -195,7 +211,7 @@ impl Checker {
         }
     }
 
-    fn acknowledged(&mut self, number: usize, version: Version, now: u64) {
+    fn acknowledged(&mut self, number: usize, version: Version) {
         let attempt = &mut self.attempts[number];
         attempt.fate = Fate::Acknowledged(version);
         let owner = self.epochs.get(&version.dot.epoch).copied();
@@ -220,15 +236,10 @@ impl Checker {
             let known = seen.entry((database, key)).or_insert(stamp);
             *known = stamp.max(*known);
         }
-        let _ = now;
     }
 
     fn stamps_grow(&mut self, numbers: &[usize], versions: &[Version]) {
         let Some(first) = numbers.first().map(|number| &self.attempts[*number]) else { return };
-        // Answers of others arrive in any order; one's own at once, or as their waits end.
-        if first.acks > 1 || first.synced {
-            return;
-        }
         let Some((owner, _)) = first.accepted else { return };
         if owner != first.process {
             return;

@@ -191,7 +191,7 @@ impl World {
         );
         for (outcome, numbers) in outcomes.unwrap_or_default().into_iter().zip(&groups) {
             if let Outcome::Done(result) = outcome {
-                self.write_answered(numbers, &result, losses);
+                self.write_answered(numbers, &result, losses, true);
             }
         }
         groups.into_iter().flatten().collect()
@@ -216,11 +216,12 @@ impl World {
         numbers: &[usize],
         result: &Result<Vec<Version>, Error>,
         losses: u64,
+        at_once: bool,
     ) {
         let code = result.as_ref().map_or_else(Error::code, |_| "written");
         self.trace.note(code, &[numbers.first().copied().unwrap_or(0) as u64]);
         self.sometimes.saw(&format!("write {code}"));
-        self.checker.answered(numbers, result, self.now, &mut self.sometimes);
+        self.checker.answered(numbers, result, at_once, &mut self.sometimes);
         let Some(&number) = numbers.first().filter(|_| result.is_ok()) else { return };
         let attempt = &self.checker.attempts()[number];
         if attempt.synced {

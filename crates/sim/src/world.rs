@@ -419,7 +419,7 @@ impl World {
                     Reply::Written(versions) => versions,
                     _ => Vec::new(),
                 });
-                self.write_answered(&numbers, &versions, losses);
+                self.write_answered(&numbers, &versions, losses, false);
             }
             Some(Call::Read(id, key)) => self.read_answered(id, &key, &result),
             Some(Call::Other) | None => {}

@@ -42,6 +42,7 @@ impl World {
             if self.now > began + self.scenario.patience {
                 let what = format!("{} s after the faults stopped: {why}", (self.now - began) / SECOND);
                 self.checker.broke("convergence", what);
+                self.describe();
                 return None;
             }
         }
@@ -62,6 +63,32 @@ impl World {
             }
         }
         self.checker.violation.is_none().then_some(took)
+    }
+
+    /// Where `TIDINGS_SIM_DESCRIBE` is set, says what each peer thinks.
+    #[allow(clippy::print_stderr, reason = "it is asked for")]
+    pub fn describe(&self) {
+        if std::env::var_os("TIDINGS_SIM_DESCRIBE").is_none() {
+            return;
+        }
+        eprintln!("{:?}", self.scenario);
+        for (index, process) in self.processes.iter().enumerate() {
+            let Some(node) = &process.node else {
+                eprintln!("peer {index} does not run");
+                continue;
+            };
+            eprintln!("peer {index} {:?} {:?}", process.peer, node.counters());
+            for (id, role) in node.copies() {
+                let Some(replica) = node.replica(id) else { continue };
+                if replica.path.starts_with("_tidings/") {
+                    continue;
+                }
+                let holders: Vec<_> =
+                    node.directory().holders(id).map(|(p, h)| (p, h.state)).collect();
+                let progress = &replica.state.progress;
+                eprintln!("  {} {id:?} {role:?} {progress:?} {holders:?}", replica.path);
+            }
+        }
     }
 
     /// What only dead disks have is lost for now.

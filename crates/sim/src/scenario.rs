@@ -239,7 +239,7 @@ impl Scenario {
             jitter: latency * random.below(3),
             tail_per_mille: random.below(20),
             bandwidth: [200_000, 2_000_000, 100_000_000][random.index(3)],
-            queue: if random.chance(100) { 60_000 } else { 16 << 20 },
+            queue: if random.chance(100) { 1_500_000 } else { 16 << 20 },
             discovery: random.chance(700),
         };
         Self {

@@ -187,6 +187,7 @@ impl World {
     /// 3: every key of every database says what the history says it must.
     fn check_contents(&mut self) {
         let expected = self.checker.expected();
+        let vanished = self.processes.iter().any(|process| process.disk.counts().vanished > 0);
         self.refresh_looks();
         for &index in &self.living() {
             let Some(node) = self.processes[index].node.as_ref() else { continue };
@@ -195,6 +196,12 @@ impl World {
             for (place, expected) in expected.iter().filter(|((id, _), _)| active(id)) {
                 let copy = self.looks.disk(index).and_then(|copies| copies.get(&place.0));
                 let found = copy.and_then(|copy| copy.rows.get(&place.1));
+                // A tombstone that vanished behind the engine is not missed by any digest, and what
+                // it hides is not there either.
+                let deletes = self.checker.attempts()[expected.0].value.is_none();
+                if found.is_none() && deletes && vanished {
+                    continue;
+                }
                 self.checker.check_final(index, place, *expected, found);
             }
         }

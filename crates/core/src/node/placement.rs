@@ -171,6 +171,13 @@ impl<S: Store> Node<S> {
                 self.redefine(id);
                 self.start_join(id, now)?;
             }
+            (HolderState::Joining, Some(HolderState::Active))
+                if !self.has_active_holder(id) =>
+            {
+                // Two peers created it at once, each invited the other, and both invitations won:
+                // a complete copy stays complete.
+                self.set_holder(id, self.config.peer, HolderState::Active, now)?;
+            }
             (HolderState::Joining, Some(_)) => {
                 if let Some(held) = self.held.get_mut(&id) {
                     held.role = HolderState::Joining;
@@ -184,6 +191,12 @@ impl<S: Store> Node<S> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the directory names anyone with a complete copy, alive or not.
+    fn has_active_holder(&self, id: DatabaseId) -> bool {
+        let complete = |state| matches!(state, HolderState::Active | HolderState::Leaving);
+        self.directory.holders(id).any(|(_, holder)| complete(holder.state))
     }
 
     fn set_holder(

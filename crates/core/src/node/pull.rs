@@ -22,6 +22,10 @@ use crate::vector::{EPOCHS_MAX, Vector};
 
 /// A pull without a chunk for this long is given up and asked of somebody else.
 const PULL_PATIENCE: u64 = 5 * SECOND;
+/// The patience doubles with each pull of a database that was overdue, this many times at most:
+/// where a link is slow, the answer to a pull that was given up too soon stands in its queue before
+/// the answer to the next one, and asking again and again only fills it.
+const PATIENCE_DOUBLINGS: u32 = 4;
 /// Most answers under way for one peer, and over all peers: each holds a snapshot.
 const ANSWERS_PER_PEER: usize = 32;
 const ANSWERS_MAX: usize = 256;
@@ -89,6 +93,8 @@ pub(super) struct Pulls<R> {
     /// Whom to pull from next, by database.
     wanted: BTreeMap<DatabaseId, BTreeMap<PeerId, Want>>,
     answers: BTreeMap<(PeerId, u64), Answer<R>>,
+    /// How many pulls of a database were overdue since one ended well.
+    overdue: BTreeMap<DatabaseId, u32>,
     sessions: u64,
 }
 
@@ -98,8 +104,16 @@ impl<R> Default for Pulls<R> {
             fetches: BTreeMap::new(),
             wanted: BTreeMap::new(),
             answers: BTreeMap::new(),
+            overdue: BTreeMap::new(),
             sessions: 0,
         }
+    }
+}
+
+impl<R> Pulls<R> {
+    /// How long a pull of a database waits for a chunk.
+    fn patience(&self, id: DatabaseId) -> u64 {
+        PULL_PATIENCE << self.overdue.get(&id).copied().unwrap_or(0)
     }
 }
 
@@ -165,7 +179,7 @@ impl<S: Store> Node<S> {
                 digest: state.digest,
                 whole: state.progress.is_whole(),
             };
-            let deadline = now.monotonic + PULL_PATIENCE;
+            let deadline = now.monotonic + self.pull.patience(id);
             self.timers.pulls = self.timers.pulls.min(deadline);
             self.pull.fetches.insert(id, Fetch { peer, session, index: 0, deadline });
             self.count("pulls", 1);
@@ -216,6 +230,8 @@ impl<S: Store> Node<S> {
                 }
             }
         };
+        // Who asks again has given up what it asked before.
+        self.pull.answers.retain(|(to, _), answer| *to != peer || answer.target != target);
         if let Some(why) = refusal {
             self.send(peer, &Message::Refuse { target, session, why });
             return Ok(());
@@ -371,11 +387,12 @@ impl<S: Store> Node<S> {
         if let Some(newest) = newest {
             self.follow(newest, &path, now);
         }
+        let patience = self.pull.patience(id);
         if last {
             self.pull_finished(id, peer, now)?;
         } else if let Some(fetch) = self.pull.fetches.get_mut(&id) {
             fetch.index += 1;
-            fetch.deadline = now.monotonic + PULL_PATIENCE;
+            fetch.deadline = now.monotonic + patience;
             self.send(peer, &Message::Credit { session });
         }
         if diverged { self.send_buckets(peer, id) } else { Ok(()) }
@@ -383,6 +400,7 @@ impl<S: Store> Node<S> {
 
     fn pull_finished(&mut self, id: DatabaseId, peer: PeerId, now: Now) -> Result<(), StoreError> {
         self.pull.fetches.remove(&id);
+        self.pull.overdue.remove(&id);
         self.acknowledge_epoch_of(peer, id);
         if let Some(link) = self.links.get_mut(&peer)
             && link.to_step.remove(&id)
@@ -485,6 +503,8 @@ impl<S: Store> Node<S> {
             .map(|(id, _)| *id)
             .collect();
         for id in overdue {
+            let times = self.pull.overdue.entry(id).or_default();
+            *times = (*times + 1).min(PATIENCE_DOUBLINGS);
             self.abort_pull(id, now)?;
         }
         let fetches = self.pull.fetches.values().map(|fetch| fetch.deadline);

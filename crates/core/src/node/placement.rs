@@ -40,6 +40,8 @@ struct Join {
     todo: BTreeSet<PeerId>,
     /// Whether one of them was pulled from.
     filled: bool,
+    /// Since when nobody at all has had a complete copy, in monotonic microseconds.
+    orphaned: Option<u64>,
 }
 
 /// A call that waits until this peer has what its reachable holders have.
@@ -292,6 +294,47 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
+    /// Where the last complete copy was lost, whoever is left shares what it has: after the
+    /// replacement delay, the best of the live joiners pulls from the others, and then counts as
+    /// complete. Without this a database whose only holder lost its disk could never be used again.
+    fn adopt(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
+        let orphaned = !self.has_active_holder(id) && self.is_in_step(now);
+        let Some(join) = self.placement.joins.get_mut(&id) else { return Ok(()) };
+        if !orphaned || !join.todo.is_empty() {
+            join.orphaned = None;
+            return Ok(());
+        }
+        let since = *join.orphaned.get_or_insert(now.monotonic);
+        if since + self.config.replacement_delay * MILLISECOND > now.monotonic {
+            return Ok(());
+        }
+        let own = self.config.peer;
+        let others: BTreeSet<PeerId> = self
+            .directory
+            .holders(id)
+            .filter(|(peer, holder)| {
+                *peer != own && holder.state == HolderState::Joining && self.is_live(*peer)
+            })
+            .map(|(peer, _)| peer)
+            .collect();
+        let best = others.iter().all(|peer| self.rank_key(id, own) < self.rank_key(id, *peer));
+        if !best || !others.iter().all(|peer| self.links.contains_key(peer)) {
+            return Ok(());
+        }
+        self.count("copies_adopted", 1);
+        if others.is_empty() {
+            return self.joined(id, now);
+        }
+        if let Some(join) = self.placement.joins.get_mut(&id) {
+            join.todo.clone_from(&others);
+            join.filled = false;
+        }
+        for peer in others {
+            self.pull_all(id, peer, now);
+        }
+        Ok(())
+    }
+
     /// A pull of a database from a peer ended. `whole`: everything it had is here.
     pub(super) fn pulled_from(
         &mut self,
@@ -319,6 +362,11 @@ impl<S: Store> Node<S> {
         if !join.todo.is_empty() || !join.filled {
             return Ok(());
         }
+        self.joined(id, now)
+    }
+
+    /// A copy is complete.
+    fn joined(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
         self.placement.joins.remove(&id);
         if let Some(held) = self.held.get_mut(&id) {
             held.role = HolderState::Active;
@@ -348,6 +396,7 @@ impl<S: Store> Node<S> {
             .collect();
         for id in stuck {
             self.start_join(id, now)?;
+            self.adopt(id, now)?;
         }
         let due = self.placement.changed || !self.placement.lacking.is_empty();
         if due && self.placement.reviewed + REVIEW_EVERY <= now.monotonic {

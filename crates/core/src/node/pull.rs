@@ -239,7 +239,9 @@ impl<S: Store> Node<S> {
         self.check_own_epoch(id, self.epoch, vector.get(self.epoch))?;
         let Some(held) = self.held.get(&id) else { return Ok(()) };
         let state = &held.replica.state;
-        let theirs_is_news = !state.progress.vector.dominates(&vector);
+        // Rows above a vector are news that the vector does not tell.
+        let theirs_is_news =
+            !state.progress.vector.dominates(&vector) || (!whole && state.digest != digest);
         let differs = whole
             && state.progress.is_whole()
             && state.progress.vector == vector

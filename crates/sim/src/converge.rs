@@ -70,10 +70,18 @@ impl World {
         self.checker.violation.is_none().then_some(took)
     }
 
+    /// Where `TIDINGS_SIM_DESCRIBE` is set, says what happens.
+    #[allow(clippy::print_stderr, reason = "it is asked for")]
+    pub(crate) fn say(&self, what: impl FnOnce() -> String) {
+        if self.talks {
+            eprintln!("{:>12} {}", self.now, what());
+        }
+    }
+
     /// Where `TIDINGS_SIM_DESCRIBE` is set, says what each peer thinks.
     #[allow(clippy::print_stderr, reason = "it is asked for")]
     pub fn describe(&self) {
-        if std::env::var_os("TIDINGS_SIM_DESCRIBE").is_none() {
+        if !self.talks {
             return;
         }
         eprintln!("{:?}", self.scenario);

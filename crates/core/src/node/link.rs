@@ -268,10 +268,10 @@ impl<S: Store> Node<S> {
             self.misbehaved(peer, "a hello with this peer's epoch");
             return;
         }
-        if let Some(known) = self.members.get(&peer)
-            && known.incarnation > identity.incarnation
+        // Also where it is thought down: else it would climb there one renewal at a time.
+        if let Some(incarnation) = self.membership.incarnation_of(peer)
+            && incarnation > identity.incarnation
         {
-            let incarnation = known.incarnation;
             self.send(peer, &Message::Stale { incarnation });
         }
         if let Some(link) = self.links.get_mut(&peer) {

@@ -173,8 +173,7 @@ fn messages() -> Vec<(String, Message)> {
         ("unwatch", Message::Unwatch { request: 1 }),
         ("bye", Message::Bye),
     ];
-    let refusals =
-        [Refusal::NotHolder, Refusal::Generation(2), Refusal::BelowFloor, Refusal::Busy];
+    let refusals = [Refusal::NotHolder, Refusal::Generation(2), Refusal::BelowFloor, Refusal::Busy];
     let operations = [
         Operation::Get { keys: vec![vec![0, 1]] },
         Operation::Page(page),

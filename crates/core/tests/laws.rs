@@ -105,7 +105,8 @@ struct Model {
 
 impl Model {
     fn have(&self, epoch: u128) -> u64 {
-        (1..).take_while(|sequence| self.reflected.contains(&(epoch, *sequence))).count() as u64
+        let reflected = |sequence: &u64| self.reflected.contains(&(epoch, *sequence));
+        (1..=u64::from(u8::MAX)).take_while(reflected).count() as u64
     }
 
     fn is_whole(&self) -> bool {

@@ -62,23 +62,20 @@ fn main() -> ExitCode {
                     }
                     let report = catch_unwind(AssertUnwindSafe(|| swarm::run(seed)));
                     let Ok(mut total) = total.lock() else { return };
-                    match report {
-                        Ok(report) => {
-                            if !arguments.quiet || report.violation.is_some() {
-                                println!("{report}");
-                            }
-                            if report.violation.is_some() {
-                                total.1.push(seed);
-                            }
-                            total.0.merge(&report.sometimes);
-                            total.2 += report.time;
-                            total.3 += report.events;
-                        }
-                        Err(_) => {
-                            println!("{seed} PANIC");
-                            total.1.push(seed);
-                        }
+                    let Ok(report) = report else {
+                        println!("{seed} PANIC");
+                        total.1.push(seed);
+                        continue;
+                    };
+                    if !arguments.quiet || report.violation.is_some() {
+                        println!("{report}");
                     }
+                    if report.violation.is_some() {
+                        total.1.push(seed);
+                    }
+                    total.0.merge(&report.sometimes);
+                    total.2 += report.time;
+                    total.3 += report.events;
                 }
             });
         }

@@ -112,6 +112,8 @@ pub struct Checker {
     epochs: BTreeMap<Epoch, usize>,
     witnesses: Vec<Witness>,
     dots: BTreeMap<(DatabaseId, Dot), u64>,
+    /// Who wrote the row that makes a database known.
+    creators: BTreeMap<Vec<u8>, Epoch>,
     /// The first thing that broke.
     pub violation: Option<Violation>,
 }
@@ -215,8 +217,7 @@ impl Checker {
         let attempt = &mut self.attempts[number];
         attempt.fate = Fate::Acknowledged(version);
         let owner = self.epochs.get(&version.dot.epoch).copied();
-        attempt.accepted =
-            owner.and_then(|owner| Some((owner, self.witnesses.get(owner)?.losses)));
+        attempt.accepted = owner.and_then(|owner| Some((owner, self.witnesses.get(owner)?.losses)));
         if let Some(dot) = attempt.dot
             && dot != version.dot
         {
@@ -320,6 +321,17 @@ impl Checker {
         }
     }
 
+    /// Whether a row of a system database makes a database known that somebody else made known
+    /// already: two peers created it.
+    pub fn created_twice(&mut self, key: &[u8], record: &Record) -> bool {
+        // A length of 0, the 16 bytes of the id, and a letter.
+        if key.len() != 18 || key.last() != Some(&b'd') {
+            return false;
+        }
+        let epoch = record.dot().epoch;
+        self.creators.insert(key.to_vec(), epoch).is_some_and(|other| other != epoch)
+    }
+
     /// Notes what a fault did to the disk of a process, with every disk as it is now.
     pub fn lost(
         &mut self,
@@ -350,7 +362,8 @@ impl Checker {
         for (number, attempt) in self.attempts.iter_mut().enumerate() {
             let Fate::Acknowledged(version) = attempt.fate else { continue };
             let stamp = Stamp { time: version.time, epoch: version.dot.epoch };
-            let reflects = |copies: &Copies| reflects(copies, attempt.database, &attempt.key, stamp);
+            let reflects =
+                |copies: &Copies| reflects(copies, attempt.database, &attempt.key, stamp);
             if let Some((process, loss)) = what
                 && attempt.accepted == Some((process, self.witnesses[process].losses))
                 && (loss == Loss::Nothing || (loss == Loss::Unsynced && attempt.synced))

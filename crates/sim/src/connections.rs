@@ -13,7 +13,7 @@ use crate::world::{Event, World};
 
 impl World {
     /// Sends on the connection that the node was told of; what finds none is dropped.
-    pub(crate) fn send(&mut self, index: usize, peer: PeerId, parcel: Parcel) {
+    pub(crate) fn send(&mut self, index: usize, peer: PeerId, parcel: &Parcel) {
         let Some(&connection) = self.processes[index].known.get(&peer) else { return };
         self.trace.note("send", &[index as u64, connection]);
         self.trace.bytes(parcel.bytes());

@@ -168,8 +168,8 @@ impl World {
                 self.processes[index].disk.fail(Operation::Commit, nth, Failure::Once);
             }
             FaultKind::ClockJump => {
-                let span = [2_000, 60_000, 3_600_000][self.faults.random.index(3)];
-                let jump = self.faults.random.below(2 * span + 1) as i64 - span as i64;
+                let span: i64 = [2_000, 60_000, 3_600_000][self.faults.random.index(3)];
+                let jump = self.faults.random.around(span);
                 self.processes[index].wall_offset = jump;
             }
             FaultKind::Partition => {
@@ -279,7 +279,7 @@ impl World {
     pub fn stop(&mut self, index: usize) {
         let life = self.processes[index].life;
         self.processes[index].stopping = true;
-        self.call(index, |node, now| node.stop(now));
+        self.call(index, tidings_core::node::Node::stop);
         self.schedule(self.now + STOP_TIME, Event::Fault(Act::Stopped(index, life)));
     }
 

@@ -153,6 +153,9 @@ impl World {
                 for (key, record) in &copy.rows {
                     if system {
                         self.checker.saw_dot(*id, key, record);
+                        if self.checker.created_twice(key, record) {
+                            self.sometimes.saw("concurrent creation");
+                        }
                     } else {
                         self.checker.saw_record(*id, key, record);
                     }

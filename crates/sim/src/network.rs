@@ -153,7 +153,8 @@ impl Network {
     /// Opens a connection whose ends hear of it by the given time.
     pub fn open(&mut self, ends: [usize; 2], heard: u64) -> u64 {
         self.next += 1;
-        let direction = || Direction { last_arrival: heard, last_probe: heard, ..Direction::default() };
+        let direction =
+            || Direction { last_arrival: heard, last_probe: heard, ..Direction::default() };
         let connection = Connection { ends, directions: [direction(), direction()] };
         self.connections.insert(self.next, connection);
         self.next
@@ -181,7 +182,7 @@ impl Network {
     }
 
     /// Sends a parcel; returns when to look for arrivals.
-    pub fn send(&mut self, id: u64, from: usize, parcel: Parcel, now: u64) -> Vec<u64> {
+    pub fn send(&mut self, id: u64, from: usize, parcel: &Parcel, now: u64) -> Vec<u64> {
         let latency = self.latency();
         let trouble = self.trouble;
         let is_frame = matches!(parcel, Parcel::Frame(_));

@@ -99,9 +99,9 @@ impl Process {
 
     /// Both of its clocks.
     pub fn clocks(&self, now: u64) -> Now {
-        let passed = (now / MILLISECOND) as i64;
+        let passed = (now / MILLISECOND).cast_signed();
         let gained = passed * self.drift / 1_000_000;
-        let wall = WALL_START as i64 + passed + gained + self.wall_offset;
+        let wall = WALL_START.cast_signed() + passed + gained + self.wall_offset;
         Now { monotonic: now - self.born, wall: wall.max(0) as u64 }
     }
 

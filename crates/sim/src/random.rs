@@ -40,6 +40,12 @@ impl Random {
         low + self.below(high.saturating_sub(low))
     }
 
+    /// A number from `-span` to `span`, evenly.
+    pub fn around(&mut self, span: i64) -> i64 {
+        let span = span.unsigned_abs();
+        (self.below(2 * span + 1).cast_signed()) - span.cast_signed()
+    }
+
     /// True this many times in a thousand.
     pub fn chance(&mut self, per_mille: u64) -> bool {
         self.below(1000) < per_mille

@@ -175,8 +175,8 @@ pub struct Scenario {
     pub stay_dead: usize,
     /// How long the fewest copies may be missing before others are invited, in milliseconds.
     pub replacement_delay: u64,
-    /// Clocks are this far apart from the start, at most, in milliseconds.
-    pub clock_spread: u64,
+    /// Clocks are this far off from the start, at most, in milliseconds.
+    pub clock_spread: i64,
 }
 
 impl Scenario {
@@ -213,7 +213,7 @@ impl Scenario {
             let max = min + random.below(3) as u32;
             let matcher = if index == 0 { "**".to_string() } else { format!("d{index}/**") };
             let mut definition = Definition::new(&format!("def{index}"), &matcher, min, max);
-            definition.priority = index as i32;
+            definition.priority = i32::try_from(index).unwrap_or(0);
             if random.chance(300) {
                 definition.durability = Durability::Synced;
             }
@@ -257,7 +257,7 @@ impl Scenario {
             links,
             faults,
             fault_every: 300 * MILLISECOND + random.below(4 * SECOND),
-            stay_dead: if peers > 3 && random.chance(200) { 1 } else { 0 },
+            stay_dead: usize::from(peers > 3 && random.chance(200)),
             replacement_delay: 1_000 + random.below(15_000),
             clock_spread: if random.chance(300) { 8_000 } else { 200 },
         }

@@ -148,8 +148,8 @@ impl World {
         let seed = Random::new(self.scenario.seed, &format!("disk {index}")).any();
         let mut process = Process::new(peer, Disk::new(seed));
         let spread = self.scenario.clock_spread;
-        process.wall_offset = self.clocks.below(2 * spread + 1) as i64 - spread as i64;
-        process.drift = self.clocks.below(200) as i64 - 100;
+        process.wall_offset = self.clocks.around(spread);
+        process.drift = self.clocks.around(100);
         self.processes.push(process);
         self.checker.add_process();
         self.looks.add_process();
@@ -346,7 +346,11 @@ impl World {
         }
         process.fired.1 += 1;
         if process.fired.1 > TIMERS_MAX {
-            let what = format!("peer {index}'s timer fired {TIMERS_MAX} times in a second {:?} at {}", process.node, self.now - process.born);
+            let what = format!(
+                "peer {index}'s timer fired {TIMERS_MAX} times in a second {:?} at {}",
+                process.node,
+                self.now - process.born
+            );
             self.checker.broke("14 progress", what);
         }
         self.call(index, |node, now| {
@@ -358,8 +362,8 @@ impl World {
 
     pub(crate) fn carry_out(&mut self, index: usize, output: Output) {
         match output {
-            Output::Send(peer, frame) => self.send(index, peer, Parcel::Frame(frame)),
-            Output::Probe(peer, packet) => self.send(index, peer, Parcel::Probe(packet)),
+            Output::Send(peer, frame) => self.send(index, peer, &Parcel::Frame(frame)),
+            Output::Probe(peer, packet) => self.send(index, peer, &Parcel::Probe(packet)),
             Output::Dial(peer, _) => {
                 self.processes[index].dials.insert(peer);
             }

@@ -173,9 +173,7 @@ impl<S: Store> Node<S> {
                 self.redefine(id);
                 self.start_join(id, now)?;
             }
-            (HolderState::Joining, Some(HolderState::Active))
-                if !self.has_active_holder(id) =>
-            {
+            (HolderState::Joining, Some(HolderState::Active)) if !self.has_active_holder(id) => {
                 // Two peers created it at once, each invited the other, and both invitations won:
                 // a complete copy stays complete.
                 self.set_holder(id, self.config.peer, HolderState::Active, now)?;

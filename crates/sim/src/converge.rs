@@ -51,7 +51,7 @@ impl World {
             }
         }
         let took = self.now - began;
-        for process in &mut self.processes {
+        for process in self.processes.iter_mut().filter(|process| !process.dead) {
             process.tainted = false;
         }
         self.check();

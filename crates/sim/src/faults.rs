@@ -2,18 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use tidings_core::error::Error;
-use tidings_core::store::Space;
-
-use crate::checker::Loss;
 use crate::disk::{Crash, Failure, Operation};
-use crate::look::Copies;
 use crate::random::Random;
 use crate::scenario::{FaultKind, MILLISECOND, SECOND};
 use crate::world::{Event, World};
-
-/// How long a stopping peer goes on serving, as the real driver does until its network is down.
-const STOP_TIME: u64 = 300 * MILLISECOND;
 
 /// Something that goes wrong, or gets well again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +33,7 @@ pub(crate) enum Act {
 /// Draws faults.
 #[derive(Debug)]
 pub struct Faults {
-    random: Random,
+    pub(crate) random: Random,
     stopped: bool,
     /// Counts the healings: what was to end before one has ended.
     healed: u64,
@@ -207,112 +199,6 @@ impl World {
                 self.schedule(self.now + time, Event::Fault(Act::Calm(kind)));
             }
         }
-    }
-
-    /// A process starts again after some time.
-    pub fn start_later(&mut self, index: usize, pause: u64) {
-        self.schedule(self.now + pause, Event::Start(index));
-    }
-
-    /// Ends a process, and does to its disk what the crash does.
-    pub fn crash(&mut self, index: usize, crash: Crash) {
-        let process = &mut self.processes[index];
-        process.end();
-        let survival = process.disk.crash(crash);
-        self.trace.note("crash", &[index as u64, survival.kept as u64, survival.lost as u64]);
-        let silent = self.faults.random.chance(300);
-        self.break_all(index, silent);
-        let loss = if crash == Crash::Process { Loss::Nothing } else { Loss::Unsynced };
-        self.lost(index, loss);
-    }
-
-    /// Empties the disk of a process, which ends.
-    pub fn wipe(&mut self, index: usize) {
-        self.crash(index, Crash::Process);
-        self.processes[index].disk.wipe();
-        self.processes[index].tainted = false;
-        self.lost(index, Loss::Anything);
-    }
-
-    /// Puts the older image onto the disk of a process, which ends; or takes one for later.
-    fn rollback_or_keep(&mut self, index: usize, time: u64) {
-        match self.processes[index].image.take() {
-            Some(image) => {
-                self.rollback(index, &image);
-                self.start_later(index, time);
-            }
-            None => self.fault(Act::Keep(index)),
-        }
-    }
-
-    /// Puts an image onto the disk of a process, which ends.
-    pub fn rollback(&mut self, index: usize, image: &crate::disk::Image) {
-        self.crash(index, Crash::Process);
-        self.processes[index].disk.restore(image);
-        self.sometimes.saw("rolled back");
-        self.lost(index, Loss::Anything);
-    }
-
-    /// Kills a process and lets rows of its copies vanish.
-    pub fn vanish(&mut self, index: usize, rows: usize) {
-        self.crash(index, Crash::Process);
-        let space = if self.faults.random.chance(300) { Space::Log } else { Space::Data };
-        let process = &mut self.processes[index];
-        let system = crate::look::system_prefixes(&process.disk.look());
-        let keys: Vec<Vec<u8>> = {
-            let all = process.disk.look();
-            (0..rows)
-                .filter_map(|_| {
-                    let at = self.faults.random.index(all.len(space));
-                    all.key_at(space, at).map(<[u8]>::to_vec)
-                })
-                .filter(|key| !system.iter().any(|prefix| key.starts_with(prefix)))
-                .collect()
-        };
-        let gone = process.disk.vanish(space, &keys);
-        process.tainted |= gone > 0;
-        self.sometimes.add("row vanished", gone as u64);
-        self.lost(index, Loss::Anything);
-    }
-
-    /// Stops a process cleanly; it starts again later.
-    pub fn stop(&mut self, index: usize) {
-        let life = self.processes[index].life;
-        self.processes[index].stopping = true;
-        self.call(index, tidings_core::node::Node::stop);
-        self.schedule(self.now + STOP_TIME, Event::Fault(Act::Stopped(index, life)));
-    }
-
-    fn finish_stop(&mut self, index: usize) {
-        let store = self.processes[index].node.as_ref().map(|node| node.store().clone());
-        if let Some(store) = store {
-            // A disk that fails here is found damaged at the next start, which is all the same.
-            let _ = tidings_core::store::Store::sync(&store);
-        }
-        self.crash(index, Crash::Process);
-        let pause = self.faults.random.below(5 * SECOND);
-        self.start_later(index, pause);
-    }
-
-    /// A node's store failed: its driver ends it, and somebody starts it again.
-    pub(crate) fn process_failed(&mut self, index: usize, error: &Error) {
-        let life = self.processes[index].life;
-        let planned = matches!(error, Error::Storage(text) if text.contains("planned")
-            || text.contains("stopped after an earlier failure"));
-        if !planned {
-            self.checker.broke("14 no defects", format!("peer {index} failed: {error}"));
-        }
-        self.schedule(self.now + MILLISECOND, Event::Fault(Act::Kill(index, life)));
-    }
-
-    /// Tells the checker what a disk lost.
-    fn lost(&mut self, index: usize, loss: Loss) {
-        if loss != Loss::Nothing {
-            self.losses += 1;
-        }
-        self.refresh_looks();
-        let disks: Vec<&Copies> = self.looks.disks().collect();
-        self.checker.lost(index, loss, &disks, &mut self.sometimes);
     }
 
     /// Blocks directions, for some time or until the network is healed.

@@ -14,11 +14,14 @@
 //! - [`sometimes`]: which faults and rare branches were reached. [`trace`]: one hash over it all.
 //! - [`swarm`]: whole runs, by seed.
 
+mod accidents;
 pub mod checker;
 mod connections;
 pub mod converge;
 pub mod disk;
+mod driver;
 pub mod faults;
+pub mod history;
 pub mod invariants;
 pub mod look;
 pub mod network;

@@ -9,15 +9,14 @@ use std::collections::BinaryHeap;
 use tidings_core::clock::Now;
 use tidings_core::error::Error;
 use tidings_core::ident::PeerId;
-use tidings_core::message::Reply;
-use tidings_core::node::{Config, Event as Told, Input, Node, Output};
+use tidings_core::node::{Config, Input, Node, Output};
 
 use crate::checker::Checker;
 use crate::disk::{Disk, FaultyStore};
 use crate::faults::{Act, Faults};
 use crate::invariants::Looks;
 use crate::network::{Network, Parcel};
-use crate::process::{Call, Process};
+use crate::process::Process;
 use crate::random::Random;
 use crate::scenario::{MILLISECOND, SECOND, Scenario};
 use crate::sometimes::Sometimes;
@@ -30,8 +29,6 @@ const INSTANT_MAX: u64 = 200_000;
 const TIMERS_MAX: u64 = 1_500;
 /// The least pause before a timer fires again, as in the real driver.
 const TIMER_PAUSE: u64 = 500;
-/// How long a sync of the disk takes, at most.
-const SYNC_TIME: u64 = 10 * MILLISECOND;
 
 /// Something that happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -388,76 +385,5 @@ impl World {
                 self.process_failed(index, &error);
             }
         }
-    }
-
-    fn told(&mut self, index: usize, event: &Told) {
-        self.say(|| format!("peer {index}: {event}"));
-        match event {
-            Told::Joined(_) => self.sometimes.saw("copy joined"),
-            Told::Repaired(..) => self.sometimes.saw("rows repaired"),
-            Told::Damaged(path) => {
-                self.sometimes.saw("alarm damaged");
-                if !self.processes[index].tainted {
-                    let what = format!("{path:?} of peer {index} is damaged, by nothing we did");
-                    self.checker.broke("11 derived", what);
-                }
-            }
-            Told::Conflict(path) => {
-                self.checker.broke("2 dots", format!("conflicting stamps in {path:?}"));
-            }
-            Told::Misbehaved(peer, what) => {
-                let what = format!("peer {index} says that {peer:?} sent {what}");
-                self.checker.broke("14 no defects", what);
-            }
-            Told::EpochSeenElsewhere => {
-                self.checker.broke("2 dots", format!("peer {index} heard its own epoch"));
-            }
-            Told::BadDefinition(why) => self.checker.broke("14 no defects", why.clone()),
-            Told::StampAhead(_) => self.sometimes.saw("alarm stamp ahead"),
-            Told::ClockOff(_) => self.sometimes.saw("alarm clock off"),
-            Told::PeerDown(_) => self.sometimes.saw("peer down"),
-            Told::PeerUp(..) => {}
-        }
-    }
-
-    pub(crate) fn done(&mut self, index: usize, token: u64, result: Result<Reply, Error>) {
-        self.trace.note("done", &[index as u64, token, u64::from(result.is_ok())]);
-        match self.processes[index].calls.remove(&token) {
-            Some(Call::Write(numbers, losses)) => {
-                let versions = result.map(|reply| match reply {
-                    Reply::Written(versions) => versions,
-                    _ => Vec::new(),
-                });
-                self.write_answered(&numbers, &versions, losses, false);
-            }
-            Some(Call::Read(id, key)) => self.read_answered(id, &key, &result),
-            Some(Call::Other) | None => {}
-        }
-    }
-
-    fn begin_sync(&mut self, index: usize) {
-        let time = 200 + self.scheduler.below(SYNC_TIME);
-        let process = &mut self.processes[index];
-        if process.syncing.is_none() && process.sync_wanted > 0 {
-            let ticket = std::mem::take(&mut process.sync_wanted);
-            process.syncing = Some(ticket);
-            let life = process.life;
-            self.schedule(self.now + time, Event::Synced(index, life, ticket));
-        }
-    }
-
-    fn synced(&mut self, index: usize, life: u64, ticket: u64) {
-        let process = &mut self.processes[index];
-        if process.life != life || process.node.is_none() {
-            return;
-        }
-        process.syncing = None;
-        let store = process.node.as_ref().map(|node| node.store().clone());
-        match store.map(|store| tidings_core::store::Store::sync(&store)) {
-            Some(Ok(())) => self.feed(index, Input::Synced(ticket)),
-            Some(Err(error)) => self.process_failed(index, &Error::from(error)),
-            None => {}
-        }
-        self.begin_sync(index);
     }
 }

@@ -305,3 +305,19 @@ fn every_fault_alone_is_survived() {
         assert!(report.sometimes.count(kind.name()) > 0, "{} never happened", kind.name());
     }
 }
+
+/// A wiped holder of large values pulls more than a queue of the driver holds: it joins all the same.
+#[test]
+fn large_values_pass_through_a_bounded_queue() {
+    let mut world = running(16, 2);
+    for n in 0..12 {
+        let key = stored_key(format!("large{n}").as_bytes());
+        world.write(0, PATH, vec![vec![(key, Some(4 << 20))]], Terms::default());
+        world.run_for(SECOND);
+    }
+    world.wipe(1);
+    world.start_later(1, SECOND);
+    world.run_for(60 * SECOND);
+    assert_eq!(holders(&mut world), 2, "the wiped peer joined again");
+    settles(world);
+}

@@ -1,0 +1,69 @@
+//! The history: every write that was asked for, and what became of it.
+
+use tidings_core::ident::DatabaseId;
+use tidings_core::stamp::{Dot, Version};
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Nobody has said yet, or nobody will.
+    Open,
+    /// It was acknowledged.
+    Acknowledged(Version),
+    /// It was acknowledged, and a fault that its durability does not cover destroyed every copy.
+    Excused(Version),
+    /// It was said not to have happened.
+    Refused,
+    /// Nobody can say whether it happened.
+    Unknown,
+}
+
+/// One write of one key.
+#[derive(Clone)]
+pub struct Attempt {
+    /// The database.
+    pub database: DatabaseId,
+    /// The stored key.
+    pub key: Vec<u8>,
+    /// The value; `None` deletes.
+    pub value: Option<Vec<u8>>,
+    /// Which process was asked.
+    pub process: usize,
+    /// When, in the world's time.
+    pub at: u64,
+    /// Whether it was to be on the disk when acknowledged.
+    pub synced: bool,
+    /// How many holders were asked for.
+    pub acks: u32,
+    /// What became of it.
+    pub fate: Fate,
+    /// Which process accepted it, once known, and how often its disk had lost data by other means
+    /// than power then.
+    pub accepted: Option<(usize, u64)>,
+    /// Its dot, once it was seen anywhere.
+    pub dot: Option<Dot>,
+}
+
+impl std::fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { database, key, value, process, at, synced, acks, fate, accepted, .. } = self;
+        let key = String::from_utf8_lossy(key);
+        let length = value.as_ref().map(Vec::len);
+        write!(
+            f,
+            "write of {key:?} in {database:?}, {length:?} bytes, asked of {process} at {at}, \
+             synced {synced}, acks {acks}, {fate:?}, accepted by {accepted:?}"
+        )
+    }
+}
+
+/// How a disk lost data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// It lost nothing: the process was killed.
+    Nothing,
+    /// What was not synced.
+    Unsynced,
+    /// Anything.
+    Anything,
+}

@@ -451,7 +451,7 @@ impl<S: Store> Node<S> {
         .unwrap_or(NEVER)
     }
 
-    /// Why the node stopped serving, if it did.
+    /// Why the node stopped serving, if it did: its store failed, or [`Node::stop`] was called.
     pub fn failure(&self) -> Option<&Error> {
         self.failed.as_ref()
     }
@@ -522,13 +522,16 @@ impl<S: Store> Node<S> {
     }
 
     /// Stops cleanly: the next start needs no check and continues from the exact clock. The driver
-    /// drains the outputs, sends what they say, and syncs the store.
+    /// drains the outputs, sends what they say, and syncs the store; every later call is refused
+    /// and every later input is ignored.
     ///
     /// # Errors
     /// When the store fails.
     pub fn stop(&mut self, now: Now) -> Result<(), Error> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
+        match &self.failed {
+            Some(Error::Closed(_)) => return Ok(()),
+            Some(error) => return Err(error.clone()),
+            None => {}
         }
         let mut transaction = Transaction::default();
         transaction.put(Space::Meta, rows::peer_key("clean"), wire::encode(&self.clock.last()));
@@ -536,6 +539,8 @@ impl<S: Store> Node<S> {
         self.membership.leave(now.monotonic);
         self.broadcast(&Message::Bye);
         self.finish(Ok(()), now);
+        // A stamp issued from now on would be above what the clean row says, and so be issued again.
+        self.failed = Some(Error::Closed("the peer".into()));
         Ok(())
     }
 
@@ -613,6 +618,27 @@ impl<S: Store> Node<S> {
     /// The live epoch of this peer.
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// A copy held here, for tests and checkers to look at.
+    pub fn replica(&self, id: DatabaseId) -> Option<&Replica> {
+        self.held.get(&id).map(|held| &held.replica)
+    }
+
+    /// The databases with a copy here, the system databases included, and what this peer takes
+    /// itself to be for each.
+    pub fn copies(&self) -> impl Iterator<Item = (DatabaseId, HolderState)> {
+        self.held.iter().map(|(id, held)| (*id, held.role))
+    }
+
+    /// What this peer knows of who holds what.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Counters since this start, by name.
+    pub fn counters(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counters
     }
 
     /// The store, for reads that do not need the node.

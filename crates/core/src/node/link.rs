@@ -14,6 +14,9 @@ use crate::stamp::Millis;
 use crate::store::{Store, StoreError};
 use crate::wire;
 
+/// Requests of one peer remembered by number: far more than overtake each other in one stream.
+const REQUESTS_KEPT: usize = 1024;
+
 /// What the node keeps of one connected peer.
 #[derive(Debug, Default)]
 pub(super) struct Link {
@@ -31,6 +34,8 @@ pub(super) struct Link {
     pub(super) to_step: BTreeSet<DatabaseId>,
     /// Whether a difference has been looked into since it connected.
     pub(super) compared: bool,
+    /// The latest requests that arrived: one that arrives twice is done once.
+    requests: BTreeSet<u64>,
     /// Round trip in microseconds.
     pub(super) round_trip: Option<u64>,
     /// Fingerprint sums of what both hold, and the count of changes at which they were taken.
@@ -228,6 +233,9 @@ impl<S: Store> Node<S> {
             Message::Repair { target, rows, wanted } => {
                 return self.repair_arrived(peer, target, rows, wanted, now);
             }
+            Message::Request { request, .. } if !self.is_new_request(peer, request) => {
+                self.count("requests_repeated", 1);
+            }
             Message::Request { request, path, operation } => {
                 return self.request_arrived(peer, request, &path, operation, now);
             }
@@ -241,6 +249,20 @@ impl<S: Store> Node<S> {
             Message::Bye => {}
         }
         Ok(())
+    }
+
+    /// Whether a request has not arrived on this connection before. Requests are numbered, so one
+    /// below everything that is remembered is old.
+    fn is_new_request(&mut self, peer: PeerId, request: u64) -> bool {
+        let Some(link) = self.links.get_mut(&peer) else { return false };
+        let forgotten = link.requests.len() >= REQUESTS_KEPT;
+        if forgotten && link.requests.first().is_some_and(|first| request < *first) {
+            return false;
+        }
+        if forgotten {
+            link.requests.pop_first();
+        }
+        link.requests.insert(request)
     }
 
     fn hello(

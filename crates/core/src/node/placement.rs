@@ -105,7 +105,15 @@ impl<S: Store> Node<S> {
                     self.defer(Task::Own(id));
                 }
             }
-            Lesson::Known => {}
+            // Without its path the copy could not be made when this peer was named its holder.
+            Lesson::Known(id) => {
+                self.placement.changed = true;
+                if !self.held.contains_key(&id)
+                    && self.directory.holder(id, self.config.peer).is_some()
+                {
+                    self.defer(Task::Own(id));
+                }
+            }
             Lesson::Nonsense => self.count("system_rows_ignored", 1),
         }
     }

@@ -449,8 +449,11 @@ impl<S: Store> Node<S> {
 
     pub(super) fn abort_pulls_from(&mut self, peer: PeerId, now: Now) -> Result<(), StoreError> {
         self.pull.answers.retain(|(to, _), _| *to != peer);
-        for wanted in self.pull.wanted.values_mut() {
-            wanted.remove(&peer);
+        let mut dropped = Vec::new();
+        for (id, wanted) in &mut self.pull.wanted {
+            if wanted.remove(&peer).is_some() {
+                dropped.push(*id);
+            }
         }
         self.pull.wanted.retain(|_, wanted| !wanted.is_empty());
         let ids: BTreeSet<DatabaseId> = self
@@ -462,6 +465,10 @@ impl<S: Store> Node<S> {
             .collect();
         for id in ids {
             self.abort_pull(id, now)?;
+        }
+        // Whoever waits for a pull that never began waits for it no longer.
+        for id in dropped {
+            self.pulled_from(id, peer, false, now)?;
         }
         Ok(())
     }

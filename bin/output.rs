@@ -153,9 +153,11 @@ impl Table {
     }
 }
 
+/// Whether a cell is a number, with or without a unit after it, or stands for one that is missing.
 fn is_number(cell: &str) -> bool {
-    let first = console::strip_ansi_codes(cell);
-    first == "-" || first.starts_with(|c: char| c.is_ascii_digit())
+    let cell = console::strip_ansi_codes(cell);
+    let number = cell.split(' ').next().unwrap_or_default();
+    number.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))
 }
 
 /// A count with thousands apart: `12 345`.

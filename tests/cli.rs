@@ -1,5 +1,7 @@
 //! The command line, as a user meets it: real processes, their output and their exit codes.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::ffi::OsString;
@@ -209,7 +211,10 @@ fn definitions_are_applied_from_yaml() {
     peer.printed(&["put", "profile/history/ann", "k", "v"]);
     assert_fails(&peer.run(&["put", "profile/history/ANN", "k", "v"]), 6, "no definition matches");
     assert!(printed(&["definitions"]).contains("^profile/history/[a-z]+$"));
-    assert!(printed(&["definitions", "check", &good]).contains("history"));
+    assert!(printed(&["definitions", "check", &good]).contains("regex"));
+    let governed = printed(&["definitions", "check", &good, "profile/history/bo", "x", "-ojsonl"]);
+    let expected = "{\"definition\":\"history\",\"path\":\"profile/history/bo\"}\n{\"definition\":null,\"path\":\"x\"}\n";
+    assert_eq!(governed, expected);
 
     let bad = format!("definitions:\n{}{}", entry("fine", "x/*"), entry("broken", "'regex:a('"));
     let bad = file(directory, "bad.yaml", bad);
@@ -254,9 +259,9 @@ fn statuses_are_for_scripts_and_for_people() {
 #[test]
 fn a_closed_pipe_is_no_error() {
     let peer = Peer::start();
-    let lines: String = (0..20_000)
-        .map(|number| format!("{{\"key\":\"{number:06}\",\"value\":\"{}\"}}\n", "x".repeat(50)))
-        .collect();
+    let line =
+        |number: u32| format!("{{\"key\":\"{number:06}\",\"value\":\"{}\"}}\n", "x".repeat(50));
+    let lines = (0..20_000).map(line).collect::<Vec<_>>().concat();
     assert_eq!(code(&peer.piped(&["import", "data/p", "-"], lines.as_bytes())), 0);
     let mut scan = tidings(&["scan", "data/p", "--http", &peer.http]).spawn().unwrap();
     drop(scan.stdout.take());
@@ -321,7 +326,14 @@ fn set_mode(file: &str, mode: u32) {
 fn a_peer_stops_cleanly_and_comes_back() {
     let peer = Peer::start();
     peer.printed(&["put", "data/a", "k", "kept"]);
+    // An open watch must not hold up the stop; it is told, and ends.
+    let mut watch = tidings(&["watch", "data/a", "--http", &peer.http]).spawn().unwrap();
+    let mut begun = String::new();
+    let mut errors = BufReader::new(watch.stderr.take().unwrap());
+    errors.read_line(&mut begun).unwrap();
     let (id, directory) = (peer.ready["peer"].clone(), peer.stop());
+    let status = wait_for("the end of the watch", || watch.try_wait().unwrap());
+    assert_eq!(status.code(), Some(3));
     let peer = Peer::bare(directory, &["--name", "again"]);
     assert_eq!(peer.ready["peer"], id);
     assert!(peer.ready["pid"].is_number() && peer.ready["listen"].is_array());

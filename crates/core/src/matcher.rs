@@ -171,7 +171,8 @@ impl Matcher {
                 "it matches nothing shorter than {shortest} bytes, and paths have at most {PATH_MAX}"
             ));
         }
-        if self.kind() == Kind::Regex && Automaton::of(self).is_some_and(|mut own| own.is_void()) {
+        let suspect = matches!(&self.program, Program::Regex(pattern) if pattern.may_be_void());
+        if suspect && Automaton::of(self).is_some_and(|mut own| own.is_void()) {
             return Err("no path can match it; `^` and `$` stand for the ends of the path".into());
         }
         Ok(())

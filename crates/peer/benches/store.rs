@@ -2,11 +2,15 @@
 //!
 //! Both sides hold the same million rows of 100 bytes under the same options; `Keyspace` calls are
 //! fjall's own, `FjallStore` calls go through the trait and copy into a `Vec`.
-#![allow(missing_docs, reason = "criterion's macros generate public functions")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "criterion's macros generate public functions, and a bench may panic"
+)]
 
 use std::{hint::black_box, path::Path};
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fjall::{Database, Keyspace, PersistMode};
 use tidings::store::{Directory, FjallStore, StoreConfig};
 use tidings_core::store::{Batch, Read, Space, Store};
@@ -115,14 +119,10 @@ fn commits(criterion: &mut Criterion) {
         let store = open(directory.path());
         let mut number = 0;
         group.bench_function("FjallStore", |bencher| {
-            bencher.iter_batched(
-                || {
-                    number += 1;
-                    batch_of_three(number)
-                },
-                |batch| store.commit(batch).unwrap(),
-                BatchSize::SmallInput,
-            );
+            bencher.iter(|| {
+                number += 1;
+                store.commit(batch_of_three(number)).unwrap();
+            });
         });
     }
     group.finish();

@@ -6,6 +6,7 @@
 
 pub mod directory;
 mod engine;
+mod journal;
 
 use std::ops::Bound;
 

@@ -1,6 +1,8 @@
 //! The simulated disk: it keeps the contract while nothing is wrong, and every fault does what it
 //! says and nothing else.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers too may panic")]
+
 use std::ops::Bound;
 
 use tidings_core::store::{Batch, Read, Space, Store, StoreError, contract};

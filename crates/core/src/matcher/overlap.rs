@@ -2,7 +2,7 @@
 //! breadth-first walk through the product of their automata, which finds a shortest such path.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -33,10 +33,16 @@ pub(crate) enum Overlap {
 }
 
 impl Overlap {
-    /// Compares two matchers, their literal prefixes first.
-    pub(crate) fn between(a: &Matcher, b: &Matcher, automaton: &mut Option<Automaton>) -> Self {
+    /// Whether the literal prefixes alone leave it open; cheap.
+    pub(crate) fn is_conceivable(a: &Matcher, b: &Matcher) -> bool {
         let (x, y) = (a.literal_prefix(), b.literal_prefix());
-        if !x.starts_with(y) && !y.starts_with(x) {
+        x.starts_with(y) || y.starts_with(x)
+    }
+
+    /// Compares two matchers, their literal prefixes first. The automaton is that of `a`, kept for
+    /// the next comparison.
+    pub(crate) fn between(a: &Matcher, b: &Matcher, automaton: &mut Option<Automaton>) -> Self {
+        if !Self::is_conceivable(a, b) {
             return Self::Never;
         }
         for (one, other) in [(a, b), (b, a)] {
@@ -112,6 +118,9 @@ impl Automaton {
 /// Where the walk stands: both states, and whether the last byte opens a control character.
 type Pair = (LazyStateID, LazyStateID, bool);
 
+/// Each pair that was reached, with the step that first led to it and its depth.
+type Reached = BTreeMap<Pair, (Option<(Pair, u8)>, usize)>;
+
 /// The lead byte of U+0080 to U+00BF, whose first half are control characters.
 const LATIN_LEAD: u8 = 0xC2;
 
@@ -122,9 +131,7 @@ fn walk(a: &mut Automaton, b: &mut Automaton) -> Overlap {
     };
     let mut certain = true;
     let first: Pair = (x, y, false);
-    // Each pair with the step that first led to it and its depth.
-    let mut from: BTreeMap<Pair, (Option<(Pair, u8)>, usize)> = BTreeMap::new();
-    from.insert(first, (None, 0));
+    let mut from = Reached::from([(first, (None, 0))]);
     let mut queue = VecDeque::from([first]);
     while let Some(pair) = queue.pop_front() {
         let depth = from.get(&pair).map_or(0, |(_, depth)| *depth);
@@ -165,7 +172,7 @@ fn walk(a: &mut Automaton, b: &mut Automaton) -> Overlap {
 }
 
 /// The path that leads to a pair; `None` when users may not open it.
-fn spell(from: &BTreeMap<Pair, (Option<(Pair, u8)>, usize)>, mut pair: Pair) -> Option<Path> {
+fn spell(from: &Reached, mut pair: Pair) -> Option<Path> {
     let mut bytes = Vec::new();
     while let Some((Some((before, byte)), _)) = from.get(&pair) {
         bytes.push(*byte);
@@ -180,7 +187,7 @@ fn spell(from: &BTreeMap<Pair, (Option<(Pair, u8)>, usize)>, mut pair: Pair) -> 
 fn representatives(a: &Automaton, b: &Automaton) -> Vec<u8> {
     let readable = (b'a'..=b'z').chain(b'0'..=b'9').chain([b'/', b'-', b'_', b'.']);
     let all = readable.chain(b' '..=b'~').chain(0x80..=0xFF);
-    let mut classes = BTreeMap::new();
+    let mut classes = BTreeSet::new();
     let mut bytes = Vec::new();
     for byte in all {
         let class = (
@@ -189,7 +196,7 @@ fn representatives(a: &Automaton, b: &Automaton) -> Vec<u8> {
             byte == LATIN_LEAD,
             (0x80..0xA0).contains(&byte),
         );
-        if classes.insert(class, ()).is_none() {
+        if classes.insert(class) {
             bytes.push(byte);
         }
     }

@@ -34,6 +34,7 @@ pub(super) struct Pattern {
     text: String,
     prefix: String,
     shortest: usize,
+    may_be_void: bool,
 }
 
 impl Pattern {
@@ -41,6 +42,9 @@ impl Pattern {
         let hir = parse(text)?;
         let prefix = prefix(&hir);
         let shortest = hir.properties().minimum_len().unwrap_or(0);
+        // Only an empty class or an assertion in the wrong place keeps every path out.
+        let may_be_void =
+            hir.properties().minimum_len().is_none() || !hir.properties().look_set().is_empty();
         let config = meta::Config::new()
             .nfa_size_limit(Some(REGEX_BYTES_MAX))
             .which_captures(WhichCaptures::None)
@@ -50,7 +54,7 @@ impl Pattern {
             .configure(config)
             .build_from_hir(&whole(hir))
             .map_err(|error| (None, explain(&error)))?;
-        Ok(Self { regex: Box::new(regex), text: text.to_string(), prefix, shortest })
+        Ok(Self { regex: Box::new(regex), text: text.to_string(), prefix, shortest, may_be_void })
     }
 
     pub(super) fn text(&self) -> &str {
@@ -64,6 +68,11 @@ impl Pattern {
     /// Bytes of the shortest text it accepts, or less.
     pub(super) fn shortest(&self) -> usize {
         self.shortest
+    }
+
+    /// Whether it could be that it accepts nothing at all.
+    pub(super) fn may_be_void(&self) -> bool {
+        self.may_be_void
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {

@@ -12,8 +12,10 @@ use crate::definition::Definition;
 use crate::matcher::Overlap;
 use crate::name::Path;
 
-/// Most overlaps that are described one by one; the rest are counted.
+/// Most overlaps that are described one by one: nobody reads more.
 const OVERLAPS_SHOWN: usize = 32;
+/// Most definitions that are compared in depth, at up to a few milliseconds each.
+const COMPARED_MAX: usize = 256;
 
 impl Registry {
     /// At most `most` definitions whose matchers look most like the path, as `name: matcher`.
@@ -37,7 +39,8 @@ impl Registry {
     /// of its name is left out.
     ///
     /// "can both accept" is proven by the path it shows; "may both accept" means that neither a
-    /// shared path was found nor its absence proven, within bounded work.
+    /// shared path was found nor its absence proven, within bounded work. The list is bounded; a
+    /// last sentence counts what it leaves out.
     pub fn overlaps(&self, definition: &Definition) -> Vec<String> {
         let own = match Entry::new(definition.clone()) {
             Ok(own) => own,
@@ -45,23 +48,28 @@ impl Registry {
         };
         let mut automaton = None;
         let mut sentences = Vec::new();
-        let mut further = 0;
+        let (mut compared, mut left) = (0, 0);
         for other in self.entries.values() {
-            if other.definition.name == definition.name {
+            if other.definition.name == definition.name
+                || !Overlap::is_conceivable(&own.matcher, &other.matcher)
+            {
                 continue;
             }
-            let overlap = Overlap::between(&own.matcher, &other.matcher, &mut automaton);
-            if overlap == Overlap::Never {
+            if compared == COMPARED_MAX || sentences.len() == OVERLAPS_SHOWN {
+                left += 1;
                 continue;
             }
-            if sentences.len() == OVERLAPS_SHOWN {
-                further += 1;
-                continue;
+            compared += 1;
+            match Overlap::between(&own.matcher, &other.matcher, &mut automaton) {
+                Overlap::Never => {}
+                overlap => sentences.push(describe(&own, other, &overlap)),
             }
-            sentences.push(describe(&own, other, &overlap));
         }
-        if further > 0 {
-            sentences.push(format!("{further} more definitions can or may accept paths of it."));
+        if left > 0 {
+            sentences.push(format!(
+                "{left} more definitions may share paths with it: their matchers begin alike and \
+                 were not compared further."
+            ));
         }
         sentences
     }

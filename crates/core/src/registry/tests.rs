@@ -141,7 +141,7 @@ fn nearest_matchers() {
         ("sessions", "session/[0-9]+", 0),
     ]);
     assert_eq!(
-        some.nearest(&path("/profile/histroy/alice"), 2),
+        some.nearest(&path("/profile/histroy/sessions"), 2),
         ["history: profile/history/*", "sessions: session/[0-9]+"]
     );
     assert_eq!(some.nearest(&path("x"), 9).len(), 3);
@@ -165,8 +165,8 @@ fn overlaps_are_described() {
     assert!(some.overlaps(&definition("bad", "x[", 0))[0].contains("refused"));
     // Too many states to walk: nothing is claimed.
     let heavy = registry(&[("heavy", "(a|b)*a(a|b){14}", 0)]);
-    let said = heavy.overlaps(&definition("more", "(a|b)*b(a|b){14}c?d{300}", 0));
-    assert!(said.is_empty() || said[0].contains("may both accept some path"), "{said:?}");
+    let said = heavy.overlaps(&definition("more", "(a|b)*b(a|b){15}", 0));
+    assert!(said[0].contains("may both accept some path"), "{said:?}");
 }
 
 /// With thousands of overlapping definitions the list is cut, and says so.
@@ -179,7 +179,11 @@ fn overlaps_are_bounded() {
     let start = Instant::now();
     let said = registry.overlaps(&definition("wide", "p/**", 0));
     assert_eq!(said.len(), 33);
-    assert_eq!(said[32], "1968 more definitions can or may accept paths of it.");
+    assert_eq!(
+        said[32],
+        "1968 more definitions may share paths with it: their matchers begin alike and were \
+                not compared further."
+    );
     assert!(start.elapsed() < Duration::from_secs(5), "took {:?}", start.elapsed());
 }
 
@@ -237,7 +241,8 @@ proptest! {
             .and_then(|(_, rest)| rest.split_once("; where they do, "))
         {
             let name = winner(&registry, path_text).unwrap();
-            prop_assert!(rest.starts_with(&format!("{name:?} wins")));
+            let expected = format!("{name:?} wins");
+            prop_assert!(rest.starts_with(&expected), "{}", rest);
         }
     }
 }

@@ -1,0 +1,146 @@
+//! Embedded peers that find each other over loopback: what the library promises, end to end.
+
+use std::time::{Duration, Instant};
+
+use tidings::{Batch, Definition, Error, ListOptions, Peer, WriteOptions};
+
+const SECRET: &[u8] = b"a secret that is long enough";
+
+async fn peer(name: &str, others: &[&Peer]) -> Peer {
+    let mut builder = Peer::in_memory().name(name).secret(SECRET).listen("/ip4/127.0.0.1/tcp/0");
+    for other in others {
+        builder = builder.bootstrap(other.listen_addresses().remove(0));
+    }
+    builder.start().await.expect("the peer starts")
+}
+
+/// Waits for something, with a deadline.
+async fn wait_for(what: &str, mut check: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !check().await {
+        assert!(Instant::now() < deadline, "gave up waiting until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn live(peer: &Peer, count: u32) {
+    wait_for("all peers are alive", async || peer.status().live_peers == count).await;
+}
+
+/// Three peers: a definition applied at one, a database opened at all, writes at each, read
+/// everywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_peers_converge() {
+    let a = peer("a", &[]).await;
+    let b = peer("b", &[&a]).await;
+    let c = peer("c", &[&a]).await;
+    for peer in [&a, &b, &c] {
+        live(peer, 3).await;
+    }
+    a.apply(vec![Definition::new("users", "profile/*/*", 3, 3)]).await.expect("applies");
+    for peer in [&b, &c] {
+        wait_for("the definition is there", async || !peer.definitions().unwrap().is_empty()).await;
+    }
+    let path = "profile/history/alice";
+    let at_a = a.database(path).await.unwrap();
+    let at_b = b.database(path).await.unwrap();
+    let at_c = c.database(path).await.unwrap();
+    at_a.put("one", "1").await.unwrap();
+    wait_for("b has it", async || at_b.get("one").await.unwrap() == Some(b"1".to_vec())).await;
+    wait_for("c has it", async || at_c.get("one").await.unwrap() == Some(b"1".to_vec())).await;
+    at_b.put("two", "2").await.unwrap();
+    at_c.delete("one").await.unwrap();
+    wait_for("a agrees", async || {
+        at_a.get("one").await.unwrap().is_none() && at_a.get("two").await.unwrap().is_some()
+    })
+    .await;
+    wait_for("all digests are equal", async || {
+        let (a, b, c) = (
+            at_a.status().await.unwrap(),
+            at_b.status().await.unwrap(),
+            at_c.status().await.unwrap(),
+        );
+        (&a.digest, &a.vector) == (&b.digest, &b.vector)
+            && (&a.digest, &a.vector) == (&c.digest, &c.vector)
+            && a.holders.iter().all(|h| h.state == tidings::status::HolderState::Active)
+    })
+    .await;
+    for peer in [&a, &b, &c] {
+        peer.shutdown().await.unwrap();
+    }
+}
+
+/// A peer without a copy reads, writes, lists and watches through a holder.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_without_a_copy_works_through_a_holder() {
+    let a = peer("a", &[]).await;
+    a.apply(vec![Definition::new("one", "one/*", 1, 1)]).await.unwrap();
+    let at_a = a.database("one/x").await.unwrap();
+    at_a.put("k", "v").await.unwrap();
+    let b = peer("b", &[&a]).await;
+    live(&b, 2).await;
+    wait_for("the definition is there", async || !b.definitions().unwrap().is_empty()).await;
+    let at_b = b.database("one/x").await.unwrap();
+    assert_eq!(at_b.get("k").await.unwrap(), Some(b"v".to_vec()));
+    let mut watch = at_b.watch("k").await.unwrap();
+    let version = at_b.put("k2", "from b").await.unwrap();
+    let change = watch.next().await.unwrap().unwrap();
+    assert_eq!((change.key, change.version), (b"k2".to_vec(), version));
+    assert_eq!(at_a.get("k2").await.unwrap(), Some(b"from b".to_vec()));
+    let page = at_b.list(&ListOptions { limit: 1, ..ListOptions::default() }).await.unwrap();
+    assert_eq!(page.entries[0].key, b"k");
+    let options = ListOptions { cursor: page.cursor, ..ListOptions::default() };
+    assert_eq!(at_b.list(&options).await.unwrap().entries.len(), 1);
+    let status = at_b.status().await.unwrap();
+    assert_eq!(status.peer, a.id(), "it is the holder's answer, and says so");
+    let options = WriteOptions {
+        acks: Some(2),
+        timeout: Some(Duration::from_millis(200)),
+        ..WriteOptions::default()
+    };
+    let error = at_b.put_with("k", "w", &options).await.unwrap_err();
+    assert_eq!(error, Error::UnderReplicated { have: 1, want: 2 });
+    a.shutdown().await.unwrap();
+    wait_for("b notices", async || at_b.get("k").await.is_err()).await;
+    let error = at_b.get("k").await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    assert!(matches!(at_a.get("k").await.unwrap_err(), Error::Closed(_)));
+}
+
+/// A large value travels in fragments; a batch is applied whole; bounds are errors that name them.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_values_and_batches_travel() {
+    let a = peer("a", &[]).await;
+    let b = peer("b", &[&a]).await;
+    live(&a, 2).await;
+    live(&b, 2).await;
+    a.apply(vec![Definition::new("all", "**", 2, 2)]).await.unwrap();
+    let at_a = a.database("big").await.unwrap();
+    let value = vec![7_u8; tidings::limits::VALUE_MAX];
+    at_a.put("large", value.clone()).await.unwrap();
+    let mut batch = Batch::new();
+    for n in 0..5_000_u32 {
+        batch.put(n.to_be_bytes(), vec![1; 150]);
+    }
+    at_a.batch(batch).await.unwrap();
+    wait_for("the definition is there", async || !b.definitions().unwrap().is_empty()).await;
+    let at_b = b.database("big").await.unwrap();
+    wait_for("the large value is there", async || {
+        at_b.get("large").await.unwrap().is_some_and(|found| found == value)
+    })
+    .await;
+    wait_for("the batch is there", async || {
+        at_b.get(4_999_u32.to_be_bytes()).await.unwrap().is_some()
+    })
+    .await;
+    let error = at_a.put("k", vec![0; tidings::limits::VALUE_MAX + 1]).await.unwrap_err();
+    assert_eq!(error.code(), "value-length");
+    assert_eq!(at_a.put("", "v").await.unwrap_err(), Error::KeyLength { length: 0 });
+    assert_eq!(a.database("").await.unwrap_err().code(), "bad-path");
+    let c = Peer::in_memory().start().await.unwrap();
+    let error = c.database("nothing/here").await.unwrap_err();
+    assert!(matches!(error, Error::NoMatch { .. }), "{error}");
+    for peer in [a, b, c] {
+        peer.shutdown().await.unwrap();
+    }
+}

@@ -174,6 +174,7 @@ fn mistakes_of_client_verbs_are_told() {
     assert_fails(&peer.run(&["get", "data/a", "k%", "--base64"]), 2, "not standard base64");
     let full = "v".repeat(2000);
     assert_fails(&peer.run(&["put", "small/a", "k", &full]), 6, "no space");
+    peer.printed(&["put", "data/a", "k", "v", "--acks", "min", "--durability", "synced"]);
     let few = ["put", "data/a", "k", "v", "--acks", "3", "--timeout", "200ms"];
     assert_fails(&peer.run(&few), 5, "1 of 3 holders acknowledged");
     assert_eq!(peer.printed(&["get", "data/a", "k"]), b"v", "an under-replicated write is kept");
@@ -184,6 +185,10 @@ fn mistakes_of_client_verbs_are_told() {
     assert_fails(&peer.piped(&["batch", "data/b"], b"{\"pot\":{}}"), 2, "line 1, column 6");
     assert_eq!(peer.printed(&["list", "data/b"]), b"");
 
+    let line = b"{\"key\":\"k\",\"value\":\"v\"}\n";
+    let output = peer.piped(&["import", "nowhere/a", "-"], line);
+    assert_fails(&output, 6, "no definition matches");
+    assert!(said(&output).contains("0 records were acknowledged"), "{}", said(&output));
     assert_fails(&peer.run(&["import", "data/a", "/none/such"]), 2, "/none/such cannot be used");
     assert_fails(
         &tidings(&["peers", "--http", "https://localhost"]).output().unwrap(),
@@ -338,6 +343,16 @@ fn a_peer_stops_cleanly_and_comes_back() {
     assert_eq!(peer.ready["peer"], id);
     assert!(peer.ready["pid"].is_number() && peer.ready["listen"].is_array());
     assert_eq!(peer.printed(&["get", "data/a", "k"]), b"kept");
+}
+
+/// An entry with a time to live is hidden once that has passed.
+#[test]
+fn an_entry_can_vanish() {
+    let peer = Peer::start();
+    peer.printed(&["put", "data/t", "k", "v", "--ttl", "300ms"]);
+    peer.printed(&["put", "data/t", "stays", "v"]);
+    wait_for("the expiry", || (code(&peer.run(&["get", "data/t", "k"])) == 1).then_some(()));
+    assert_eq!(peer.printed(&["list", "data/t"]), b"stays\n");
 }
 
 /// The help names the exit codes.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use indicatif::ProgressBar;
 use serde::Serialize;
 use tidings::Definition;
 use tidings_gateway::Client;
@@ -93,14 +94,20 @@ impl Bench {
     }
 
     async fn measure(&self, duration: Duration) -> Result<Vec<Figure>, Failure> {
+        // Hidden off a terminal.
+        let spinner = ProgressBar::new_spinner();
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        spinner.set_message("starting three peers");
         let cluster = Cluster::new()?;
         let (processes, _, found) = start_all(&cluster, &NAMES, DISCOVERY).await?;
         let mut figures = vec![figure("peers found each other after", millis(found), "ms")];
         let definition = Definition::new("bench", "glob:bench/*", 3, 3);
         processes[0].client.apply(vec![definition]).await?;
+        spinner.set_message("measuring single writes to idle peers");
         self.latency(&processes, &mut figures).await?;
         let singles =
             Load { path: "bench/singles", writers: self.connections, batch: 1, value: self.value };
+        spinner.set_message("measuring many single writes");
         singles.run(&processes, duration, &mut figures).await?;
         let batches = Load {
             path: "bench/batches",
@@ -108,7 +115,9 @@ impl Bench {
             batch: BATCH_WRITES,
             value: self.value,
         };
+        spinner.set_message("measuring batches");
         batches.run(&processes, duration, &mut figures).await?;
+        spinner.finish_and_clear();
         Ok(figures)
     }
 

@@ -3,11 +3,7 @@
 //! `serve` runs a peer with its HTTP door. The client verbs speak to that door and to nothing else, so
 //! whatever they can do, any HTTP client can. `demo` and `bench` start several peers as processes of
 //! their own and measure them from outside. Each command is a file under `commands`.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "printing is what a command line program is for"
-)]
+#![expect(clippy::print_stderr, reason = "printing is what a command line program is for")]
 
 mod cluster;
 mod commands;
@@ -15,13 +11,14 @@ mod exit;
 mod output;
 mod signals;
 
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::commands::{Command, Context};
 use crate::exit::Failure;
-use crate::output::Format;
+use crate::output::{Format, Unread};
 
 /// An eventually consistent key-value store for peers that find each other.
 #[derive(Debug, Parser)]
@@ -50,7 +47,12 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Failure::internal(format!("no threads to run on: {error}")).report(),
     };
-    let result = runtime.block_on(arguments.command.run(&context));
+    let run = || runtime.block_on(arguments.command.run(&context));
+    let result = match panic::catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result,
+        Err(unwound) if unwound.is::<Unread>() => Ok(()),
+        Err(unwound) => panic::resume_unwind(unwound),
+    };
     // A blocked read of standard input must not keep the process.
     runtime.shutdown_background();
     match result {

@@ -7,7 +7,7 @@ mod support;
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::ffi::OsStringExt as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use support::{Peer, assert_fails, code, file, said, tidings, wait_for};
@@ -268,10 +268,12 @@ fn a_closed_pipe_is_no_error() {
         |number: u32| format!("{{\"key\":\"{number:06}\",\"value\":\"{}\"}}\n", "x".repeat(50));
     let lines = (0..20_000).map(line).collect::<Vec<_>>().concat();
     assert_eq!(code(&peer.piped(&["import", "data/p", "-"], lines.as_bytes())), 0);
-    let mut scan = tidings(&["scan", "data/p", "--http", &peer.http]).spawn().unwrap();
-    drop(scan.stdout.take());
-    let output = scan.wait_with_output().unwrap();
-    assert_eq!((code(&output), said(&output)), (0, String::new()));
+    for verb in [&["scan", "data/p"][..], &["list", "data/p"], &["status"], &["status", "data/p"]] {
+        let mut command = tidings(verb).args(["--http", &peer.http]).spawn().unwrap();
+        drop(command.stdout.take());
+        let output = command.wait_with_output().unwrap();
+        assert_eq!((code(&output), said(&output)), (0, String::new()), "{verb:?}");
+    }
 }
 
 /// A peer that cannot start says why, with what to do, and ends with the right code.
@@ -343,6 +345,16 @@ fn a_peer_stops_cleanly_and_comes_back() {
     assert_eq!(peer.ready["peer"], id);
     assert!(peer.ready["pid"].is_number() && peer.ready["listen"].is_array());
     assert_eq!(peer.printed(&["get", "data/a", "k"]), b"kept");
+}
+
+/// A termination signal is a clean stop, too.
+#[test]
+fn a_signal_stops_a_peer_cleanly() {
+    let mut peer = Peer::start();
+    let killed = Command::new("kill").arg(peer.ready["pid"].to_string()).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(peer.ended().code(), Some(0));
+    assert!(!peer.directory.path().join("ready.json").exists());
 }
 
 /// An entry with a time to live is hidden once that has passed.

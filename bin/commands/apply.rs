@@ -7,7 +7,7 @@ use tidings::Definition;
 
 use super::{Context, read_whole};
 use crate::exit::Failure;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
 /// Largest file of definitions: far above what a cluster's bound on definitions needs.
 const TEXT_MAX: usize = 16 << 20;
@@ -36,11 +36,11 @@ impl Apply {
         ];
         for (what, names) in groups {
             for name in names {
-                println!("{what:<9}  {name}");
+                say!("{what:<9}  {name}");
             }
         }
         for sentence in applied.overlaps {
-            println!("note: {sentence}");
+            say!("note: {sentence}");
         }
         Ok(())
     }

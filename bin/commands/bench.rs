@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use super::Context;
 use crate::cluster::{Cluster, Process, agree, start_all, survey, wait_for};
 use crate::exit::{Code, Failure};
-use crate::output::{self, Format, Table, count};
+use crate::output::{self, Format, Table, count, say};
 use crate::signals;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -78,7 +78,7 @@ impl Bench {
             return Ok(());
         }
         if cfg!(debug_assertions) {
-            println!("this is a debug build: the figures say little; use cargo run --release");
+            say!("this is a debug build: the figures say little; use cargo run --release");
         }
         let mut table = Table::new(&["what", "value", "unit"]);
         for figure in figures {

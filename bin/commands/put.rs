@@ -8,7 +8,7 @@ use tidings::limits;
 
 use super::{Context, WriteArguments, bytes_of, read_whole};
 use crate::exit::Failure;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
 /// Prints the version of the write.
 #[derive(Args, Debug)]
@@ -48,7 +48,7 @@ impl Put {
         let written = context.client()?.put(&self.path, &key, value, &write).await?;
         match context.format(Format::Table) {
             format @ (Format::Json | Format::Jsonl) => output::document(format, &written)?,
-            Format::Table | Format::Raw => println!("{}", written.version),
+            Format::Table | Format::Raw => say!("{}", written.version),
         }
         Ok(())
     }

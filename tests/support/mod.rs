@@ -116,10 +116,15 @@ impl Peer {
         ask(&self.http, method, target, &all, body)
     }
 
+    /// Waits until the process ends.
+    pub fn ended(&mut self) -> std::process::ExitStatus {
+        wait_for("the end of the peer", || self.child.try_wait().unwrap())
+    }
+
     /// Stops cleanly, as at the end of the parent, and gives back the directory.
     pub fn stop(mut self) -> TempDir {
         drop(self.child.stdin.take());
-        let status = wait_for("a clean stop", || self.child.try_wait().unwrap());
+        let status = self.ended();
         assert!(status.success(), "{status}");
         std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap())
     }

@@ -223,7 +223,7 @@ fn definitions_are_applied_from_yaml() {
 
     let bad = format!("definitions:\n{}{}", entry("fine", "x/*"), entry("broken", "'regex:a('"));
     let bad = file(directory, "bad.yaml", bad);
-    assert_fails(&peer.run(&["apply", "-f", &bad]), 2, "broken");
+    assert_fails(&peer.run(&["apply", "-f", &bad]), 2, "line 6, column 14: the matcher");
     assert!(!printed(&["definitions", "-ojsonl"]).contains("fine"), "all of them or none");
     let torn = file(directory, "torn.yaml", "definitions:\n  - name: [unclosed\n");
     let output = peer.run(&["apply", "-f", &torn]);

@@ -27,12 +27,25 @@ struct Arguments {
     /// The peer's HTTP door: where client verbs find it, and where `serve` listens.
     ///
     /// The default is 127.0.0.1:7380. Port 0 makes `serve` pick a free one.
-    #[arg(long, global = true, env = "TIDINGS_HTTP", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "TIDINGS_HTTP",
+        value_name = "URL",
+        help_heading = "Global options"
+    )]
     http: Option<String>,
 
-    /// How to print results. What the default is depends on the command; `table` is for people, the
-    /// others are for programs.
-    #[arg(short, long, global = true, value_enum, env = "TIDINGS_OUTPUT", value_name = "FORMAT")]
+    /// How to print results; the default depends on the command.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        env = "TIDINGS_OUTPUT",
+        value_name = "FORMAT",
+        help_heading = "Global options"
+    )]
     output: Option<Format>,
 
     #[command(subcommand)]

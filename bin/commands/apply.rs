@@ -12,7 +12,7 @@ use crate::output::{self, Format, say};
 /// Largest file of definitions: far above what a cluster's bound on definitions needs.
 const TEXT_MAX: usize = 16 << 20;
 
-/// Creates or changes definitions in the whole cluster: all of the file's or none.
+/// Creates or changes the definitions of the cluster from YAML: all of a file's or none.
 #[derive(Args, Debug)]
 pub(crate) struct Apply {
     /// The file, in YAML; `-` is standard input.

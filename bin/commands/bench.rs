@@ -33,7 +33,7 @@ const BATCH_WRITES: usize = 500;
 /// A pause between measured single writes, so that each meets idle peers.
 const IDLE: Duration = Duration::from_millis(5);
 
-/// Starts three peers as processes and measures them.
+/// Starts three peers on this machine and measures them.
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
     /// How long each rate is measured.

@@ -8,7 +8,9 @@ use super::{Context, WriteArguments, bytes_of};
 use crate::exit::Failure;
 use crate::output::{self, Format, say};
 
-/// Deletes a key and prints the version of the delete. Deleting what is absent is fine.
+/// Deletes a key.
+///
+/// Prints the version of the delete. Deleting what is absent is fine.
 #[derive(Args, Debug)]
 pub(crate) struct Delete {
     /// The path of the database.

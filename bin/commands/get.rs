@@ -10,7 +10,9 @@ use super::{Context, bytes_of};
 use crate::exit::{Code, Failure};
 use crate::output::{self, Format, say};
 
-/// Prints the bytes of the value as they are, with a line end after them only on a terminal.
+/// Prints the value of a key.
+///
+/// The bytes come as they are, with a line end after them only on a terminal.
 #[derive(Args, Debug)]
 pub(crate) struct Get {
     /// The path of the database.

@@ -34,9 +34,9 @@ const LINE_MAX: usize = 6 * (limits::VALUE_MAX + limits::KEY_MAX) + 4096;
 const _: () =
     assert!(BATCH_WRITES <= limits::BATCH_WRITES_MAX && BATCH_BYTES < limits::BATCH_BYTES_MAX);
 
-/// Writes every line of a file, `{"key": "a", "value": "1"}`, into a database.
+/// Writes a file of JSON lines into a database.
 ///
-/// Bytes that are not UTF-8 go as `key_base64` and `value_base64`. These are ordinary writes: what is
+/// A line is `{"key": "a", "value": "1"}`. Bytes that are not UTF-8 go as `key_base64` and `value_base64`. These are ordinary writes: what is
 /// there already and not in the file stays. A line that is not understood stops the import; the lines
 /// before it are written, and nothing after it.
 #[derive(Args, Debug)]

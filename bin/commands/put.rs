@@ -10,6 +10,8 @@ use super::{Context, WriteArguments, bytes_of, read_whole};
 use crate::exit::Failure;
 use crate::output::{self, Format, say};
 
+/// Sets a key.
+///
 /// Prints the version of the write.
 #[derive(Args, Debug)]
 pub(crate) struct Put {

@@ -7,7 +7,7 @@ use super::Context;
 use crate::exit::Failure;
 use crate::output::{self, Format, Table, count, say};
 
-/// Prints how the peer is doing, or how one database is doing, and why.
+/// Prints how the peer, or one database, is doing, and why.
 #[derive(Args, Debug)]
 pub(crate) struct Status {
     /// The path of a database.

@@ -1,1 +1,3 @@
+//! The front doors of a tidings peer.
 
+pub mod yaml;

@@ -343,6 +343,7 @@ impl<S: Store> Node<S> {
         if clean.is_none() {
             node.scrub_everything(now);
         }
+        node.settle(now)?;
         for (peer, addresses) in node.remembered.clone() {
             node.outputs.push_back(Output::Dial(peer, addresses));
         }

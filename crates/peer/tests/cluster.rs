@@ -55,8 +55,11 @@ async fn three_peers_converge() {
     })
     .await;
     wait_for("all digests are equal", async || {
-        let (a, b, c) =
-            (at_a.status().await.unwrap(), at_b.status().await.unwrap(), at_c.status().await.unwrap());
+        let (a, b, c) = (
+            at_a.status().await.unwrap(),
+            at_b.status().await.unwrap(),
+            at_c.status().await.unwrap(),
+        );
         (&a.digest, &a.vector) == (&b.digest, &b.vector)
             && (&a.digest, &a.vector) == (&c.digest, &c.vector)
             && a.holders.iter().all(|h| h.state == tidings::status::HolderState::Active)

@@ -111,7 +111,8 @@ impl<S: Store> Node<S> {
     }
 
     fn defer(&mut self, task: Task) {
-        if !self.placement.tasks.contains(&task) || self.placement.tasks.len() > 64 {
+        // Looking for it in a long queue would cost more than doing it twice.
+        if self.placement.tasks.len() > 64 || !self.placement.tasks.contains(&task) {
             self.placement.tasks.push_back(task);
         }
     }

@@ -13,37 +13,36 @@ const SIZES: [(&str, u64); 9] = [
     ("b", 1),
 ];
 
-/// Units of durations in milliseconds, in the order in which suffixes are tried.
-const DURATIONS: [(&str, u64); 5] =
-    [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-
 /// Bytes: a whole number, alone or with a unit of any case.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
-    with_unit(&text.to_ascii_lowercase(), &SIZES).ok_or_else(|| {
+    let text = text.to_ascii_lowercase();
+    let (digits, unit) = SIZES
+        .iter()
+        .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))
+        .unwrap_or((&text, 1));
+    let number = whole(digits.trim_end_matches(' '));
+    number.and_then(|number| number.checked_mul(unit)).ok_or_else(|| {
         "write bytes as a whole number, or a whole number with a unit, such as 500kB, 10MB or 1GiB"
             .into()
     })
 }
 
-/// Milliseconds: a whole number, alone or with a unit.
+/// Milliseconds: a whole number, alone or with a unit of [`crate::duration`].
 pub(super) fn millis(text: &str) -> Result<u64, String> {
-    with_unit(text, &DURATIONS).ok_or_else(|| {
+    if let Some(millis) = whole(text) {
+        return Ok(millis);
+    }
+    let millis = crate::duration::parse(text).ok().map(|duration| duration.as_millis());
+    millis.and_then(|millis| millis.try_into().ok()).ok_or_else(|| {
         "write milliseconds as a whole number, or a whole number with a unit, such as 250ms, 30s, \
          15m, 12h or 7d"
             .into()
     })
 }
 
-fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let (digits, unit) = units
-        .iter()
-        .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))
-        .unwrap_or((text, 1));
-    let digits = digits.trim_end_matches(' ');
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse::<u64>().ok()?.checked_mul(unit)
+fn whole(digits: &str) -> Option<u64> {
+    let all = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if all { digits.parse().ok() } else { None }
 }
 
 /// The type that YAML 1.2 gives to a scalar without quotes; `None` when it is text.

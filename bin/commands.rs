@@ -1,0 +1,190 @@
+//! The commands, one per file, and what they share.
+
+mod apply;
+mod batch;
+mod bench;
+mod databases;
+mod definitions;
+mod delete;
+mod demo;
+mod export;
+mod get;
+mod import;
+mod list;
+mod peers;
+mod put;
+mod scan;
+mod serve;
+mod status;
+mod sync;
+mod watch;
+
+use std::ffi::OsString;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+use tidings_gateway::Client;
+use tidings_gateway::client::Write;
+
+use crate::exit::Failure;
+use crate::output::Format;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Serve(Box<serve::Serve>),
+    Demo(demo::Demo),
+    Bench(bench::Bench),
+    Get(get::Get),
+    Put(put::Put),
+    Delete(delete::Delete),
+    List(list::List),
+    Scan(scan::Scan),
+    Batch(batch::Batch),
+    Watch(watch::Watch),
+    Apply(apply::Apply),
+    Definitions(definitions::Definitions),
+    Databases(databases::Databases),
+    Status(status::Status),
+    Peers(peers::Peers),
+    Sync(sync::Sync),
+    Import(import::Import),
+    Export(export::Export),
+}
+
+impl Command {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Serve(command) => command.run(context).await,
+            Self::Demo(command) => command.run().await,
+            Self::Bench(command) => command.run(context).await,
+            Self::Get(command) => command.run(context).await,
+            Self::Put(command) => command.run(context).await,
+            Self::Delete(command) => command.run(context).await,
+            Self::List(command) => command.run(context).await,
+            Self::Scan(command) => command.run(context).await,
+            Self::Batch(command) => command.run(context).await,
+            Self::Watch(command) => command.run(context).await,
+            Self::Apply(command) => command.run(context).await,
+            Self::Definitions(command) => command.run(context).await,
+            Self::Databases(command) => command.run(context).await,
+            Self::Status(command) => command.run(context).await,
+            Self::Peers(command) => command.run(context).await,
+            Self::Sync(command) => command.run(context).await,
+            Self::Import(command) => command.run(context).await,
+            Self::Export(command) => command.run(context).await,
+        }
+    }
+}
+
+/// What every command is told.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// `--http`, if given.
+    pub(crate) http: Option<String>,
+    /// `--output`, if given.
+    pub(crate) output: Option<Format>,
+}
+
+/// Where a peer listens, and is looked for, when nothing else is said.
+pub(crate) const DEFAULT_HTTP: &str = "127.0.0.1:7380";
+
+impl Context {
+    /// A client of the peer that the command shall talk to.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::new(self.http.as_deref().unwrap_or(DEFAULT_HTTP))?)
+    }
+
+    /// The format, with what the command prints unless told otherwise.
+    pub(crate) fn format(&self, default: Format) -> Format {
+        self.output.unwrap_or(default)
+    }
+
+    /// The format of a command that has no raw bytes to print.
+    pub(crate) fn format_of_documents(&self) -> Result<Format, Failure> {
+        match self.format(Format::Table) {
+            Format::Raw => Err(Failure::usage(
+                "this command has no raw form: use -o table, -o json or -o jsonl",
+            )),
+            format => Ok(format),
+        }
+    }
+}
+
+/// How a write is acknowledged.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct WriteArguments {
+    /// How many holders must have it, this peer included: a number, or `min` of the definition.
+    #[arg(long, value_name = "N|min")]
+    acks: Option<String>,
+    /// What must have it: `buffered` (the operating system) or `synced` (the disk).
+    #[arg(long, value_name = "D")]
+    durability: Option<String>,
+    /// How long to wait for the acknowledgements, such as 10s.
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<String>,
+}
+
+impl WriteArguments {
+    pub(crate) fn write(&self, ttl: Option<String>) -> Write {
+        Write {
+            durability: self.durability.clone(),
+            acks: self.acks.clone(),
+            timeout: self.timeout.clone(),
+            ttl,
+        }
+    }
+}
+
+/// An argument as bytes: those of the command line, which on Unix can be any but zero, or what they
+/// say in base64.
+pub(crate) fn bytes_of(argument: &OsString, base64: bool) -> Result<Vec<u8>, Failure> {
+    #[cfg(unix)]
+    let bytes = std::os::unix::ffi::OsStrExt::as_bytes(argument.as_os_str()).to_vec();
+    #[cfg(not(unix))]
+    let bytes = argument
+        .to_str()
+        .ok_or_else(|| Failure::usage("an argument is not Unicode; use --base64"))?
+        .as_bytes()
+        .to_vec();
+    if !base64 {
+        return Ok(bytes);
+    }
+    data_encoding::BASE64.decode(&bytes).map_err(|error| {
+        let shown = String::from_utf8_lossy(&bytes);
+        Failure::usage(format!("{shown:?} is not standard base64 with padding: {error}"))
+    })
+}
+
+/// Everything that a file, or standard input for `-`, has, up to a bound.
+pub(crate) fn read_whole(path: &Path, bound: usize, what: &str) -> Result<Vec<u8>, Failure> {
+    let failed = |error: io::Error| Failure::file(what, path, &error);
+    let mut bytes = Vec::new();
+    let limit = bound as u64 + 1;
+    if path == Path::new("-") {
+        io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    if bytes.len() > bound {
+        return Err(Failure::usage(format!(
+            "the {what} {} has more than {bound} bytes, the most it can have",
+            path.display()
+        )));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_bytes_or_base64() {
+        assert_eq!(bytes_of(&"aé".into(), false).unwrap(), "aé".as_bytes());
+        assert_eq!(bytes_of(&"/wA=".into(), true).unwrap(), [0xff, 0]);
+        assert!(bytes_of(&"/wA".into(), true).unwrap_err().message().contains("base64"));
+    }
+}

@@ -1,0 +1,48 @@
+//! `tidings batch PATH [FILE]`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Context, WriteArguments, read_whole};
+use crate::exit::Failure;
+use crate::output::{self, Format};
+
+/// Most bytes of a batch as JSON: its largest size in bytes, each a six-byte escape, and its frame.
+const TEXT_MAX: usize = 8 << 20;
+
+/// Applies several writes together: all of them or none.
+///
+/// They are lines of JSON, `{"put": {"key": "a", "value": "1"}}` or `{"delete": {"key": "b"}}`, or one
+/// JSON list of these. Bytes that are not UTF-8 go as `key_base64` and `value_base64`.
+#[derive(Args, Debug)]
+pub(crate) struct Batch {
+    /// The path of the database.
+    path: String,
+    /// The file; `-` is standard input.
+    #[arg(default_value = "-")]
+    file: PathBuf,
+    /// Hide the entries this long after the write, such as 30s or 7d.
+    #[arg(long, value_name = "DURATION")]
+    ttl: Option<String>,
+    #[command(flatten)]
+    write: WriteArguments,
+}
+
+impl Batch {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let text = read_whole(&self.file, TEXT_MAX, "batch")?;
+        let write = self.write.write(self.ttl);
+        let written = context.client()?.batch_lines(&self.path, text, &write, true).await?;
+        match context.format(Format::Table) {
+            Format::Table => println!("{} writes", written.writes),
+            Format::Raw => {
+                for version in written.versions.unwrap_or_default() {
+                    println!("{version}");
+                }
+            }
+            format => output::document(format, &written)?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+//! `tidings delete PATH KEY`
+
+use std::ffi::OsString;
+
+use clap::Args;
+
+use super::{Context, WriteArguments, bytes_of};
+use crate::exit::Failure;
+use crate::output::{self, Format};
+
+/// Deletes a key and prints the version of the delete. Deleting what is absent is fine.
+#[derive(Args, Debug)]
+pub(crate) struct Delete {
+    /// The path of the database.
+    path: String,
+    /// The key.
+    key: OsString,
+    /// The key is given in base64.
+    #[arg(long)]
+    base64: bool,
+    #[command(flatten)]
+    write: WriteArguments,
+}
+
+impl Delete {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let key = bytes_of(&self.key, self.base64)?;
+        let write = self.write.write(None);
+        let written = context.client()?.delete(&self.path, &key, &write).await?;
+        match context.format(Format::Table) {
+            format @ (Format::Json | Format::Jsonl) => output::document(format, &written)?,
+            Format::Table | Format::Raw => println!("{}", written.version),
+        }
+        Ok(())
+    }
+}

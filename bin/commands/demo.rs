@@ -1,0 +1,50 @@
+//! `tidings demo`: three peers, one of them killed, and everything still there.
+//!
+//! Everything that is printed was measured from outside: the peers are processes of their own, asked
+//! over the same HTTP door that anybody can use.
+
+mod show;
+mod story;
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::exit::Failure;
+use crate::signals;
+
+/// Starts three peers as processes, gives them data, kills one, and checks that nothing was lost.
+///
+/// Ends with an error, and says which, if anything did not hold. Everything is in a temporary directory
+/// and is gone afterwards.
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// Leave the peers running at the end, until interrupted.
+    #[arg(long)]
+    keep: bool,
+    /// How long to wait for the peers to find each other by mDNS before they are given addresses.
+    #[arg(long, value_name = "DURATION", default_value = "4s")]
+    patience: String,
+}
+
+impl Demo {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let patience: Duration = tidings_gateway::duration::parse(&self.patience)
+            .map_err(|error| Failure::usage(format!("--patience: {error}")))?;
+        let stop = signals::stop(false)
+            .map_err(|error| Failure::internal(format!("no signals can be heard: {error}")))?;
+        let mut stop = std::pin::pin!(stop);
+        // Whichever arm is dropped takes its processes with it.
+        let told = tokio::select! {
+            told = story::tell(patience) => told?,
+            why = &mut stop => return Err(Failure::interrupted(why)),
+        };
+        if self.keep {
+            show::running(&told.processes, &told.cluster);
+            stop.await;
+            return told.verdict;
+        }
+        show::farewell(&told.processes);
+        told.end().await
+    }
+}

@@ -1,0 +1,88 @@
+//! `tidings export PATH [FILE]`
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use tidings_gateway::client::Rows;
+use tidings_gateway::json::Row;
+
+use super::Context;
+use crate::exit::Failure;
+use crate::output;
+
+/// Writes every entry as a line, `{"key":"a","value":"1"}`, sorted by the bytes of the key.
+///
+/// Equal databases make equal files. A file is in place only once it is whole.
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    /// The path of the database.
+    path: String,
+    /// The file; standard output if left out, or `-`.
+    #[arg(default_value = "-")]
+    file: PathBuf,
+}
+
+impl Export {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.client()?;
+        let status = client.database_status(&self.path).await.ok();
+        let rows = client.scan(&self.path, b"", b"").await?;
+        let bar = status.map_or_else(ProgressBar::no_length, |s| ProgressBar::new(s.entries));
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:40} {pos} of {len}  {per_sec}  eta {eta}")
+        {
+            bar.set_style(style);
+        }
+        let written = if self.file == Path::new("-") {
+            write(rows, &mut output::stdout(), &bar, Failure::from).await
+        } else {
+            self.to_file(rows, &bar).await
+        };
+        bar.finish_and_clear();
+        eprintln!("{} records", output::count(written?));
+        Ok(())
+    }
+
+    async fn to_file(&self, rows: Rows, bar: &ProgressBar) -> Result<u64, Failure> {
+        let mut name = self.file.file_name().unwrap_or_default().to_owned();
+        name.push(".partial");
+        let partial = self.file.with_file_name(name);
+        let failed = |error: io::Error| Failure::file("export", &self.file, &error);
+        let mut out = BufWriter::new(File::create(&partial).map_err(failed)?);
+        let result = match write(rows, &mut out, bar, failed).await {
+            Ok(written) => {
+                let synced = out.get_ref().sync_all();
+                synced
+                    .and_then(|()| std::fs::rename(&partial, &self.file))
+                    .map_err(failed)
+                    .map(|()| written)
+            }
+            Err(failure) => Err(failure),
+        };
+        if result.is_err() {
+            // A leftover of a failed export would only be taken for one.
+            let _ = std::fs::remove_file(&partial);
+        }
+        result
+    }
+}
+
+async fn write(
+    mut rows: Rows,
+    out: &mut impl Write,
+    bar: &ProgressBar,
+    failed: impl Fn(io::Error) -> Failure,
+) -> Result<u64, Failure> {
+    let mut written = 0;
+    while let Some(row) = rows.next().await? {
+        let row = Row { version: None, ..row };
+        output::line(out, &row).map_err(&failed)?;
+        written += 1;
+        bar.inc(1);
+    }
+    out.flush().map_err(&failed)?;
+    Ok(written)
+}

@@ -1,0 +1,271 @@
+//! `tidings import PATH FILE`
+//!
+//! Lines become batches, and several batches are on their way at once. Two lines with the same key are
+//! never on their way together: the second waits, so that the last line of a key wins as if the lines
+//! had been written one by one.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use tidings::limits;
+use tidings_gateway::Client;
+use tidings_gateway::client::Write;
+use tidings_gateway::json::{Operation, Row};
+use tokio::task::JoinSet;
+
+use super::{Context, WriteArguments};
+use crate::exit::Failure;
+use crate::output;
+
+/// Batches on their way at once: enough to keep the peer busy while the next ones are read.
+const IN_FLIGHT: usize = 4;
+/// Writes in a batch. Larger ones gain nothing and hold up others.
+const BATCH_WRITES: usize = 2000;
+/// Bytes of keys and values in a batch, under the bound of a batch.
+const BATCH_BYTES: usize = limits::BATCH_BYTES_MAX / 2;
+/// Longest line: the largest entry with every byte a six-byte escape, and some slack.
+const LINE_MAX: usize = 6 * (limits::VALUE_MAX + limits::KEY_MAX) + 4096;
+
+const _: () =
+    assert!(BATCH_WRITES <= limits::BATCH_WRITES_MAX && BATCH_BYTES < limits::BATCH_BYTES_MAX);
+
+/// Writes every line of a file, `{"key": "a", "value": "1"}`, into a database.
+///
+/// Bytes that are not UTF-8 go as `key_base64` and `value_base64`. These are ordinary writes: what is
+/// there already and not in the file stays. A line that is not understood stops the import; the lines
+/// before it are written, and nothing after it.
+#[derive(Args, Debug)]
+pub(crate) struct Import {
+    /// The path of the database.
+    path: String,
+    /// The file; `-` is standard input.
+    file: PathBuf,
+    /// Hide the entries this long after the write, such as 30s or 7d.
+    #[arg(long, value_name = "DURATION")]
+    ttl: Option<String>,
+    #[command(flatten)]
+    write: WriteArguments,
+}
+
+impl Import {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = Arc::new(context.client()?);
+        let (reader, bar) = open(&self.file)?;
+        let write = self.write.write(self.ttl);
+        let mut writer = Writer::new(client, self.path, write);
+        let result = import(reader, &bar, &mut writer).await;
+        bar.finish_and_clear();
+        let written = writer.written;
+        result.map_err(|failure| {
+            failure.context(|why| {
+                format!(
+                    "{why}\n{} records were written, and nothing after them",
+                    output::count(written)
+                )
+            })
+        })?;
+        eprintln!("{} records", output::count(written));
+        Ok(())
+    }
+}
+
+type Source = Box<dyn BufRead + Send>;
+
+fn open(file: &Path) -> Result<(Source, ProgressBar), Failure> {
+    if file == Path::new("-") {
+        return Ok((Box::new(BufReader::new(io::stdin())), ProgressBar::no_length()));
+    }
+    let failed = |error: io::Error| Failure::file("import", file, &error);
+    let source = File::open(file).map_err(failed)?;
+    let length = source.metadata().map_err(failed)?.len();
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template(
+        "{bar:40} {binary_bytes} of {binary_total_bytes}  {msg}  {binary_bytes_per_sec}  eta {eta}",
+    ) {
+        bar.set_style(style);
+    }
+    Ok((Box::new(BufReader::with_capacity(1 << 18, source)), bar))
+}
+
+async fn import(mut reader: Source, bar: &ProgressBar, writer: &mut Writer) -> Result<(), Failure> {
+    let mut line = Vec::new();
+    let mut number = 0_u64;
+    let outcome = loop {
+        line.clear();
+        number += 1;
+        match read_line(&mut reader, &mut line) {
+            Ok(0) => break Ok(()),
+            Ok(bytes) => bar.inc(bytes as u64),
+            Err(error) => break Err(Failure::usage(format!("line {number}: {error}"))),
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        match parse(&line) {
+            Ok((key, value)) => writer.add(key, value).await?,
+            Err(why) => break Err(Failure::usage(format!("line {number}: {why}"))),
+        }
+        if number.is_multiple_of(1024) {
+            bar.set_message(format!("{} records", output::count(writer.written)));
+        }
+    };
+    // What stands before a line that is not understood is written before that line is told of.
+    writer.finish().await?;
+    outcome
+}
+
+/// Reads a line of bounded length; 0 at the end.
+fn read_line(reader: &mut Source, line: &mut Vec<u8>) -> io::Result<usize> {
+    let mut bounded = io::Read::take(&mut *reader, LINE_MAX as u64 + 1);
+    let bytes = bounded.read_until(b'\n', line)?;
+    if bytes > LINE_MAX {
+        let why = format!("it has more than {LINE_MAX} bytes, more than any entry needs");
+        return Err(io::Error::other(why));
+    }
+    Ok(bytes)
+}
+
+fn parse(line: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let row: Row = serde_json::from_slice(line).map_err(|error| {
+        let text = error.to_string();
+        let why = text.rsplit_once(" at line ").map_or(text.as_str(), |(why, _)| why);
+        format!("{why}, at column {}", error.column())
+    })?;
+    let value = row.value.ok_or("`value` or `value_base64` is missing")?;
+    if row.key.is_empty() || row.key.len() > limits::KEY_MAX {
+        return Err(tidings::Error::KeyLength { length: row.key.len() }.to_string());
+    }
+    if value.len() > limits::VALUE_MAX {
+        return Err(tidings::Error::ValueLength { length: value.len() }.to_string());
+    }
+    Ok((row.key, value))
+}
+
+/// Gathers records into batches and keeps several of them on their way.
+struct Writer {
+    client: Arc<Client>,
+    path: String,
+    write: Write,
+    /// The batch being gathered: where each key stands in it.
+    positions: HashMap<Vec<u8>, usize>,
+    rows: Vec<(Vec<u8>, Vec<u8>)>,
+    records: u64,
+    bytes: usize,
+    in_flight: JoinSet<Result<u64, Failure>>,
+    keys_in_flight: HashSet<Vec<u8>>,
+    /// Records that the peer has acknowledged.
+    written: u64,
+}
+
+impl Writer {
+    fn new(client: Arc<Client>, path: String, write: Write) -> Self {
+        Self {
+            client,
+            path,
+            write,
+            positions: HashMap::new(),
+            rows: Vec::new(),
+            records: 0,
+            bytes: 0,
+            in_flight: JoinSet::new(),
+            keys_in_flight: HashSet::new(),
+            written: 0,
+        }
+    }
+
+    async fn add(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), Failure> {
+        if self.keys_in_flight.contains(&key) {
+            self.drain(0).await?;
+        }
+        let bytes = key.len() + value.len();
+        if self.rows.len() >= BATCH_WRITES || self.bytes + bytes > BATCH_BYTES {
+            self.send().await?;
+        }
+        self.records += 1;
+        self.bytes += bytes;
+        if let Some(position) = self.positions.get(&key) {
+            self.bytes -= key.len() + self.rows[*position].1.len();
+            self.rows[*position].1 = value;
+        } else {
+            self.positions.insert(key.clone(), self.rows.len());
+            self.rows.push((key, value));
+        }
+        if self.bytes > BATCH_BYTES {
+            self.send().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what was gathered. One record alone goes as a put, which may be larger than a batch.
+    async fn send(&mut self) -> Result<(), Failure> {
+        self.drain(IN_FLIGHT - 1).await?;
+        let rows = std::mem::take(&mut self.rows);
+        let records = std::mem::take(&mut self.records);
+        self.bytes = 0;
+        self.keys_in_flight.extend(std::mem::take(&mut self.positions).into_keys());
+        let (client, path, write) =
+            (Arc::clone(&self.client), self.path.clone(), self.write.clone());
+        self.in_flight.spawn(async move {
+            match <[_; 1]>::try_from(rows) {
+                Ok([(key, value)]) => {
+                    client.put(&path, &key, value, &write).await?;
+                }
+                Err(rows) if rows.is_empty() => {}
+                Err(rows) => {
+                    let mut lines = Vec::new();
+                    for (key, value) in rows {
+                        output::line(&mut lines, &Operation::Put(Row::new(key, value)))?;
+                    }
+                    client.batch_lines(&path, lines, &write, false).await?;
+                }
+            }
+            Ok(records)
+        });
+        Ok(())
+    }
+
+    /// Waits until at most `left` batches are on their way.
+    async fn drain(&mut self, left: usize) -> Result<(), Failure> {
+        while self.in_flight.len() > left {
+            match self.in_flight.join_next().await {
+                None => break,
+                Some(Ok(records)) => self.written += records?,
+                Some(Err(error)) => return Err(Failure::internal(error.to_string())),
+            }
+        }
+        if self.in_flight.is_empty() {
+            self.keys_in_flight.clear();
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<(), Failure> {
+        self.send().await?;
+        self.drain(0).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_key_and_a_value() {
+        assert_eq!(parse(br#"{"key":"a","value":""}"#), Ok((b"a".to_vec(), Vec::new())));
+        for (line, why) in [
+            (r#"{"key":"a"}"#, "`value` or `value_base64` is missing"),
+            (r#"{"key":"","value":"x"}"#, "a key of 0 bytes"),
+            (r#"{"key":"a","value":"x"#, "at column"),
+            (r#"{"key":"a","valeu":"x"}"#, "unknown field `valeu`"),
+            ("a,b", "expected value, at column 1"),
+        ] {
+            let error = parse(line.as_bytes()).unwrap_err();
+            assert!(error.contains(why), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `tidings put PATH KEY [VALUE|-|--file FILE]`
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use tidings::limits;
+
+use super::{Context, WriteArguments, bytes_of, read_whole};
+use crate::exit::Failure;
+use crate::output::{self, Format};
+
+/// Prints the version of the write.
+#[derive(Args, Debug)]
+pub(crate) struct Put {
+    /// The path of the database.
+    path: String,
+    /// The key.
+    key: OsString,
+    /// The value; `-` reads it from standard input.
+    #[arg(required_unless_present = "file", allow_hyphen_values = true)]
+    value: Option<OsString>,
+    /// Read the value from a file.
+    #[arg(long, conflicts_with = "value")]
+    file: Option<PathBuf>,
+    /// The key, and a value that stands on the command line, are given in base64.
+    #[arg(long)]
+    base64: bool,
+    /// Hide the entry this long after the write, such as 30s or 7d.
+    #[arg(long, value_name = "DURATION")]
+    ttl: Option<String>,
+    #[command(flatten)]
+    write: WriteArguments,
+}
+
+impl Put {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let key = bytes_of(&self.key, self.base64)?;
+        let value = match (&self.file, &self.value) {
+            (Some(file), _) => read_whole(file, limits::VALUE_MAX, "value")?,
+            (None, Some(value)) if value == "-" => {
+                read_whole(Path::new("-"), limits::VALUE_MAX, "value")?
+            }
+            (None, Some(value)) => bytes_of(value, self.base64)?,
+            (None, None) => Vec::new(),
+        };
+        let write = self.write.write(self.ttl);
+        let written = context.client()?.put(&self.path, &key, value, &write).await?;
+        match context.format(Format::Table) {
+            format @ (Format::Json | Format::Jsonl) => output::document(format, &written)?,
+            Format::Table | Format::Raw => println!("{}", written.version),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! `tidings scan PATH [START [END]]`
+
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use clap::Args;
+
+use super::{Context, bytes_of};
+use crate::exit::Failure;
+use crate::output::{self, Format};
+
+/// Prints every entry from START, included, to END, excluded, as of one moment.
+#[derive(Args, Debug)]
+pub(crate) struct Scan {
+    /// The path of the database.
+    path: String,
+    /// The first key.
+    start: Option<OsString>,
+    /// Where to stop, before this key.
+    end: Option<OsString>,
+    /// The keys are given in base64.
+    #[arg(long)]
+    base64: bool,
+}
+
+impl Scan {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let bound = |key: &Option<OsString>| match key {
+            Some(key) => bytes_of(key, self.base64),
+            None => Ok(Vec::new()),
+        };
+        let (start, end) = (bound(&self.start)?, bound(&self.end)?);
+        let format = context.format(Format::Table);
+        let mut rows = context.client()?.scan(&self.path, &start, &end).await?;
+        let mut out = output::stdout();
+        let mut separator = "[\n";
+        while let Some(row) = rows.next().await? {
+            if format == Format::Json {
+                write!(out, "{separator}")?;
+                serde_json::to_writer(&mut out, &row).map_err(std::io::Error::from)?;
+                separator = ",\n";
+            } else {
+                output::row(&mut out, format, &row)?;
+            }
+        }
+        if format == Format::Json {
+            writeln!(out, "{}", if separator == "[\n" { "[]" } else { "\n]" })?;
+        }
+        out.flush()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! `tidings serve`: a peer with its HTTP door, from start to a clean stop.
+
+mod settings;
+
+use std::future::Future;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use tidings::Peer;
+use tidings_gateway::Gateway;
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use super::{Context, DEFAULT_HTTP, apply};
+use crate::exit::{Code, Failure};
+use crate::signals;
+
+pub(crate) use settings::Serve;
+use settings::Settings;
+
+/// What is logged unless `TIDINGS_LOG` says otherwise: the peer's own words, and of the libraries below
+/// it only what somebody should look at.
+const DEFAULT_LOG: &str = "warn,tidings=info,tidings_core=info,tidings_gateway=info";
+/// Longest secret: nobody needs more, and a wrong file name shall not read a whole disk.
+const SECRET_MAX: usize = 4096;
+/// Shortest secret that the library takes.
+const SECRET_MIN: usize = 16;
+/// How long a clean stop may take before the process gives up on it, loudly.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Serve {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let until_stdin_closes = self.until_stdin_closes;
+        let settings = self.merge(context.http.clone())?;
+        log_to_stderr()?;
+        if let Some(file) = &settings.ready_file {
+            // One left by an earlier start would say that this one serves.
+            let _ = std::fs::remove_file(file);
+        }
+        let http = settings.http.as_deref().unwrap_or(DEFAULT_HTTP);
+        // The door is bound first: a port in use is found before the data directory is touched.
+        let gateway = Gateway::bind(address_of(http)).await?;
+        let peer = start(&settings).await?;
+        let door = gateway.address().to_string();
+        if let Some(file) = &settings.ready_file {
+            let ready = json!({
+                "peer": peer.id(),
+                "pid": std::process::id(),
+                "listen": peer.listen_addresses(),
+                "http": door,
+            });
+            write_whole(file, ready.to_string().as_bytes())
+                .map_err(|error| Failure::file("ready file", file, &error))?;
+        }
+        tracing::info!(peer = peer.id(), http = door, "serving");
+        let stop = signals::stop(until_stdin_closes)
+            .map_err(|error| Failure::internal(format!("no signals can be heard: {error}")))?;
+        serve(peer, gateway, stop).await
+    }
+}
+
+/// Serves until told to stop or until the peer's storage fails.
+async fn serve(
+    peer: Peer,
+    gateway: Gateway,
+    stop: impl Future<Output = &'static str>,
+) -> Result<(), Failure> {
+    let (closing, mut closed) = watch::channel(false);
+    let door = tokio::spawn({
+        let peer = peer.clone();
+        async move {
+            gateway
+                .serve(peer, async move {
+                    // The sender lives until the door is closed, so an error means the same.
+                    let _ = closed.wait_for(|closing| *closing).await;
+                })
+                .await;
+        }
+    });
+    let events = tokio::spawn({
+        let peer = peer.clone();
+        async move {
+            while let Some(event) = peer.next_event().await {
+                if event.alarm {
+                    tracing::warn!("{}", event.text);
+                } else {
+                    tracing::info!("{}", event.text);
+                }
+            }
+        }
+    });
+    let failure = tokio::select! {
+        why = stop => {
+            tracing::info!("stopping: {why}");
+            None
+        }
+        error = peer.failed() => Some(error),
+    };
+    let _ = closing.send(true);
+    let _ = door.await;
+    if let Some(error) = failure {
+        tracing::error!(%error, "the peer failed and stops");
+        return Err(Failure::internal(format!("the peer failed and stopped: {error}")));
+    }
+    let stopped = tokio::time::timeout(STOP_TIMEOUT, peer.shutdown()).await;
+    events.abort();
+    match stopped {
+        Ok(result) => result.map_err(Failure::from),
+        Err(_) => Err(Failure::internal(format!(
+            "the peer did not stop within {} s; what was acknowledged as synced is on disk",
+            STOP_TIMEOUT.as_secs()
+        ))),
+    }
+}
+
+async fn start(settings: &Settings) -> Result<Peer, Failure> {
+    let mut builder = Peer::builder(&settings.data).mdns(!settings.no_mdns);
+    for address in &settings.listen {
+        builder = builder.listen(address);
+    }
+    for address in &settings.peer {
+        builder = builder.bootstrap(address);
+    }
+    if let Some(name) = &settings.name {
+        builder = builder.name(name);
+    }
+    if let Some(zone) = &settings.zone {
+        builder = builder.zone(zone);
+    }
+    if let Some(weight) = settings.weight {
+        builder = builder.weight(weight);
+    }
+    if let Some(file) = &settings.secret_file {
+        builder = builder.secret(read_secret(file)?);
+    }
+    if let Some(file) = &settings.definitions {
+        builder = builder.definitions(apply::read(file)?);
+    }
+    Ok(builder.start().await?)
+}
+
+/// Reads the cluster secret: the file without the line end that editors leave. Others must not be
+/// able to read it, since whoever can joins the cluster.
+fn read_secret(file: &Path) -> Result<Vec<u8>, Failure> {
+    let denied = |why: String| {
+        Failure::new(Code::Denied, format!("the secret file {} is not used: {why}", file.display()))
+    };
+    let metadata = std::fs::metadata(file).map_err(|error| denied(error.to_string()))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = metadata.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(denied(format!(
+                "its mode is {mode:03o}, so others may read it; run chmod 600 {}",
+                file.display()
+            )));
+        }
+    }
+    if metadata.len() > SECRET_MAX as u64 {
+        return Err(denied(format!("it has {} bytes, at most {SECRET_MAX}", metadata.len())));
+    }
+    let mut secret = std::fs::read(file).map_err(|error| denied(error.to_string()))?;
+    while secret.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+        secret.pop();
+    }
+    if secret.len() < SECRET_MIN {
+        return Err(denied(format!(
+            "it has {} bytes, at least {} are needed",
+            secret.len(),
+            SECRET_MIN
+        )));
+    }
+    Ok(secret)
+}
+
+/// `TIDINGS_HTTP` serves clients too, who write a URL.
+fn address_of(http: &str) -> &str {
+    let address = http.strip_prefix("http://").unwrap_or(http);
+    address.strip_suffix('/').unwrap_or(address)
+}
+
+fn log_to_stderr() -> Result<(), Failure> {
+    let words = std::env::var("TIDINGS_LOG").unwrap_or_default();
+    let words = if words.is_empty() { DEFAULT_LOG } else { &words };
+    let filter = EnvFilter::try_new(words).map_err(|error| {
+        Failure::usage(format!("TIDINGS_LOG={words:?} is not a log filter, such as info: {error}"))
+    })?;
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colour)
+        .with_writer(std::io::stderr)
+        .try_init()
+        .map_err(|error| Failure::internal(format!("logging cannot start: {error}")))
+}
+
+/// Writes a file so that a reader sees all of it or nothing.
+fn write_whole(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let temporary = file.with_file_name(name);
+    let mut out = std::fs::File::create(&temporary)?;
+    out.write_all(bytes)?;
+    out.write_all(b"\n")?;
+    drop(out);
+    std::fs::rename(&temporary, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_the_door_may_be_written_as_a_url() {
+        assert_eq!(address_of("http://127.0.0.1:7380/"), "127.0.0.1:7380");
+        assert_eq!(address_of("127.0.0.1:0"), "127.0.0.1:0");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_secret_is_private_and_long_enough() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("secret");
+        let refused = |mode: u32, text: &str| {
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            read_secret(&file).map_err(|failure| failure.message().to_owned())
+        };
+        assert_eq!(refused(0o600, "0123456789abcdef\n").unwrap(), b"0123456789abcdef");
+        assert!(refused(0o640, "0123456789abcdef").unwrap_err().contains("chmod 600"));
+        assert!(refused(0o600, "short\n").unwrap_err().contains("it has 5 bytes"));
+        assert!(read_secret(&directory.path().join("none")).is_err());
+    }
+}

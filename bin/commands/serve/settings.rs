@@ -1,0 +1,205 @@
+//! Settings of `serve`: flags over environment over the config file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Deserialize;
+
+use crate::exit::Failure;
+
+/// Runs a peer until it is told to stop.
+///
+/// Every setting can also stand in the environment (`TIDINGS_DATA`, …) and in the config file, under
+/// the same name; a flag wins over the environment, and the environment over the file.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// The data directory, which only one process uses at a time.
+    #[arg(long, value_name = "DIR", env = "TIDINGS_DATA")]
+    data: Option<PathBuf>,
+    /// A TOML file with these settings.
+    #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG")]
+    config: Option<PathBuf>,
+    /// A name for people; the default is the end of the peer id.
+    #[arg(long, env = "TIDINGS_NAME")]
+    name: Option<String>,
+    /// An address to listen on for other peers, such as /ip4/0.0.0.0/udp/7001/quic-v1; repeatable.
+    #[arg(long, value_name = "MULTIADDR", env = "TIDINGS_LISTEN", value_delimiter = ',')]
+    listen: Vec<String>,
+    /// The address of a peer to connect to; repeatable.
+    #[arg(long, value_name = "MULTIADDR", env = "TIDINGS_PEER", value_delimiter = ',')]
+    peer: Vec<String>,
+    /// Do not look for peers on the local network.
+    #[arg(
+        long,
+        env = "TIDINGS_NO_MDNS",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    no_mdns: Option<bool>,
+    /// The cluster secret: a file that only its owner can read. Without one the peer stays on loopback.
+    #[arg(long, value_name = "FILE", env = "TIDINGS_SECRET_FILE")]
+    secret_file: Option<PathBuf>,
+    /// Definitions to apply at the start, in YAML.
+    #[arg(long, value_name = "FILE", env = "TIDINGS_DEFINITIONS")]
+    definitions: Option<PathBuf>,
+    /// Not available in this version.
+    #[arg(long, value_name = "ADDR", env = "TIDINGS_REDIS")]
+    redis: Option<String>,
+    /// Not available in this version.
+    #[arg(long, value_name = "PATH", env = "TIDINGS_REDIS_DATABASE")]
+    redis_database: Option<String>,
+    /// This peer's share of the databases relative to other peers.
+    #[arg(long, env = "TIDINGS_WEIGHT")]
+    weight: Option<f64>,
+    /// The failure domain: copies are spread over zones.
+    #[arg(long, env = "TIDINGS_ZONE")]
+    zone: Option<String>,
+    /// Where to write, once the peer serves, who it is and where it listens, as JSON.
+    #[arg(long, value_name = "FILE", env = "TIDINGS_READY_FILE")]
+    ready_file: Option<PathBuf>,
+    /// Stop when standard input closes, for a peer that shall not outlive its parent.
+    #[arg(long, hide = true)]
+    pub(super) until_stdin_closes: bool,
+}
+
+/// The config file: the same names, nothing else.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ConfigFile {
+    data: Option<PathBuf>,
+    name: Option<String>,
+    #[serde(default)]
+    listen: Vec<String>,
+    #[serde(default)]
+    peer: Vec<String>,
+    no_mdns: Option<bool>,
+    secret_file: Option<PathBuf>,
+    definitions: Option<PathBuf>,
+    http: Option<String>,
+    redis: Option<String>,
+    redis_database: Option<String>,
+    weight: Option<f64>,
+    zone: Option<String>,
+    ready_file: Option<PathBuf>,
+}
+
+/// The settings that hold.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) data: PathBuf,
+    pub(super) name: Option<String>,
+    pub(super) listen: Vec<String>,
+    pub(super) peer: Vec<String>,
+    pub(super) no_mdns: bool,
+    pub(super) secret_file: Option<PathBuf>,
+    pub(super) definitions: Option<PathBuf>,
+    pub(super) http: Option<String>,
+    pub(super) weight: Option<f64>,
+    pub(super) zone: Option<String>,
+    pub(super) ready_file: Option<PathBuf>,
+}
+
+impl Serve {
+    /// Fills what flags and environment leave open from the config file, and checks the whole.
+    pub(super) fn merge(self, http: Option<String>) -> Result<Settings, Failure> {
+        let file = match &self.config {
+            None => ConfigFile::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| Failure::file("config file", path, &error))?;
+                parse(&text).map_err(|why| {
+                    Failure::usage(format!("the config file {} is refused: {why}", path.display()))
+                })?
+            }
+        };
+        let redis = self.redis.or(file.redis).map(|_| "redis");
+        if let Some(name) =
+            redis.or(self.redis_database.or(file.redis_database).map(|_| "redis-database"))
+        {
+            return Err(Failure::refused(format!(
+                "the setting {name} is not available in this version: leave it out"
+            )));
+        }
+        let data = self.data.or(file.data).ok_or_else(|| {
+            Failure::usage(
+                "serve needs a data directory: --data DIR, TIDINGS_DATA, or data = \"DIR\" in the config file",
+            )
+        })?;
+        Ok(Settings {
+            data,
+            name: self.name.or(file.name),
+            listen: if self.listen.is_empty() { file.listen } else { self.listen },
+            peer: if self.peer.is_empty() { file.peer } else { self.peer },
+            no_mdns: self.no_mdns.or(file.no_mdns).unwrap_or(false),
+            secret_file: self.secret_file.or(file.secret_file),
+            definitions: self.definitions.or(file.definitions),
+            http: http.or(file.http),
+            weight: self.weight.or(file.weight),
+            zone: self.zone.or(file.zone),
+            ready_file: self.ready_file.or(file.ready_file),
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<ConfigFile, String> {
+    toml::from_str(text).map_err(|error| {
+        let place = error.span().map_or_else(String::new, |span| {
+            let before = text.get(..span.start).unwrap_or(text);
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+            format!("line {line}, column {column}: ")
+        });
+        format!("{place}{}", error.message())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        serve: Serve,
+    }
+
+    fn merged(arguments: &[&str], config: &str) -> Result<Settings, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("tidings.toml");
+        std::fs::write(&file, config).unwrap();
+        let file = file.display().to_string();
+        let line = ["tidings", "--config", &file].into_iter().chain(arguments.iter().copied());
+        let serve = Line::try_parse_from(line).map_err(|error| error.to_string())?.serve;
+        serve.merge(None).map_err(|failure| failure.message().to_owned())
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let config =
+            "data = '/d'\nname = 'file'\nlisten = ['/a', '/b']\nno-mdns = true\nweight = 2.0";
+        let settings = merged(&["--name", "flag", "--no-mdns=false"], config).unwrap();
+        assert_eq!(settings.data, PathBuf::from("/d"));
+        assert_eq!(settings.name.as_deref(), Some("flag"));
+        assert_eq!(settings.listen, ["/a", "/b"]);
+        assert!(!settings.no_mdns);
+        let settings = merged(&["--listen", "/c", "--no-mdns", "--data", "/e"], config).unwrap();
+        assert_eq!((settings.listen, settings.no_mdns), (vec!["/c".to_owned()], true));
+        assert_eq!(settings.data, PathBuf::from("/e"));
+    }
+
+    #[test]
+    fn mistakes_in_the_file_are_told_with_their_line() {
+        let error = merged(&[], "data = '/d'\n\nsecret = 'x'\n").unwrap_err();
+        assert!(error.contains("line 3, column 1: unknown field `secret`"), "{error}");
+        let error = merged(&[], "data = 7").unwrap_err();
+        assert!(error.contains("line 1, column 8"), "{error}");
+        let error = merged(&[], "data = '/d'\nredis = ':6379'").unwrap_err();
+        assert!(error.contains("redis is not available in this version"), "{error}");
+        assert!(merged(&[], "").unwrap_err().contains("needs a data directory"));
+    }
+}

@@ -1,0 +1,492 @@
+//! The other end of the door: a small HTTP/1.1 client for the command line, tests and tools.
+//!
+//! It keeps idle connections and uses them again, so that many small requests do not each open one.
+//! A request that met a connection closed in the meantime is sent once more on a new one, which is
+//! safe, because hyper hands it back only when nothing of it left.
+
+mod stream;
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use serde::de::DeserializeOwned;
+use tidings::Definition;
+use tidings::status::{DatabaseStatus, NodeStatus};
+use tokio::net::TcpStream;
+
+pub use stream::{Changes, Rows};
+
+use crate::json::{
+    Applied, BatchWritten, DatabasePage, DefinitionList, Operation, PeerList, RowPage, Written,
+};
+use crate::problem::Problem;
+
+/// The port when a URL names none.
+pub const DEFAULT_PORT: u16 = 7380;
+/// A peer on this machine answers a connect at once; one that does not within this time is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// What stands for itself in a segment or a query. The dot does not: `.` and `..` are legal keys, and
+/// anything between here and the peer might take them for directories.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
+
+/// What went wrong, from the client's side.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The URL cannot be used.
+    #[error("{url:?} is not the address of a peer: {why}; write http://127.0.0.1:7380")]
+    BadUrl {
+        /// The URL.
+        url: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// Nobody answers.
+    #[error(
+        "no peer answers at http://{authority}: {source}; start one with `tidings serve`, or name another with --http or TIDINGS_HTTP"
+    )]
+    Unreachable {
+        /// Host and port.
+        authority: String,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The peer answered that it could not.
+    #[error(transparent)]
+    Problem(#[from] Problem),
+    /// The connection broke, or what answered is not a peer. What was asked for may have happened.
+    #[error(
+        "the peer at http://{authority} broke off: {why}; what was asked for may have happened"
+    )]
+    Broken {
+        /// Host and port.
+        authority: String,
+        /// What happened.
+        why: String,
+    },
+}
+
+impl ClientError {
+    /// The problem, when the peer sent one.
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Problem(problem) => Some(problem),
+            _ => None,
+        }
+    }
+}
+
+/// How a write is acknowledged, as query parameters; what is `None` follows the definition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Write {
+    /// `buffered` or `synced`.
+    pub durability: Option<String>,
+    /// A number of holders, or `min`.
+    pub acks: Option<String>,
+    /// A duration, such as `30s`.
+    pub ttl: Option<String>,
+    /// A duration, such as `10s`.
+    pub timeout: Option<String>,
+}
+
+/// What to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct List {
+    /// Only keys that start with these bytes.
+    pub prefix: Vec<u8>,
+    /// Most rows in the page; 0: as many as a page may have.
+    pub limit: usize,
+    /// Continue after the page that gave this cursor.
+    pub cursor: Option<String>,
+    /// Descending.
+    pub reverse: bool,
+    /// With values.
+    pub values: bool,
+}
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// A client of one peer.
+#[derive(Debug)]
+pub struct Client {
+    authority: String,
+    idle: Mutex<Vec<Sender>>,
+}
+
+/// A request before it is sent.
+struct Ask {
+    method: Method,
+    target: String,
+    body: Bytes,
+    media_type: Option<&'static str>,
+}
+
+impl Ask {
+    fn new(method: Method, target: String) -> Self {
+        Self { method, target, body: Bytes::new(), media_type: None }
+    }
+
+    fn get(target: String) -> Self {
+        Self::new(Method::GET, target)
+    }
+
+    fn with(mut self, media_type: &'static str, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self.media_type = Some(media_type);
+        self
+    }
+}
+
+impl Client {
+    /// A client of the peer at `http://host:port` or `host:port`. Connects with the first request.
+    ///
+    /// # Errors
+    /// [`ClientError::BadUrl`].
+    pub fn new(url: &str) -> Result<Self, ClientError> {
+        let bad = |why| Err(ClientError::BadUrl { url: url.into(), why });
+        let rest = match url.split_once("://") {
+            None => url,
+            Some(("http", rest)) => rest,
+            Some(("https", _)) => return bad("this version speaks plain HTTP on loopback only"),
+            Some(_) => return bad("only http is spoken"),
+        };
+        let host = rest.strip_suffix('/').unwrap_or(rest);
+        if host.is_empty() {
+            return bad("it names no host");
+        }
+        if host.contains(|c: char| matches!(c, '/' | '?' | '#' | '@') || c.is_whitespace()) {
+            return bad("it has more than a host and a port");
+        }
+        let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));
+        let authority = match port {
+            Some(port) if port.parse::<u16>().is_ok() => host.to_owned(),
+            Some(_) => return bad("its port is not a number below 65536"),
+            None => format!("{host}:{DEFAULT_PORT}"),
+        };
+        Ok(Self { authority, idle: Mutex::new(Vec::new()) })
+    }
+
+    /// Sets a key.
+    pub async fn put(
+        &self,
+        path: &str,
+        key: &[u8],
+        value: impl Into<Bytes>,
+        write: &Write,
+    ) -> Result<Written, ClientError> {
+        let target = Target::database(path).push("keys").segment(key).write(write).0;
+        let ask = Ask::new(Method::PUT, target).with("application/octet-stream", value);
+        self.json(ask).await
+    }
+
+    /// The value of a key and its version, or `None` when there is none.
+    pub async fn get(
+        &self,
+        path: &str,
+        key: &[u8],
+    ) -> Result<Option<(Vec<u8>, String)>, ClientError> {
+        let target = Target::database(path).push("keys").segment(key).0;
+        match self.whole(Ask::get(target)).await {
+            Ok((headers, body)) => {
+                let tag = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
+                let version = tag.unwrap_or_default().trim_matches('"').to_owned();
+                Ok(Some((body.into(), version)))
+            }
+            Err(ClientError::Problem(problem)) if problem.code == "not-found" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes a key, also an absent one.
+    pub async fn delete(
+        &self,
+        path: &str,
+        key: &[u8],
+        write: &Write,
+    ) -> Result<Written, ClientError> {
+        let target = Target::database(path).push("keys").segment(key).write(write).0;
+        self.json(Ask::new(Method::DELETE, target)).await
+    }
+
+    /// One page of keys.
+    pub async fn list(&self, path: &str, list: &List) -> Result<RowPage, ClientError> {
+        let limit = (list.limit > 0).then(|| list.limit.to_string());
+        let target = Target::database(path)
+            .push("keys")
+            .query("prefix", Some(&list.prefix).filter(|prefix| !prefix.is_empty()))
+            .query("limit", limit)
+            .query("cursor", list.cursor.as_ref())
+            .query("reverse", list.reverse.then_some("true"))
+            .query("values", list.values.then_some("true"));
+        self.json(Ask::get(target.0)).await
+    }
+
+    /// Every entry from `start`, included, to `end`, excluded; empty bounds are none.
+    pub async fn scan(&self, path: &str, start: &[u8], end: &[u8]) -> Result<Rows, ClientError> {
+        let target = Target::database(path)
+            .push("scan")
+            .query("start", Some(start).filter(|start| !start.is_empty()))
+            .query("end", Some(end).filter(|end| !end.is_empty()));
+        Ok(Rows::new(self.stream(Ask::get(target.0)).await?))
+    }
+
+    /// Applies several writes together.
+    pub async fn batch(
+        &self,
+        path: &str,
+        operations: &[Operation],
+        write: &Write,
+    ) -> Result<BatchWritten, ClientError> {
+        let mut body = Vec::new();
+        for operation in operations {
+            // Writing JSON of these types to memory cannot fail.
+            let _ = serde_json::to_writer(&mut body, operation);
+            body.push(b'\n');
+        }
+        self.batch_lines(path, body, write, true).await
+    }
+
+    /// Applies a batch that is NDJSON already, with or without versions in the answer.
+    pub async fn batch_lines(
+        &self,
+        path: &str,
+        lines: impl Into<Bytes>,
+        write: &Write,
+        versions: bool,
+    ) -> Result<BatchWritten, ClientError> {
+        let target = Target::database(path)
+            .push("batch")
+            .write(write)
+            .query("versions", (!versions).then_some("false"));
+        self.json(Ask::new(Method::POST, target.0).with("application/x-ndjson", lines)).await
+    }
+
+    /// Changes of keys with a prefix, from the moment this returns.
+    pub async fn watch(&self, path: &str, prefix: &[u8]) -> Result<Changes, ClientError> {
+        let target = Target::database(path)
+            .push("watch")
+            .query("prefix", Some(prefix).filter(|prefix| !prefix.is_empty()));
+        Changes::begin(self.stream(Ask::get(target.0)).await?).await
+    }
+
+    /// The status of a database.
+    pub async fn database_status(&self, path: &str) -> Result<DatabaseStatus, ClientError> {
+        self.json(Ask::get(Target::database(path).push("status").0)).await
+    }
+
+    /// Waits until the peer has what the reachable holders have.
+    pub async fn sync(&self, path: &str, timeout: Duration) -> Result<(), ClientError> {
+        let timeout = crate::duration::format(timeout);
+        let target = Target::database(path).push("sync").query("timeout", Some(timeout));
+        let _: serde_json::Value = self.json(Ask::new(Method::POST, target.0)).await?;
+        Ok(())
+    }
+
+    /// One page of the databases of the cluster, after the one that gave `cursor`.
+    pub async fn databases(&self, cursor: Option<&str>) -> Result<DatabasePage, ClientError> {
+        let target = Target("/v1/databases".into()).query("cursor", cursor);
+        self.json(Ask::get(target.0)).await
+    }
+
+    /// The definitions of the cluster.
+    pub async fn definitions(&self) -> Result<Vec<Definition>, ClientError> {
+        let list: DefinitionList = self.json(Ask::get("/v1/definitions".into())).await?;
+        Ok(list.definitions)
+    }
+
+    /// Creates or changes definitions; all of them or none.
+    pub async fn apply(&self, definitions: Vec<Definition>) -> Result<Applied, ClientError> {
+        let body = serde_json::to_vec(&DefinitionList { definitions }).unwrap_or_default();
+        let ask = Ask::new(Method::POST, "/v1/definitions".into());
+        self.json(ask.with("application/json", body)).await
+    }
+
+    /// The other peers.
+    pub async fn peers(&self) -> Result<PeerList, ClientError> {
+        self.json(Ask::get("/v1/peers".into())).await
+    }
+
+    /// The peer itself.
+    pub async fn status(&self) -> Result<NodeStatus, ClientError> {
+        self.json(Ask::get("/v1/status".into())).await
+    }
+
+    async fn json<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, ClientError> {
+        let (_, body) = self.whole(ask).await?;
+        serde_json::from_slice(&body)
+            .map_err(|error| self.broken(format!("its answer is not understood: {error}")))
+    }
+
+    /// Sends a request and reads the whole answer, then keeps the connection for the next one.
+    async fn whole(&self, ask: Ask) -> Result<(HeaderMap, Bytes), ClientError> {
+        let (sender, status, headers, body) = self.send(ask).await?;
+        let body = body.collect().await.map_err(|error| self.broken(error.to_string()))?.to_bytes();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        if status.is_success() { Ok((headers, body)) } else { Err(self.refused(status, &body)) }
+    }
+
+    /// Sends a request and hands out the body of a good answer as it comes.
+    async fn stream(&self, ask: Ask) -> Result<stream::Lines, ClientError> {
+        let (sender, status, _, body) = self.send(ask).await?;
+        if status.is_success() {
+            return Ok(stream::Lines::new(self.authority.clone(), sender, body));
+        }
+        let body = body.collect().await.map_err(|error| self.broken(error.to_string()))?.to_bytes();
+        Err(self.refused(status, &body))
+    }
+
+    async fn send(
+        &self,
+        ask: Ask,
+    ) -> Result<(Sender, StatusCode, HeaderMap, Incoming), ClientError> {
+        let mut request = Request::builder()
+            .method(ask.method)
+            .uri(ask.target)
+            .header(header::HOST, &self.authority);
+        if let Some(media_type) = ask.media_type {
+            request = request.header(header::CONTENT_TYPE, media_type);
+        }
+        let mut request = request
+            .body(Full::new(ask.body))
+            .map_err(|error| self.broken(format!("the request cannot be written: {error}")))?;
+        loop {
+            let (mut sender, reused) = match self.take_idle() {
+                Some(sender) => (sender, true),
+                None => (self.connect().await?, false),
+            };
+            if let Err(error) = sender.ready().await {
+                if reused {
+                    continue;
+                }
+                return Err(self.broken(error.to_string()));
+            }
+            match sender.try_send_request(request).await {
+                Ok(response) => {
+                    let (parts, body) = response.into_parts();
+                    return Ok((sender, parts.status, parts.headers, body));
+                }
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if reused => request = unsent,
+                    _ => return Err(self.broken(error.into_error().to_string())),
+                },
+            }
+        }
+    }
+
+    fn take_idle(&self) -> Option<Sender> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(sender) = idle.pop() {
+            if !sender.is_closed() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    async fn connect(&self) -> Result<Sender, ClientError> {
+        let unreachable =
+            |source| ClientError::Unreachable { authority: self.authority.clone(), source };
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.authority))
+            .await
+            .map_err(|_| unreachable(io::ErrorKind::TimedOut.into()))?
+            .map_err(unreachable)?;
+        let _ = stream.set_nodelay(true);
+        let (sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| unreachable(io::Error::other(error)))?;
+        // The connection ends by itself when its sender is dropped; its errors reach the requests.
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) => problem.into(),
+            Err(_) => self.broken(format!("it answered {status} without saying why")),
+        }
+    }
+
+    fn broken(&self, why: String) -> ClientError {
+        ClientError::Broken { authority: self.authority.clone(), why }
+    }
+}
+
+/// A request target under construction.
+struct Target(String);
+
+impl Target {
+    fn database(path: &str) -> Self {
+        Self("/v1/databases".into()).segment(path.as_bytes())
+    }
+
+    fn push(self, segment: &str) -> Self {
+        self.segment(segment.as_bytes())
+    }
+
+    fn segment(mut self, bytes: &[u8]) -> Self {
+        self.0.push('/');
+        self.0.extend(percent_encode(bytes, PLAIN));
+        self
+    }
+
+    fn query(mut self, name: &str, value: Option<impl AsRef<[u8]>>) -> Self {
+        if let Some(value) = value {
+            self.0.push(if self.0.contains('?') { '&' } else { '?' });
+            self.0.push_str(name);
+            self.0.push('=');
+            self.0.extend(percent_encode(value.as_ref(), PLAIN));
+        }
+        self
+    }
+
+    fn write(self, write: &Write) -> Self {
+        self.query("durability", write.durability.as_ref())
+            .query("acks", write.acks.as_ref())
+            .query("ttl", write.ttl.as_ref())
+            .query("timeout", write.timeout.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_carry_any_bytes() {
+        let write = Write { acks: Some("min".into()), ttl: Some("1s".into()), ..Write::default() };
+        let target = Target::database("a/b").push("keys").segment(b"..\xff ").write(&write);
+        assert_eq!(target.0, "/v1/databases/a%2Fb/keys/%2E%2E%FF%20?acks=min&ttl=1s");
+    }
+
+    #[test]
+    fn urls_name_a_host_and_a_port() {
+        for (url, authority) in [
+            ("http://127.0.0.1:7380", "127.0.0.1:7380"),
+            ("http://localhost/", "localhost:7380"),
+            ("[::1]:9", "[::1]:9"),
+            ("http://[::1]", "[::1]:7380"),
+        ] {
+            assert_eq!(Client::new(url).unwrap().authority, authority);
+        }
+        for url in ["https://localhost", "ftp://x", "http://", "http://a/b", "a:99999"] {
+            assert!(matches!(Client::new(url), Err(ClientError::BadUrl { .. })), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_said_with_what_to_do() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let error = Client::new(&address.to_string()).unwrap().status().await.unwrap_err();
+        assert!(matches!(error, ClientError::Unreachable { .. }));
+        assert!(error.to_string().contains("start one with `tidings serve`"), "{error}");
+    }
+}

@@ -1,0 +1,78 @@
+//! What the cluster says about itself: databases, peers, statuses, and being up to date.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Uri;
+use tidings::limits;
+use tidings::status::{DatabaseStatus, NodeStatus};
+
+use crate::json::{DatabasePage, PeerList};
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::routes::Door;
+use crate::target::Named;
+
+/// How long a sync waits unless the request says otherwise.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// `GET /v1/databases?limit=&cursor=`. The cursor is the last path of the page.
+pub(crate) async fn databases(
+    State(door): State<Door>,
+    uri: Uri,
+) -> Result<Json<DatabasePage>, Problem> {
+    let query = Query::parse(&uri, &["limit", "cursor"])?;
+    let limit = match query.number::<usize>("limit")? {
+        None | Some(0) => limits::PAGE_MAX,
+        Some(limit) => limit.min(limits::PAGE_MAX),
+    };
+    // One more than asked for tells whether anything follows.
+    let mut databases = door.peer.databases(query.text("cursor")?, limit + 1)?;
+    let truncated = databases.len() > limit;
+    databases.truncate(limit);
+    let cursor = databases.last().filter(|_| truncated).map(|last| last.path.clone());
+    Ok(Json(DatabasePage { databases, truncated, cursor }))
+}
+
+/// `GET /v1/databases/{path}/status`.
+pub(crate) async fn database_status(
+    State(door): State<Door>,
+    Named(path): Named,
+    uri: Uri,
+) -> Result<Json<DatabaseStatus>, Problem> {
+    Query::parse(&uri, &[])?;
+    Ok(Json(door.peer.database_status(&path).await?))
+}
+
+/// `DELETE /v1/databases/{path}`: part of the interface, but not of this version.
+pub(crate) async fn drop_database() -> Problem {
+    Problem::not_available("dropping a database")
+}
+
+/// `POST /v1/databases/{path}/sync?timeout=`: answers once this peer has what its holders have.
+pub(crate) async fn sync(
+    State(door): State<Door>,
+    Named(path): Named,
+    uri: Uri,
+) -> Result<Json<serde_json::Value>, Problem> {
+    let query = Query::parse(&uri, &["timeout"])?;
+    let timeout = query.duration("timeout")?.unwrap_or(SYNC_TIMEOUT);
+    door.peer.database(&path).await?.sync(timeout).await?;
+    Ok(Json(serde_json::json!({ "synced": true })))
+}
+
+/// `GET /v1/peers`.
+pub(crate) async fn peers(State(door): State<Door>, uri: Uri) -> Result<Json<PeerList>, Problem> {
+    Query::parse(&uri, &[])?;
+    Ok(Json(PeerList { peers: door.peer.peers() }))
+}
+
+/// `GET /v1/status`.
+pub(crate) async fn status(
+    State(door): State<Door>,
+    uri: Uri,
+) -> Result<Json<NodeStatus>, Problem> {
+    Query::parse(&uri, &[])?;
+    Ok(Json(door.peer.status()))
+}

@@ -1,0 +1,213 @@
+//! Single keys and listings: `/v1/databases/{path}/keys…`.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use data_encoding::BASE64URL_NOPAD;
+use tidings::{Database, Durability, Error, ListOptions, Version, WriteOptions, limits};
+
+use crate::json::{Row, RowPage, Written};
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::routes::{Door, read_body};
+use crate::target::{KeyBytes, Named};
+
+/// The query parameters of every write.
+pub(crate) const WRITE_PARAMETERS: [&str; 4] = ["durability", "acks", "ttl", "timeout"];
+
+/// `PUT`: the body is the value.
+pub(crate) async fn put(
+    State(door): State<Door>,
+    Named(path): Named,
+    KeyBytes(key): KeyBytes,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let value = read_body(&headers, body).await;
+    refuse_conditions(&headers)?;
+    let query = Query::parse(&uri, &WRITE_PARAMETERS)?;
+    let database = door.peer.database(&path).await?;
+    let options = write_options(&door, &database, &query).await?;
+    check_key(&key)?;
+    let value = match value {
+        Err(problem) if problem.code == "body-too-large" => Err(Problem::from(
+            // What was read is only known to be longer than the bound.
+            Error::ValueLength { length: announced_length(&headers) },
+        ))?,
+        value => value?,
+    };
+    let version = database.put_with(key, Vec::from(value), &options).await?;
+    Ok(written(version))
+}
+
+/// `DELETE`: also of what is absent.
+pub(crate) async fn delete(
+    State(door): State<Door>,
+    Named(path): Named,
+    KeyBytes(key): KeyBytes,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    refuse_conditions(&headers)?;
+    let query = Query::parse(&uri, &["durability", "acks", "timeout"])?;
+    let database = door.peer.database(&path).await?;
+    let options = write_options(&door, &database, &query).await?;
+    check_key(&key)?;
+    Ok(written(database.delete_with(key, &options).await?))
+}
+
+/// `GET` and `HEAD`: the value as it was written, its version as the `ETag`.
+pub(crate) async fn get(
+    State(door): State<Door>,
+    Named(path): Named,
+    KeyBytes(key): KeyBytes,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Query::parse(&uri, &[])?;
+    let database = door.peer.database(&path).await?;
+    check_key(&key)?;
+    let Some(entry) = database.get_entry(&key).await? else {
+        return Err(Problem::not_found(format!(
+            "the key {:?} is not in the database {path:?}",
+            String::from_utf8_lossy(&key)
+        )));
+    };
+    let tag = entity_tag(entry.version);
+    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| {
+        known
+            .to_str()
+            .is_ok_and(|known| known.split(',').any(|one| one.trim() == tag || one.trim() == "*"))
+    });
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        ([(header::CONTENT_TYPE, "application/octet-stream")], entry.value).into_response()
+    };
+    set_entity_tag(&mut response, &tag);
+    // A proxy or a browser may keep what it got, and must ask whether it is still current.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}
+
+/// `GET …/keys`: one page of keys with a prefix.
+pub(crate) async fn list(
+    State(door): State<Door>,
+    Named(path): Named,
+    uri: Uri,
+) -> Result<Json<RowPage>, Problem> {
+    let query = Query::parse(&uri, &["prefix", "limit", "cursor", "reverse", "values"])?;
+    let cursor = match query.bytes("cursor") {
+        None => None,
+        Some(text) => Some(BASE64URL_NOPAD.decode(text).map_err(|_| {
+            Problem::bad_argument(
+                "the cursor is not one that a listing returned; start again without",
+            )
+        })?),
+    };
+    let values = query.flag("values", false)?;
+    let options = ListOptions {
+        prefix: query.bytes("prefix").unwrap_or_default().to_vec(),
+        limit: query.number("limit")?.unwrap_or(0).min(limits::PAGE_MAX),
+        cursor,
+        reverse: query.flag("reverse", false)?,
+        keys_only: !values,
+    };
+    let page = door.peer.database(&path).await?.list(&options).await?;
+    let entries = page.entries.into_iter().map(|entry| {
+        let row = Row::from(entry);
+        Row { value: row.value.filter(|_| values), ..row }
+    });
+    Ok(Json(RowPage {
+        entries: entries.collect(),
+        truncated: page.cursor.is_some(),
+        cursor: page.cursor.map(|cursor| BASE64URL_NOPAD.encode(&cursor)),
+    }))
+}
+
+/// `POST …/incr`: part of the interface, but not of this version.
+pub(crate) async fn incr() -> Problem {
+    Problem::not_available("incrementing a counter")
+}
+
+/// Reads what a write asks for: `durability`, `acks` (a number or `min`), `ttl`, `timeout`.
+pub(crate) async fn write_options(
+    door: &Door,
+    database: &Database,
+    query: &Query,
+) -> Result<WriteOptions, Problem> {
+    let durability = match query.text("durability")? {
+        None => None,
+        Some("buffered") => Some(Durability::Buffered),
+        Some("synced") => Some(Durability::Synced),
+        Some(other) => {
+            return Err(Problem::bad_argument(format!(
+                "durability={other:?} is neither buffered nor synced"
+            )));
+        }
+    };
+    let acks = match query.text("acks")? {
+        Some("min") => minimum_copies(door, database).await?,
+        Some("0") => {
+            return Err(Problem::bad_argument("acks=0: this peer itself is the first of 1"));
+        }
+        _ => query.number("acks")?,
+    };
+    Ok(WriteOptions {
+        durability,
+        acks,
+        timeout: query.duration("timeout")?,
+        ttl: query.duration("ttl")?,
+    })
+}
+
+/// The `min` of the definition that a database is bound to.
+async fn minimum_copies(door: &Door, database: &Database) -> Result<Option<u32>, Problem> {
+    let bound = database.status().await?.definition;
+    let definitions = door.peer.definitions()?;
+    let definition = definitions.iter().find(|definition| Some(&definition.name) == bound.as_ref());
+    Ok(definition.map(|definition| definition.replication.min))
+}
+
+/// Conditions that this version cannot honour are refused, because ignoring one would overwrite what
+/// the client meant to keep.
+pub(crate) fn refuse_conditions(headers: &HeaderMap) -> Result<(), Problem> {
+    for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
+        if headers.contains_key(&name) {
+            return Err(Problem::not_available(&format!("a write with the condition {name}")));
+        }
+    }
+    Ok(())
+}
+
+/// The library checks keys too; asking here gives a read of an impossible key the same answer.
+fn check_key(key: &[u8]) -> Result<(), Problem> {
+    if key.is_empty() || key.len() > limits::KEY_MAX {
+        return Err(Error::KeyLength { length: key.len() }.into());
+    }
+    Ok(())
+}
+
+fn announced_length(headers: &HeaderMap) -> usize {
+    let length = headers.get(header::CONTENT_LENGTH);
+    length.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(limits::VALUE_MAX + 1)
+}
+
+fn written(version: Version) -> Response {
+    let mut response = Json(Written { version: version.to_string() }).into_response();
+    set_entity_tag(&mut response, &entity_tag(version));
+    response
+}
+
+fn entity_tag(version: Version) -> String {
+    format!("\"{version}\"")
+}
+
+fn set_entity_tag(response: &mut Response, tag: &str) {
+    if let Ok(value) = HeaderValue::from_str(tag) {
+        response.headers_mut().insert(header::ETAG, value);
+    }
+}

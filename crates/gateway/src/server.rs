@@ -1,0 +1,163 @@
+//! Accepting connections: where the door listens, how many it serves at once, and how it stops.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tidings::Peer;
+use tokio::net::{TcpListener, lookup_host};
+use tokio::sync::{Semaphore, watch};
+
+use crate::routes;
+
+/// Connections served at once; more wait in the backlog. Watches hold one each, so this is also the
+/// bound on watches through this door.
+const CONNECTIONS_MAX: usize = 1024;
+/// A client that has not sent a whole request head after this long is dropped, so that slow ones
+/// cannot hold every connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest request head. The longest legal target, a path and a key with every byte percent-encoded,
+/// is under 5 KiB.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// How long requests may take to finish once the door closes.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause after a failed accept: the usual reason is a lack of file descriptors, which takes a moment
+/// to pass.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A door that could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address does not belong to loopback; nothing listens.
+    #[error(
+        "the HTTP door cannot listen on {address}: it has no token support yet, bind to loopback, such as 127.0.0.1:7380"
+    )]
+    NotLoopback {
+        /// The address asked for.
+        address: String,
+    },
+    /// Something else listens there.
+    #[error(
+        "the HTTP door cannot listen on {address}: the port is in use; choose another with --http, or port 0 for a free one"
+    )]
+    InUse {
+        /// The address asked for.
+        address: String,
+    },
+    /// The address cannot be understood.
+    #[error("{address:?} is not an address to listen on: write host:port, such as 127.0.0.1:7380")]
+    BadAddress {
+        /// The address asked for.
+        address: String,
+    },
+    /// The system refused for another reason.
+    #[error("the HTTP door cannot listen on {address}: {source}")]
+    Io {
+        /// The address asked for.
+        address: String,
+        /// The reason.
+        source: io::Error,
+    },
+}
+
+/// A bound door that does not serve yet.
+#[derive(Debug)]
+pub struct Gateway {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Gateway {
+    /// Binds `host:port`; port 0 picks a free one. Only loopback addresses are allowed.
+    ///
+    /// # Errors
+    /// [`BindError`], with the address and the reason.
+    pub async fn bind(address: &str) -> Result<Self, BindError> {
+        let resolved = lookup_host(address).await.ok().and_then(|mut found| found.next());
+        let Some(socket_address) = resolved else {
+            return Err(BindError::BadAddress { address: address.into() });
+        };
+        if !socket_address.ip().is_loopback() {
+            return Err(BindError::NotLoopback { address: address.into() });
+        }
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse { address: address.into() },
+            _ => BindError::Io { address: address.into(), source },
+        };
+        let listener = TcpListener::bind(socket_address).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address: bound })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves a peer until `shutdown` resolves, then lets running requests finish for a few seconds.
+    pub async fn serve(self, peer: Peer, shutdown: impl Future<Output = ()> + Send) {
+        let (closing, closed) = watch::channel(false);
+        let router = routes::router(peer, closed);
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let graceful = GracefulShutdown::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let next = async {
+                let permit = Arc::clone(&permits).acquire_owned().await;
+                (permit, self.listener.accept().await)
+            };
+            let (permit, accepted) = tokio::select! {
+                next = next => next,
+                () = &mut shutdown => break,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            // Answers are written whole; waiting to fill a packet would only delay them.
+            let _ = stream.set_nodelay(true);
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .max_buf_size(HEAD_BYTES_MAX)
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+            let connection = graceful.watch(connection);
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                drop(permit);
+            });
+        }
+        drop(self.listener);
+        let _ = closing.send(true);
+        if tokio::time::timeout(CLOSING_TIMEOUT, graceful.shutdown()).await.is_err() {
+            tracing::warn!("requests still running after {CLOSING_TIMEOUT:?} were cut off");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_free_loopback_addresses_are_bound() {
+        let gateway = Gateway::bind("127.0.0.1:0").await.unwrap();
+        let taken = gateway.address().to_string();
+        assert!(matches!(Gateway::bind(&taken).await, Err(BindError::InUse { .. })));
+        let error = Gateway::bind("0.0.0.0:0").await.unwrap_err();
+        assert!(error.to_string().contains("no token support yet, bind to loopback"), "{error}");
+        assert!(matches!(Gateway::bind("7380").await, Err(BindError::BadAddress { .. })));
+    }
+}

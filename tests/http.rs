@@ -1,0 +1,140 @@
+//! The HTTP door, as any HTTP client meets it: statuses, headers, problems, and what is refused.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Peer, ask};
+
+const KEY: &str = "/v1/databases/data%2Fa/keys/%00%2F%FF";
+
+/// One key through all its methods, with bytes that are no text anywhere.
+#[test]
+fn a_key_has_a_value_and_a_version() {
+    let peer = Peer::start();
+    peer.ask("GET", KEY, &[], b"").problem(404, "not-found");
+    let put = peer.ask("PUT", KEY, &[], b"\xff\x00");
+    let version = put.json()["version"].as_str().unwrap().to_owned();
+    assert_eq!(put.header("etag"), Some(format!("\"{version}\"").as_str()));
+    let get = peer.ask("GET", KEY, &[], b"");
+    assert_eq!((get.status, get.body.as_slice()), (200, &b"\xff\x00"[..]));
+    assert_eq!(get.header("etag"), put.header("etag"));
+    assert_eq!(get.header("content-type"), Some("application/octet-stream"));
+    let head = peer.ask("HEAD", KEY, &[], b"");
+    assert_eq!((head.status, head.header("content-length"), head.body.len()), (200, Some("2"), 0));
+    let known = format!("If-None-Match: \"{version}\"");
+    assert_eq!(peer.ask("GET", KEY, &[&known], b"").status, 304);
+    assert_eq!(peer.ask("DELETE", KEY, &[], b"").status, 200);
+    assert_eq!(peer.ask("DELETE", KEY, &[], b"").status, 200, "deleting what is absent is fine");
+    peer.ask("GET", KEY, &[], b"").problem(404, "not-found");
+    assert_eq!(peer.ask("PUT", KEY, &[], b"").status, 200, "the empty value is a value");
+    assert_eq!(peer.ask("GET", KEY, &[], b"").body, b"");
+}
+
+/// Web pages and rebound names do not get in.
+#[test]
+fn only_programs_on_this_machine_are_answered() {
+    let peer = Peer::start();
+    let status = |headers: &[&str]| {
+        let headers: Vec<String> = headers.iter().map(|header| (*header).to_owned()).collect();
+        ask(&peer.http, "GET", "/v1/status", &headers, b"")
+    };
+    let own = format!("Host: {}", peer.http);
+    assert_eq!(status(&[&own]).status, 200);
+    assert_eq!(status(&["Host: localhost"]).status, 200);
+    assert!(status(&["Host: evil.example"]).problem(403, "denied").contains("evil.example"));
+    status(&[&own, "Origin: http://evil.example"]).problem(403, "denied");
+    assert_eq!(status(&[&own, &format!("Origin: http://{}", peer.http)]).status, 200);
+    status(&[]).problem(400, "bad-argument");
+}
+
+/// Whatever is wrong with a request has its status, its stable code and its sentence.
+#[test]
+fn mistakes_are_problems() {
+    let peer = Peer::start();
+    let get = |target: &str| peer.ask("GET", target, &[], b"");
+    let put = |target: &str, body: &[u8]| peer.ask("PUT", target, &[], body);
+    put("/v1/databases/nowhere/keys/k", b"v").problem(422, "no-match");
+    put("/v1/databases/data%2Fa/keys/", b"v").problem(400, "key-length");
+    let long = "k".repeat(1025);
+    put(&format!("/v1/databases/data%2Fa/keys/{long}"), b"v").problem(400, "key-length");
+    get(&format!("/v1/databases/data%2Fa/keys/{long}")).problem(400, "key-length");
+    put(&format!("/v1/databases/data%2F{long}/keys/k"), b"v").problem(400, "bad-path");
+    put("/v1/databases/data%2Fa%FF/keys/k", b"v").problem(400, "bad-path");
+    put("/v1/databases/_tidings%2Fdirectory/keys/k", b"v").problem(400, "bad-path");
+    put(KEY, &vec![0; (8 << 20) + 1]).problem(413, "value-length");
+    put(KEY, &vec![0; 10 << 20]).problem(413, "value-length");
+    put("/v1/databases/small%2Fa/keys/k", &[0; 2000]).problem(507, "no-space");
+    put(&format!("{KEY}?durabilty=synced"), b"v").problem(400, "bad-argument");
+    put(&format!("{KEY}?acks=0"), b"v").problem(400, "bad-argument");
+    put(&format!("{KEY}?acks=2&timeout=100ms"), b"v").problem(504, "under-replicated");
+    peer.ask("PUT", KEY, &["If-None-Match: *"], b"v").problem(501, "not-available");
+    get("/v1/databases/data%2Fa/keys?limit=x").problem(400, "bad-argument");
+    get("/v1/databases/data%2Fa/keys?cursor=%21").problem(400, "bad-argument");
+    get("/v1/nothing").problem(404, "no-endpoint");
+    get("/v1/definitions/none").problem(404, "not-found");
+    peer.ask("PATCH", KEY, &[], b"").problem(405, "method-not-allowed");
+    peer.ask("POST", &format!("{KEY}/incr"), &[], b"").problem(501, "not-available");
+    peer.ask("DELETE", "/v1/databases/data%2Fa", &[], b"").problem(501, "not-available");
+    let batch = |body: &[u8]| peer.ask("POST", "/v1/databases/data%2Fa/batch", &[], body);
+    batch(b"{\"put\":{}}").problem(400, "bad-argument");
+    let put =
+        |number: u32| json!({"put": {"key": number.to_string(), "value": ""}}).to_string() + "\n";
+    let many: String = (0..10_001).map(put).collect();
+    batch(many.as_bytes()).problem(413, "batch-too-large");
+    let regex = json!({"name": "r", "matcher": "regex:a(", "replication": {"min": 1, "max": 1}});
+    let body = regex.to_string();
+    peer.ask("PUT", "/v1/definitions/r", &[], body.as_bytes()).problem(422, "bad-definition");
+    peer.ask("PUT", "/v1/definitions/x", &[], body.as_bytes()).problem(400, "bad-argument");
+    assert!(get("/v1/databases/data%2Fa/keys").json()["entries"].as_array().unwrap().len() <= 1);
+}
+
+/// Batches in both forms, listings page by page, and a scan.
+#[test]
+fn many_keys_at_once() {
+    let peer = Peer::start();
+    let batch = "/v1/databases/data%2Fmany/batch";
+    let list = json!([{"put": {"key": "b", "value_base64": "/w=="}}, {"put": {"key": "gone", "value": ""}}]);
+    let written = peer.ask("POST", batch, &[], list.to_string().as_bytes()).json();
+    assert_eq!(written["writes"], 2);
+    assert_eq!(written["versions"].as_array().unwrap().len(), 2);
+    let lines = b"{\"put\":{\"key\":\"a\",\"value\":\"1\"}}\n{\"delete\":{\"key\":\"gone\"}}\n";
+    let written = peer.ask("POST", &format!("{batch}?versions=false"), &[], lines).json();
+    assert_eq!(written, json!({"writes": 2}));
+
+    let keys = "/v1/databases/data%2Fmany/keys";
+    let page = peer.ask("GET", &format!("{keys}?limit=1&values=true"), &[], b"").json();
+    assert_eq!(
+        (&page["entries"][0]["key"], &page["entries"][0]["value"]),
+        (&json!("a"), &json!("1"))
+    );
+    assert_eq!(page["truncated"], true);
+    let cursor = page["cursor"].as_str().unwrap();
+    let page = peer.ask("GET", &format!("{keys}?cursor={cursor}&values=true"), &[], b"").json();
+    assert_eq!(page["entries"][0]["value_base64"], "/w==");
+    assert_eq!((&page["truncated"], page.get("cursor")), (&json!(false), None));
+
+    let scan = peer.ask("GET", "/v1/databases/data%2Fmany/scan?start=b", &[], b"");
+    assert_eq!(scan.header("content-type"), Some("application/x-ndjson"));
+    let rows: Vec<Value> = scan
+        .body
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    assert_eq!((rows.len(), &rows[0]["key"]), (1, &json!("b")));
+}
+
+/// What supervisors and scrapers ask.
+#[test]
+fn health_and_metrics() {
+    let peer = Peer::start();
+    assert_eq!(peer.ask("GET", "/health/live", &[], b"").status, 200);
+    assert_eq!(peer.ask("GET", "/health/ready", &[], b"").status, 200);
+    let metrics = peer.ask("GET", "/metrics", &[], b"");
+    let text = String::from_utf8(metrics.body).unwrap();
+    assert!(text.contains("\ntidings_live_peers 1\n"), "{text}");
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert!(name.starts_with("tidings_") && value.parse::<f64>().is_ok(), "{line}");
+    }
+}

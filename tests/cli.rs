@@ -283,8 +283,9 @@ fn serve_refuses_what_it_cannot_run_with() {
     let directory = tempfile::tempdir().unwrap();
     let fresh = directory.path().join("fresh").display().to_string();
     let serve = |arguments: &[&str]| {
-        let mut command = tidings(&["serve", "--no-mdns"]);
-        let mut child = command.args(arguments).spawn().unwrap();
+        // One that runs after all must not outlive the test that fails over it.
+        let mut command = tidings(&["serve", "--no-mdns", "--until-stdin-closes"]);
+        let mut child = command.args(arguments).stdin(Stdio::piped()).spawn().unwrap();
         wait_for("the end of a peer that cannot run", || child.try_wait().unwrap());
         child.wait_with_output().unwrap()
     };

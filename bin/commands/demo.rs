@@ -42,9 +42,9 @@ impl Demo {
         if self.keep {
             show::running(&told.processes, &told.cluster);
             stop.await;
-            return told.verdict;
+        } else {
+            show::farewell(&told.processes);
         }
-        show::farewell(&told.processes);
         told.end().await
     }
 }

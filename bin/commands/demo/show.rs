@@ -142,10 +142,12 @@ pub(super) fn running(processes: &[Process], cluster: &Cluster) {
     output::say!("\n{}", style("The peers go on until you press Ctrl-C. Talk to them:").bold());
     let [first, .., last] = processes else { return };
     let (first, last) = (&first.ready.http, &last.ready.http);
-    output::say!("   tidings --http {first} list library/elements element/026/");
-    output::say!("   tidings --http {first} put profile/history/you hello world");
-    output::say!("   tidings --http {last} get profile/history/you hello");
-    output::say!("   tidings --http {last} watch profile/history/you");
+    // As it was started: it need not be on the search path.
+    let tidings = std::env::args().next().unwrap_or_else(|| "tidings".into());
+    output::say!("   {tidings} --http {first} list library/elements element/026/");
+    output::say!("   {tidings} --http {first} put profile/history/you hello world");
+    output::say!("   {tidings} --http {last} get profile/history/you hello");
+    output::say!("   {tidings} --http {last} watch profile/history/you");
     output::say!("   curl http://{first}/v1/databases/library%2Felements/status");
     output::say!("   their data and logs are in {}", cluster.path().display());
 }

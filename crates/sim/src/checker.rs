@@ -215,8 +215,7 @@ impl Checker {
         let attempt = &mut self.attempts[number];
         attempt.fate = Fate::Acknowledged(version);
         let owner = self.epochs.get(&version.dot.epoch).copied();
-        attempt.accepted =
-            owner.and_then(|owner| Some((owner, self.witnesses.get(owner)?.losses)));
+        attempt.accepted = owner.and_then(|owner| Some((owner, self.witnesses.get(owner)?.losses)));
         if let Some(dot) = attempt.dot
             && dot != version.dot
         {
@@ -350,7 +349,8 @@ impl Checker {
         for (number, attempt) in self.attempts.iter_mut().enumerate() {
             let Fate::Acknowledged(version) = attempt.fate else { continue };
             let stamp = Stamp { time: version.time, epoch: version.dot.epoch };
-            let reflects = |copies: &Copies| reflects(copies, attempt.database, &attempt.key, stamp);
+            let reflects =
+                |copies: &Copies| reflects(copies, attempt.database, &attempt.key, stamp);
             if let Some((process, loss)) = what
                 && attempt.accepted == Some((process, self.witnesses[process].losses))
                 && (loss == Loss::Nothing || (loss == Loss::Unsynced && attempt.synced))

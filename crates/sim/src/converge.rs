@@ -40,7 +40,8 @@ impl World {
             }
             let Some(why) = self.unsettled() else { break };
             if self.now > began + self.scenario.patience {
-                let what = format!("{} s after the faults stopped: {why}", (self.now - began) / SECOND);
+                let what =
+                    format!("{} s after the faults stopped: {why}", (self.now - began) / SECOND);
                 self.checker.broke("convergence", what);
                 self.describe();
                 return None;
@@ -129,7 +130,8 @@ impl World {
         }
         for (id, held) in &by_path {
             let system = held.first().is_some_and(|(_, copy)| copy.path.starts_with("_tidings/"));
-            let why = if system { disagree(held) } else { self.holders_disagree(*id, held, &living) };
+            let why =
+                if system { disagree(held) } else { self.holders_disagree(*id, held, &living) };
             if why.is_some() {
                 return why;
             }
@@ -145,7 +147,8 @@ impl World {
         living: &[usize],
     ) -> Option<String> {
         let node = self.processes[*living.first()?].node.as_ref()?;
-        let index_of: BTreeMap<_, _> = living.iter().map(|i| (self.processes[*i].peer, *i)).collect();
+        let index_of: BTreeMap<_, _> =
+            living.iter().map(|i| (self.processes[*i].peer, *i)).collect();
         let mut active = BTreeSet::new();
         let mut waiting = Vec::new();
         let mut dead_active = false;
@@ -213,9 +216,8 @@ impl World {
         for path in self.scenario.paths.clone() {
             let Ok(parsed) = Path::new(&path) else { continue };
             for index in self.living() {
-                let place = self.call(index, |node, now| {
-                    (node.place(&parsed, now), node.database_id(&path))
-                });
+                let place = self
+                    .call(index, |node, now| (node.place(&parsed, now), node.database_id(&path)));
                 let Some((place, id)) = place else { continue };
                 if databases.contains(&id) && matches!(place, Place::Nowhere | Place::Unknown) {
                     let what = format!("{path:?} is {place:?} to peer {index}");

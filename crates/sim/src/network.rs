@@ -150,7 +150,8 @@ impl Network {
     /// Opens a connection whose ends hear of it by the given time.
     pub fn open(&mut self, ends: [usize; 2], heard: u64) -> u64 {
         self.next += 1;
-        let direction = || Direction { last_arrival: heard, last_probe: heard, ..Direction::default() };
+        let direction =
+            || Direction { last_arrival: heard, last_probe: heard, ..Direction::default() };
         let connection = Connection { ends, directions: [direction(), direction()] };
         self.connections.insert(self.next, connection);
         self.next

@@ -34,8 +34,7 @@ pub fn run_scenario(scenario: Scenario) -> Report {
     let (seed, duration) = (scenario.seed, scenario.duration);
     let mut world = World::new(scenario);
     world.run_until(duration);
-    let convergence =
-        if world.checker.violation.is_none() { world.settle() } else { None };
+    let convergence = if world.checker.violation.is_none() { world.settle() } else { None };
     Report {
         seed,
         violation: world.checker.violation.take(),

@@ -89,7 +89,9 @@ impl World {
             }
             _ => {
                 if let Ok(path) = Path::new(&path) {
-                    self.call(index, |node, now| node.request(&path, Operation::Status, 2_000, now));
+                    self.call(index, |node, now| {
+                        node.request(&path, Operation::Status, 2_000, now)
+                    });
                 }
             }
         }
@@ -245,7 +247,8 @@ impl World {
     /// Reads a key at a peer: from its own copy, or through a holder.
     pub fn read(&mut self, index: usize, path: &str, key: &[u8]) {
         let Ok(parsed) = Path::new(path) else { return };
-        let place = self.call(index, |node, now| (node.place(&parsed, now), node.database_id(path)));
+        let place =
+            self.call(index, |node, now| (node.place(&parsed, now), node.database_id(path)));
         let Some((place, id)) = place else { return };
         match place {
             Place::Here(prefix) => {
@@ -282,7 +285,9 @@ impl World {
                     self.checker.saw_record(id, key, record);
                 }
             }
-            Ok(_) => self.checker.broke("5 answers", "a read was answered as something else".into()),
+            Ok(_) => {
+                self.checker.broke("5 answers", "a read was answered as something else".into())
+            }
             Err(error) => self.sometimes.saw(&format!("read {}", error.code())),
         }
     }

@@ -256,6 +256,7 @@ impl World {
             zone: String::new(),
             weight: 100,
             cluster_key: [7; 32],
+            expects_peers: true,
             max_clock_skew: tidings_core::node::MAX_CLOCK_SKEW,
             replacement_delay: self.scenario.replacement_delay,
         };
@@ -372,7 +373,7 @@ impl World {
                     }
                 }
             }
-            Output::ChangedElsewhere(..) => {}
+            Output::ChangedElsewhere(..) | Output::WatchLost(_) => {}
             Output::Event(event) => self.told(index, &event),
             Output::Failed(error) => {
                 self.trace.note("failed", &[index as u64]);

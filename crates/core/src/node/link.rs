@@ -9,7 +9,9 @@ use super::work::Work;
 use super::{Event, Node, Output};
 use crate::clock::Now;
 use crate::ident::{DatabaseId, Epoch, PeerId};
-use crate::message::{FRAGMENT_BYTES, FRAME_MAX, FRAME_TARGET, Message, PROTOCOL_VERSION, REASSEMBLY_MAX};
+use crate::message::{
+    FRAGMENT_BYTES, FRAME_MAX, FRAME_TARGET, Message, PROTOCOL_VERSION, REASSEMBLY_MAX,
+};
 use crate::stamp::Millis;
 use crate::store::{Store, StoreError};
 use crate::wire;

@@ -372,7 +372,10 @@ impl<S: Store> Node<S> {
         let have = held.replica.state.progress.vector.get(epoch);
         if have >= upto {
             let buffered = Durability::Buffered;
-            self.send(peer, &Message::Acknowledge { target, epoch, upto: have, durability: buffered });
+            self.send(
+                peer,
+                &Message::Acknowledge { target, epoch, upto: have, durability: buffered },
+            );
             if durability == Durability::Synced {
                 let ticket = self.request_sync();
                 self.push.unsynced.insert(ticket, alloc::vec![(peer, target, epoch, have)]);

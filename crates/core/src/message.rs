@@ -163,6 +163,8 @@ pub enum Message {
         system: u64,
         /// Of all others.
         user: u64,
+        /// Whether the receiver shall tell its own: the sender is not in step with it yet.
+        answer: bool,
     },
     /// Fingerprints of ranges of databases, where summaries differ.
     Ranges(Vec<RangeSum>),

@@ -390,6 +390,9 @@ impl World {
         for (from, to) in self.network.heal() {
             self.reopen(from, to);
         }
+        for (connection, from, at) in self.network.speed_up(self.now) {
+            self.schedule(at, Event::Deliver(connection, from));
+        }
     }
 
     /// No fault happens any more; everything that can get well does, and everyone starts again but

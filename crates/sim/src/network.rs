@@ -15,6 +15,9 @@ use crate::scenario::{Links, MILLISECOND, SECOND};
 /// A connection that carries nothing in one direction for this long is broken.
 pub const SILENCE: u64 = 15 * SECOND;
 
+/// However narrow a link becomes, it carries this many bytes in a second.
+const NARROWEST: u64 = 20_000;
+
 /// What goes wrong with frames now; per thousand, and microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trouble {
@@ -190,7 +193,7 @@ impl Network {
         );
         let lag = self.random.below(20 * MILLISECOND + 4 * latency);
         let size = parcel.bytes().len() as u64;
-        let bandwidth = (self.links.bandwidth / trouble.narrow.max(1)).max(1_000);
+        let bandwidth = (self.links.bandwidth / trouble.narrow.max(1)).max(NARROWEST);
         let queue = self.links.queue;
         let Some(connection) = self.connections.get_mut(&id) else { return Vec::new() };
         let to = connection.other(from);
@@ -279,6 +282,28 @@ impl Network {
         self.trouble = Trouble::default();
         self.slow_readers.clear();
         std::mem::take(&mut self.blocked).into_keys().collect()
+    }
+
+    /// Lets what stands in the queues travel at the full bandwidth from now on; returns when to look
+    /// for arrivals, and on which connection from which process.
+    pub fn speed_up(&mut self, now: u64) -> Vec<(u64, usize, u64)> {
+        let Links { latency, bandwidth, .. } = self.links;
+        let mut arrivals = Vec::new();
+        for (id, connection) in &mut self.connections {
+            for (from, direction) in connection.ends.into_iter().zip(&mut connection.directions) {
+                let (mut free_at, mut arrival) = (now, now);
+                for ((_, order), parcel) in std::mem::take(&mut direction.inbox) {
+                    free_at += parcel.bytes().len() as u64 * SECOND / bandwidth;
+                    arrival = (free_at + latency).max(arrival + 1);
+                    direction.inbox.insert((arrival, order), parcel);
+                    arrivals.push((*id, from, arrival));
+                }
+                direction.free_at = direction.free_at.min(free_at);
+                direction.last_arrival = arrival;
+                direction.last_probe = arrival;
+            }
+        }
+        arrivals
     }
 
     /// The links while nothing is wrong.

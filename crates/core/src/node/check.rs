@@ -134,8 +134,13 @@ impl<S: Store> Node<S> {
     }
 
     pub(super) fn send_summary(&mut self, peer: PeerId) {
+        let answer = self.links.get(&peer).is_some_and(|link| !link.in_step);
+        self.tell_summary(peer, answer);
+    }
+
+    fn tell_summary(&mut self, peer: PeerId, answer: bool) {
         let (system, user) = self.sums(peer);
-        self.send(peer, &Message::Summary { system, user });
+        self.send(peer, &Message::Summary { system, user, answer });
     }
 
     /// The periodic compare: begun by the lower peer id of each pair, and by either side while it is
@@ -153,8 +158,11 @@ impl<S: Store> Node<S> {
         }
     }
 
-    pub(super) fn summary_arrived(&mut self, peer: PeerId, system: u64, user: u64) {
+    pub(super) fn summary_arrived(&mut self, peer: PeerId, system: u64, user: u64, answer: bool) {
         let (own_system, own_user) = self.sums(peer);
+        if answer {
+            self.tell_summary(peer, false);
+        }
         if system == own_system {
             if let Some(link) = self.links.get_mut(&peer) {
                 link.in_step = true;
@@ -413,10 +421,14 @@ impl<S: Store> Node<S> {
                 let record = crate::replica::decode_record(&data)?;
                 if record.is_live() {
                     bytes += record.payload().len();
-                    if !missing.is_empty() && bytes > PAGE_BYTES_MAX {
+                    if !missing.is_empty()
+                        && (bytes > PAGE_BYTES_MAX || missing.len() >= CHECK_PAGE)
+                    {
                         break;
                     }
                     missing.push((stored.to_vec(), record));
+                    // The peer may have a tombstone for it, which its live rows do not show.
+                    wanted.push(stored.to_vec());
                 }
             }
         }
@@ -437,10 +449,11 @@ impl<S: Store> Node<S> {
         now: Now,
     ) -> Result<(), StoreError> {
         let id = target.database;
+        // A page of each side, at most.
         let malformed = rows.iter().any(|(stored, record)| {
             record.is_malformed() || stored.is_empty() || stored.len() > super::push::STORED_KEY_MAX
         });
-        if malformed || wanted.len() > CHECK_PAGE {
+        if malformed || wanted.len() > 2 * CHECK_PAGE {
             self.misbehaved(peer, "a repair with rows out of bounds");
             return Ok(());
         }

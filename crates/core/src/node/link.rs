@@ -222,7 +222,9 @@ impl<S: Store> Node<S> {
             Message::Refuse { target, session, why } => {
                 return self.refused(peer, target, session, why, now);
             }
-            Message::Summary { system, user } => self.summary_arrived(peer, system, user),
+            Message::Summary { system, user, answer } => {
+                self.summary_arrived(peer, system, user, answer);
+            }
             Message::Ranges(sums) => self.ranges_arrived(peer, &sums),
             Message::Items { items } => self.items_arrived(peer, &items, now),
             Message::Buckets { target, vector, sums } => {

@@ -94,6 +94,8 @@ pub(super) struct Placement {
     /// Whether anything changed since the last review.
     changed: bool,
     reviewed: u64,
+    /// Since when a database has had no complete copy anywhere, in monotonic microseconds.
+    orphaned: BTreeMap<DatabaseId, u64>,
     /// See [`Node::copies_moved`].
     moved: u64,
     /// Where the last tick stopped looking for joins that can go on.
@@ -198,6 +200,11 @@ impl<S: Store> Node<S> {
                 self.redefine(id);
                 self.start_join(id, now)?;
             }
+            (HolderState::Joining, Some(HolderState::Active)) if !self.has_active_holder(id) => {
+                // Two peers created it at once, each invited the other, and both invitations won:
+                // a complete copy stays complete.
+                self.set_holder(id, self.config.peer, HolderState::Active, now)?;
+            }
             (HolderState::Joining, Some(_)) => {
                 self.set_role(id, HolderState::Joining);
                 self.start_join(id, now)?;
@@ -220,6 +227,12 @@ impl<S: Store> Node<S> {
     /// a copy complete finds it so again.
     pub fn copies_moved(&self) -> u64 {
         self.placement.moved
+    }
+
+    /// Whether the directory names anyone with a complete copy, alive or not.
+    fn has_active_holder(&self, id: DatabaseId) -> bool {
+        let complete = |state| matches!(state, HolderState::Active | HolderState::Leaving);
+        self.directory.holders(id).any(|(_, holder)| complete(holder.state))
     }
 
     fn set_holder(
@@ -309,7 +322,7 @@ impl<S: Store> Node<S> {
         }
         let mut todo: BTreeSet<PeerId> = self.connected_holders(id).into_iter().collect();
         if todo.is_empty() {
-            match self.orphans(id) {
+            match self.orphans(id, now) {
                 Some(others) if others.is_empty() => return self.joined(id, now),
                 Some(others) => todo = others,
                 // Nobody to pull from is connected: the next tick looks again.
@@ -324,24 +337,33 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
-    /// Where a database has lost every complete copy, and all that is left of it is connected: the
-    /// other holders, for the best-ranked of them, which gathers what they have.
-    fn orphans(&self, id: DatabaseId) -> Option<BTreeSet<PeerId>> {
-        let own = self.config.peer;
-        let whole = |state| matches!(state, HolderState::Active | HolderState::Leaving);
-        if self.directory.holders(id).any(|(_, holder)| whole(holder.state)) {
+    /// Where a database has lost every complete copy: the other holders, for the best-ranked of them,
+    /// which gathers what they have. All of them must be connected, or after the replacement delay all
+    /// that are alive: a database whose only complete holder lost its disk could never be used again.
+    fn orphans(&mut self, id: DatabaseId, now: Now) -> Option<BTreeSet<PeerId>> {
+        if self.has_active_holder(id) || !self.is_in_step(now) {
+            self.placement.orphaned.remove(&id);
             return None;
         }
-        let joining: Vec<PeerId> = self
+        let since = *self.placement.orphaned.entry(id).or_insert(now.monotonic);
+        let late = since + self.config.replacement_delay * MILLISECOND <= now.monotonic;
+        let own = self.config.peer;
+        let left: Vec<PeerId> = self
             .directory
             .holders(id)
-            .filter(|(_, holder)| holder.state == HolderState::Joining)
+            .filter(|(peer, holder)| {
+                holder.state == HolderState::Joining && (!late || self.is_live(*peer))
+            })
             .map(|(peer, _)| peer)
             .collect();
-        let best = joining.iter().min_by_key(|peer| self.rank_key(id, **peer));
-        let others = joining.iter().copied().filter(|peer| *peer != own);
-        let reachable = others.clone().all(|peer| self.links.contains_key(&peer));
-        (best == Some(&own) && reachable).then(|| others.collect())
+        let best = left.iter().min_by_key(|peer| self.rank_key(id, **peer));
+        let others: BTreeSet<PeerId> = left.iter().copied().filter(|peer| *peer != own).collect();
+        if best != Some(&own) || !others.iter().all(|peer| self.links.contains_key(peer)) {
+            return None;
+        }
+        self.placement.orphaned.remove(&id);
+        self.count("copies_adopted", 1);
+        Some(others)
     }
 
     /// A pull of a database from a peer ended.

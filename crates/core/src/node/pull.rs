@@ -23,6 +23,10 @@ use crate::vector::{EPOCHS_MAX, Vector};
 
 /// A pull without a chunk for this long is given up and asked of somebody else.
 const PULL_PATIENCE: u64 = 5 * SECOND;
+/// The patience doubles with each pull of a database that was overdue, this many times at most:
+/// where a link is slow, the answer to a pull that was given up too soon stands in its queue before
+/// the answer to the next one, and asking again and again only fills it.
+const PATIENCE_DOUBLINGS: u32 = 4;
 /// Most answers under way for one peer, and over all peers: each holds a snapshot.
 const ANSWERS_PER_PEER: usize = 32;
 const ANSWERS_MAX: usize = 256;
@@ -93,6 +97,8 @@ pub(super) struct Pulls<R> {
     /// Whom to pull from next, by database.
     wanted: BTreeMap<DatabaseId, BTreeMap<PeerId, Want>>,
     answers: BTreeMap<(PeerId, u64), Answer<R>>,
+    /// How many pulls of a database were overdue since one ended well.
+    overdue: BTreeMap<DatabaseId, u32>,
     sessions: u64,
 }
 
@@ -102,6 +108,7 @@ impl<R> Default for Pulls<R> {
             fetches: BTreeMap::new(),
             wanted: BTreeMap::new(),
             answers: BTreeMap::new(),
+            overdue: BTreeMap::new(),
             sessions: 0,
         }
     }
@@ -111,6 +118,11 @@ impl<R> Pulls<R> {
     /// The number of the latest pull that began.
     pub(super) fn last_session(&self) -> u64 {
         self.sessions
+    }
+
+    /// How long a pull of a database waits for a chunk.
+    fn patience(&self, id: DatabaseId) -> u64 {
+        PULL_PATIENCE << self.overdue.get(&id).copied().unwrap_or(0)
     }
 }
 
@@ -176,7 +188,7 @@ impl<S: Store> Node<S> {
                 digest: state.digest,
                 whole: state.progress.is_whole(),
             };
-            let deadline = now.monotonic + PULL_PATIENCE;
+            let deadline = now.monotonic + self.pull.patience(id);
             self.timers.pulls = self.timers.pulls.min(deadline);
             self.pull.fetches.insert(id, Fetch { peer, session, index: 0, deadline });
             self.count("pulls", 1);
@@ -221,6 +233,8 @@ impl<S: Store> Node<S> {
                 }
             }
         };
+        // Who asks again has given up what it asked before.
+        self.pull.answers.retain(|(to, _), answer| *to != peer || answer.target != target);
         if let Some(why) = refusal {
             self.send(peer, &Message::Refuse { target, session, why });
             return Ok(());
@@ -228,7 +242,9 @@ impl<S: Store> Node<S> {
         self.check_own_epoch(id, self.epoch, vector.get(self.epoch))?;
         let Some(held) = self.held.get(&id) else { return Ok(()) };
         let state = &held.replica.state;
-        let theirs_is_news = !state.progress.vector.dominates(&vector);
+        // Rows above a vector are news that the vector does not tell.
+        let theirs_is_news =
+            !state.progress.vector.dominates(&vector) || (!whole && state.digest != digest);
         let differs = whole
             && state.progress.is_whole()
             && state.progress.vector == vector
@@ -386,11 +402,12 @@ impl<S: Store> Node<S> {
         if let Some(newest) = newest {
             self.follow(newest, &path, now);
         }
+        let patience = self.pull.patience(id);
         if last {
             self.pull_finished(id, peer, session, now)?;
         } else if let Some(fetch) = self.pull.fetches.get_mut(&id) {
             fetch.index += 1;
-            fetch.deadline = now.monotonic + PULL_PATIENCE;
+            fetch.deadline = now.monotonic + patience;
             self.send(peer, &Message::Credit { session });
         }
         if diverged && self.config.peer < peer { self.send_buckets(peer, id) } else { Ok(()) }
@@ -404,6 +421,7 @@ impl<S: Store> Node<S> {
         now: Now,
     ) -> Result<(), StoreError> {
         self.pull.fetches.remove(&id);
+        self.pull.overdue.remove(&id);
         self.acknowledge_epoch_of(peer, id);
         if let Some(link) = self.links.get_mut(&peer)
             && link.to_step.remove(&id)
@@ -506,6 +524,8 @@ impl<S: Store> Node<S> {
             .map(|(id, _)| *id)
             .collect();
         for id in overdue {
+            let times = self.pull.overdue.entry(id).or_default();
+            *times = (*times + 1).min(PATIENCE_DOUBLINGS);
             self.abort_pull(id, PullEnd::Lost, now)?;
         }
         let fetches = self.pull.fetches.values().map(|fetch| fetch.deadline);

@@ -27,6 +27,10 @@ pub const ADDRESSES_MAX: usize = 8;
 /// Longest address, in bytes.
 pub const ADDRESS_MAX: usize = 256;
 
+/// By how much a peer that was thought dead raises its incarnation: a quarter of an hour of
+/// milliseconds, so that a clock that is hours off is caught up with in a few steps.
+const RENEWAL_STEP: u64 = 1 << 20;
+
 /// A member of the cluster as it describes itself: one start of one peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -58,7 +62,9 @@ impl foca::Identity for Identity {
     type Addr = PeerId;
 
     fn renew(&self) -> Option<Self> {
-        Some(Self { incarnation: self.incarnation + 1, ..self.clone() })
+        // A wide step: whoever comes back without its disk may be far below what others remember.
+        let incarnation = self.incarnation.saturating_add(RENEWAL_STEP);
+        Some(Self { incarnation, ..self.clone() })
     }
 
     fn addr(&self) -> PeerId {

@@ -284,10 +284,9 @@ impl<S: Store> Node<S> {
             self.misbehaved(peer, "a hello with this peer's epoch");
             return;
         }
-        if let Some(known) = self.members.get(&peer)
-            && known.incarnation > identity.incarnation
+        if let Some(&incarnation) = self.incarnations.get(&peer)
+            && incarnation > identity.incarnation
         {
-            let incarnation = known.incarnation;
             self.send(peer, &Message::Stale { incarnation });
         }
         if let Some(link) = self.links.get_mut(&peer) {

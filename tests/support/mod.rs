@@ -63,6 +63,7 @@ impl Peer {
     /// A peer without definitions in a given directory.
     pub fn bare(directory: TempDir, arguments: &[&str]) -> Self {
         let ready_file = directory.path().join("ready.json");
+        assert!(!ready_file.exists(), "a stopped peer takes its ready file away");
         let mut command = tidings(&["serve", "--until-stdin-closes", "--no-mdns"]);
         command.args(["--http", "127.0.0.1:0", "--data"]).arg(directory.path().join("data"));
         command.arg("--ready-file").arg(&ready_file).args(arguments);
@@ -115,10 +116,15 @@ impl Peer {
         ask(&self.http, method, target, &all, body)
     }
 
+    /// Waits until the process ends.
+    pub fn ended(&mut self) -> std::process::ExitStatus {
+        wait_for("the end of the peer", || self.child.try_wait().unwrap())
+    }
+
     /// Stops cleanly, as at the end of the parent, and gives back the directory.
     pub fn stop(mut self) -> TempDir {
         drop(self.child.stdin.take());
-        let status = wait_for("a clean stop", || self.child.try_wait().unwrap());
+        let status = self.ended();
         assert!(status.success(), "{status}");
         std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap())
     }
@@ -185,11 +191,11 @@ impl Answer {
 pub fn ask(address: &str, method: &str, target: &str, headers: &[String], body: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    let mut head = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n");
-    for header in headers {
-        head += &format!("{header}\r\n");
-    }
-    head += &format!("Content-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nConnection: close\r\n{}Content-Length: {}\r\n\r\n",
+        headers.iter().flat_map(|header| [header.as_str(), "\r\n"]).collect::<String>(),
+        body.len()
+    );
     stream.write_all(head.as_bytes()).unwrap();
     // A body that is refused early need not be taken to its end.
     let _ = stream.write_all(body);

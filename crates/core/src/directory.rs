@@ -67,7 +67,7 @@ pub(crate) enum Lesson {
     /// The holders of a database changed; whether it is about the given peer.
     Held(DatabaseId, PeerId),
     /// A database has a path and a generation.
-    Known,
+    Known(DatabaseId),
     /// The row makes no sense.
     Nonsense,
 }
@@ -241,7 +241,7 @@ impl Directory {
                 entry.generation = entry.generation.max(row.generation);
                 entry.path = Some(path.clone());
                 self.paths.insert(path, id);
-                Some(Lesson::Known)
+                Some(Lesson::Known(id))
             }
             (&HOLDER, peer) => {
                 let peer = PeerId(peer.try_into().ok()?);

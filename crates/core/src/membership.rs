@@ -19,8 +19,9 @@ use crate::ident::PeerId;
 use crate::limits::NAME_MAX;
 use crate::wire;
 
-/// Most bytes of a probe packet; it travels in a stream, so this is no MTU.
-pub const PACKET_MAX: usize = 8 << 10;
+/// Most bytes of a probe packet: with its envelope it fits the 8 KiB of the network. It travels in a
+/// stream, so this is no MTU.
+pub const PACKET_MAX: usize = (8 << 10) - 64;
 /// Most addresses that a peer tells of itself.
 pub const ADDRESSES_MAX: usize = 8;
 /// Longest address, in bytes.

@@ -58,13 +58,14 @@ pub fn read_page(
         if !record.is_visible(wall) {
             continue;
         }
-        if rows.len() >= limit || bytes > PAGE_BYTES_MAX {
+        let weight = key.len() + if page.keys_only { 0 } else { record.payload().len() };
+        if rows.len() >= limit || (!rows.is_empty() && bytes + weight > PAGE_BYTES_MAX) {
             return Ok((rows, true));
         }
+        bytes += weight;
         if page.keys_only {
             record.register.val = crate::record::Payload::Value(Vec::new(), None);
         }
-        bytes += key.len() + record.payload().len();
         rows.push((key[4..].to_vec(), record));
     }
 }

@@ -17,7 +17,7 @@ use crate::store::{AnyStore, Directory, FjallStore, StoreConfig};
 use crate::{Peer, Result};
 
 /// Shortest cluster secret, in bytes: shorter ones can be guessed.
-pub(crate) const SECRET_MIN: usize = 16;
+pub const SECRET_MIN: usize = 16;
 
 /// Settings of a peer before it starts.
 #[derive(Clone, Debug)]
@@ -139,6 +139,7 @@ impl PeerBuilder {
             zone: self.zone.clone(),
             weight: (self.weight * 100.0).round() as u32,
             cluster_key,
+            expects_peers: mdns || !bootstrap.is_empty(),
             max_clock_skew: MAX_CLOCK_SKEW,
             replacement_delay: REPLACEMENT_DELAY,
         };

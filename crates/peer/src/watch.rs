@@ -68,6 +68,13 @@ impl Watches {
         }
     }
 
+    /// Ends the watches of a database that came into being elsewhere: they would see nothing of it.
+    pub(crate) fn lost(&mut self, id: DatabaseId) {
+        for sender in self.here.remove(&id).into_iter().flatten() {
+            sender.lagged.store(true, Ordering::Release);
+        }
+    }
+
     /// Ends every watch.
     pub(crate) fn close(&mut self) {
         self.here.clear();
@@ -98,8 +105,8 @@ pub(crate) enum Source {
     Elsewhere(u64),
 }
 
-/// The changes of one database from now on. Ends with [`Error::Lagged`] when the reader is too slow
-/// or the connection to the watched holder broke: then list the database again and start a new
+/// The changes of one database from now on. Ends with [`Error::Lagged`] when the reader is too slow,
+/// the connection to the watched holder broke, or the database came into being at other peers: then list the database again and start a new
 /// watch. Ends with `None` when the peer stops.
 pub struct Watch {
     shared: Arc<Shared>,

@@ -1,3 +1,32 @@
 //! The deterministic world that the core is tried in.
+//!
+//! A [`World`](world::World) drives some [`Node`](tidings_core::node::Node)s exactly as a real
+//! driver does: it feeds them inputs, carries out their outputs, and gives them clocks, a network and
+//! disks that fail in every way we could think of. Time is virtual and everything random comes from
+//! one seed, so that a run of an hour takes seconds and a failure is one number.
+//!
+//! - [`scenario`]: what a run is made of; in a swarm, drawn from the seed.
+//! - [`world`]: the event queue, the clocks, the processes.
+//! - [`network`]: connections that stall, drop and break. [`disk`]: disks that lose, tear and roll
+//!   back. [`faults`]: when these happen. [`workload`]: what users do meanwhile.
+//! - [`checker`]: the history of what was asked and answered, and what must be true of it.
+//!   [`invariants`]: what must be true of the copies. [`converge`]: what must be true in the end.
+//! - [`sometimes`]: which faults and rare branches were reached. [`trace`]: one hash over it all.
+//! - [`swarm`]: whole runs, by seed.
 
+pub mod checker;
+mod connections;
+pub mod converge;
 pub mod disk;
+pub mod faults;
+pub mod invariants;
+pub mod look;
+pub mod network;
+pub mod process;
+pub mod random;
+pub mod scenario;
+pub mod sometimes;
+pub mod swarm;
+pub mod trace;
+pub mod workload;
+pub mod world;

@@ -9,10 +9,15 @@ use super::work::Work;
 use super::{Event, Node, Output};
 use crate::clock::Now;
 use crate::ident::{DatabaseId, Epoch, PeerId};
-use crate::message::{FRAGMENT_BYTES, FRAME_MAX, FRAME_TARGET, Message, REASSEMBLY_MAX};
+use crate::message::{
+    FRAGMENT_BYTES, FRAME_MAX, FRAME_TARGET, Message, PROTOCOL_VERSION, REASSEMBLY_MAX,
+};
 use crate::stamp::Millis;
 use crate::store::{Store, StoreError};
 use crate::wire;
+
+/// Requests of one peer remembered by number: far more than overtake each other in one stream.
+const REQUESTS_KEPT: usize = 1024;
 
 /// What the node keeps of one connected peer.
 #[derive(Debug, Default)]
@@ -31,6 +36,8 @@ pub(super) struct Link {
     pub(super) to_step: BTreeSet<DatabaseId>,
     /// Whether a difference has been looked into since it connected.
     pub(super) compared: bool,
+    /// The latest requests that arrived: one that arrives twice is done once.
+    requests: BTreeSet<u64>,
     /// Round trip in microseconds.
     pub(super) round_trip: Option<u64>,
     /// Fingerprint sums of what both hold, and the count of changes at which they were taken.
@@ -59,8 +66,8 @@ impl<S: Store> Node<S> {
             self.disconnected(peer, now)?;
         }
         self.links.insert(peer, Link::default());
-        let identity = self.membership.identity().clone();
-        self.send(peer, &Message::Hello { identity, epoch: self.epoch });
+        let hello = self.own_hello();
+        self.send(peer, &hello);
         self.send_ping(peer, now);
         self.send_summary(peer);
         Ok(())
@@ -76,9 +83,14 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
+    fn own_hello(&self) -> Message {
+        let identity = self.membership.identity().clone();
+        Message::Hello { identity, epoch: self.epoch, protocol: PROTOCOL_VERSION, features: 0 }
+    }
+
     pub(super) fn send(&mut self, peer: PeerId, message: &Message) {
         let mut bytes = Vec::with_capacity(64);
-        wire::append(&mut bytes, message);
+        wire::append_sized(&mut bytes, message);
         self.send_encoded(peer, &bytes);
     }
 
@@ -101,7 +113,7 @@ impl<S: Store> Node<S> {
                 bytes: part.to_vec(),
             };
             let mut encoded = Vec::with_capacity(part.len() + 16);
-            wire::append(&mut encoded, &fragment);
+            wire::append_sized(&mut encoded, &fragment);
             link.append(peer, &encoded, &mut self.outputs);
         }
     }
@@ -136,9 +148,13 @@ impl<S: Store> Node<S> {
                 continue;
             };
             while !rest.is_empty() {
-                let Ok(message) = wire::take::<Message>(&mut rest) else {
-                    self.misbehaved(peer, "a malformed message");
+                let Ok(bytes) = wire::take_sized(&mut rest) else {
+                    self.misbehaved(peer, "a truncated message");
                     break;
+                };
+                let Ok(message) = wire::decode_bare::<Message>(bytes) else {
+                    self.misbehaved(peer, "a malformed message, or one of a later version");
+                    continue;
                 };
                 self.receive_message(peer, message, &mut arrived, now)?;
             }
@@ -178,16 +194,19 @@ impl<S: Store> Node<S> {
     fn act_on(&mut self, peer: PeerId, message: Message, now: Now) -> Result<(), StoreError> {
         match message {
             Message::Push { .. } | Message::Fragment { .. } => {}
-            Message::Hello { identity, epoch } => self.hello(peer, identity, epoch, now),
+            Message::Hello { identity, epoch, .. } => self.hello(peer, identity, epoch, now),
             Message::Stale { incarnation } => {
                 let mut identity = self.membership.identity().clone();
                 if incarnation >= identity.incarnation && incarnation < u64::MAX / 2 {
                     identity.incarnation = incarnation + 1;
-                    self.membership.change_identity(identity.clone(), now.monotonic);
-                    self.broadcast(&Message::Hello { identity, epoch: self.epoch });
+                    self.membership.change_identity(identity, now.monotonic);
+                    let hello = self.own_hello();
+                    self.broadcast(&hello);
                 }
             }
-            Message::Offer { target, epoch, upto } => self.offered(peer, target, epoch, upto, now),
+            Message::Offer { target, epoch, upto, durability } => {
+                self.offered(peer, target, (epoch, upto), durability, now);
+            }
             Message::Acknowledge { target, epoch, upto, durability } => {
                 self.acknowledged(peer, target, epoch, upto, durability);
             }
@@ -203,7 +222,9 @@ impl<S: Store> Node<S> {
             Message::Refuse { target, session, why } => {
                 return self.refused(peer, target, session, why, now);
             }
-            Message::Summary { system, user } => self.summary_arrived(peer, system, user),
+            Message::Summary { system, user, answer } => {
+                self.summary_arrived(peer, system, user, answer);
+            }
             Message::Ranges(sums) => self.ranges_arrived(peer, &sums),
             Message::Items { items } => self.items_arrived(peer, &items, now),
             Message::Buckets { target, vector, sums } => {
@@ -215,6 +236,9 @@ impl<S: Store> Node<S> {
             }
             Message::Repair { target, rows, wanted } => {
                 return self.repair_arrived(peer, target, rows, wanted, now);
+            }
+            Message::Request { request, .. } if !self.is_new_request(peer, request) => {
+                self.count("requests_repeated", 1);
             }
             Message::Request { request, path, operation } => {
                 return self.request_arrived(peer, request, &path, operation, now);
@@ -229,6 +253,20 @@ impl<S: Store> Node<S> {
             Message::Bye => {}
         }
         Ok(())
+    }
+
+    /// Whether a request has not arrived on this connection before. Requests are numbered, so one
+    /// below everything that is remembered is old.
+    fn is_new_request(&mut self, peer: PeerId, request: u64) -> bool {
+        let Some(link) = self.links.get_mut(&peer) else { return false };
+        let forgotten = link.requests.len() >= REQUESTS_KEPT;
+        if forgotten && link.requests.first().is_some_and(|first| request < *first) {
+            return false;
+        }
+        if forgotten {
+            link.requests.pop_first();
+        }
+        link.requests.insert(request)
     }
 
     fn hello(
@@ -294,13 +332,12 @@ impl<S: Store> Node<S> {
         }
         let (_, whole) = link.parts.remove(&message)?;
         let mut rest = whole.as_slice();
-        match wire::take(&mut rest) {
-            Ok(message) if rest.is_empty() => Some(message),
-            _ => {
-                self.misbehaved(peer, "a malformed message in fragments");
-                None
-            }
+        let message = wire::take_sized(&mut rest).and_then(wire::decode_bare);
+        if message.is_err() || !rest.is_empty() {
+            self.misbehaved(peer, "a malformed message in fragments");
+            return None;
         }
+        message.ok()
     }
 
     pub(super) fn probed(&mut self, peer: PeerId, packet: &[u8], now: Now) {
@@ -370,8 +407,8 @@ impl<S: Store> Node<S> {
         self.store.commit(work.transaction.into_batch())?;
         self.store.sync()?;
         self.event(Event::EpochSeenElsewhere);
-        let identity = self.membership.identity().clone();
-        self.broadcast(&Message::Hello { identity, epoch: self.epoch });
+        let hello = self.own_hello();
+        self.broadcast(&hello);
         Ok(())
     }
 }

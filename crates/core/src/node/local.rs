@@ -295,7 +295,8 @@ impl<S: Store> Node<S> {
     pub(super) fn stage_own(&mut self, work: &mut Work, reserved: Option<Time>) {
         let incarnation = self.membership.identity().incarnation;
         let reserved = reserved.unwrap_or(self.clock.reservation());
-        let own = OwnRow { incarnation, epoch: self.epoch, reserved };
+        let cluster = self.fingerprint.short(b"cluster");
+        let own = OwnRow { cluster, incarnation, epoch: self.epoch, reserved };
         work.transaction.put(Space::Meta, rows::peer_key("own"), wire::encode(&own));
     }
 

@@ -1,0 +1,467 @@
+//! The checker: what was asked and answered, and what must be true of it at every moment.
+//!
+//! It sees every disk and every answer. Each value carries the number of its write, so that whatever
+//! is read names who wrote it. Where a fault destroyed the last copy of a write that its durability
+//! does not cover, the write is excused; every other acknowledged write must survive.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidings_core::error::Error;
+use tidings_core::ident::{DatabaseId, Epoch};
+use tidings_core::record::{Payload, Record};
+use tidings_core::stamp::{Dot, Stamp, Time, Version};
+
+use crate::look::Copies;
+use crate::sometimes::Sometimes;
+use crate::trace::Trace;
+
+/// An invariant that broke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which: its number and name.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.what)
+    }
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Nobody has said yet, or nobody will.
+    Open,
+    /// It was acknowledged.
+    Acknowledged(Version),
+    /// It was acknowledged, and a fault that its durability does not cover destroyed every copy.
+    Excused(Version),
+    /// It was said not to have happened.
+    Refused,
+    /// Nobody can say whether it happened.
+    Unknown,
+}
+
+/// One write of one key.
+#[derive(Clone)]
+pub struct Attempt {
+    /// The database.
+    pub database: DatabaseId,
+    /// The stored key.
+    pub key: Vec<u8>,
+    /// The value; `None` deletes.
+    pub value: Option<Vec<u8>>,
+    /// Which process was asked.
+    pub process: usize,
+    /// When, in the world's time.
+    pub at: u64,
+    /// Whether it was to be on the disk when acknowledged.
+    pub synced: bool,
+    /// How many holders were asked for.
+    pub acks: u32,
+    /// What became of it.
+    pub fate: Fate,
+    /// Which process accepted it, once known, and how often its disk had lost data by other means
+    /// than power then.
+    pub accepted: Option<(usize, u64)>,
+    /// Its dot, once it was seen anywhere.
+    pub dot: Option<Dot>,
+}
+
+impl std::fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { database, key, value, process, at, synced, acks, fate, accepted, .. } = self;
+        let key = String::from_utf8_lossy(key);
+        let length = value.as_ref().map(Vec::len);
+        write!(
+            f,
+            "write of {key:?} in {database:?}, {length:?} bytes, asked of {process} at {at}, \
+             synced {synced}, acks {acks}, {fate:?}, accepted by {accepted:?}"
+        )
+    }
+}
+
+/// How a disk lost data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// It lost nothing: the process was killed.
+    Nothing,
+    /// What was not synced.
+    Unsynced,
+    /// Anything.
+    Anything,
+}
+
+/// What is known of one process.
+#[derive(Debug, Default)]
+struct Witness {
+    /// The greatest stamp seen by a local read or write of a key.
+    seen: BTreeMap<(DatabaseId, Vec<u8>), Stamp>,
+    last_time: Time,
+    /// How often its disk lost data by other means than power.
+    losses: u64,
+}
+
+/// The history and what follows from it.
+#[derive(Debug, Default)]
+pub struct Checker {
+    attempts: Vec<Attempt>,
+    epochs: BTreeMap<Epoch, usize>,
+    witnesses: Vec<Witness>,
+    dots: BTreeMap<(DatabaseId, Dot), u64>,
+    /// The first thing that broke.
+    pub violation: Option<Violation>,
+}
+
+impl Checker {
+    /// A checker of this many processes.
+    pub fn new(processes: usize) -> Self {
+        let witnesses = (0..processes).map(|_| Witness::default()).collect();
+        Self { witnesses, ..Self::default() }
+    }
+
+    /// One more process.
+    pub fn add_process(&mut self) {
+        self.witnesses.push(Witness::default());
+    }
+
+    /// Notes what broke, unless something did already.
+    pub fn broke(&mut self, invariant: &'static str, what: String) {
+        if self.violation.is_none() {
+            self.violation = Some(Violation { invariant, what });
+        }
+    }
+
+    /// A process writes under an epoch.
+    pub fn started(&mut self, process: usize, epoch: Epoch) {
+        if let Some(other) = self.epochs.insert(epoch, process)
+            && other != process
+        {
+            self.broke("2 dots", format!("peers {other} and {process} share epoch {epoch:?}"));
+        }
+    }
+
+    /// The value of the next write, of at least eight bytes.
+    pub fn value(&self, offset: usize, length: usize) -> Vec<u8> {
+        let number = (self.attempts.len() + offset) as u64;
+        let mut value = number.to_le_bytes().to_vec();
+        value.resize(length.max(8), (number % 251) as u8);
+        value
+    }
+
+    /// Notes a write that is about to be submitted; returns its number.
+    pub fn submitted(&mut self, attempt: Attempt) -> usize {
+        self.attempts.push(attempt);
+        self.attempts.len() - 1
+    }
+
+    /// The history.
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    /// Notes the answer to writes that were submitted together; `at_once`: within the call.
+    pub fn answered(
+        &mut self,
+        numbers: &[usize],
+        result: &Result<Vec<Version>, Error>,
+        at_once: bool,
+        sometimes: &mut Sometimes,
+    ) {
+        match result {
+            Ok(versions) if versions.len() == numbers.len() => {
+                sometimes.saw("acknowledged");
+                for (&number, &version) in numbers.iter().zip(versions) {
+                    self.acknowledged(number, version);
+                }
+                // Other answers come in the order in which their waits end.
+                if at_once {
+                    self.stamps_grow(numbers, versions);
+                }
+            }
+            Ok(versions) => {
+                let (asked, got) = (numbers.len(), versions.len());
+                self.broke("5 answers", format!("{asked} writes were answered by {got} versions"));
+            }
+            Err(error) => {
+                let unknown = matches!(
+                    error,
+                    Error::OutcomeUnknown { .. }
+                        | Error::UnderReplicated { .. }
+                        | Error::TimedOut(_)
+                        | Error::Storage(_)
+                        | Error::Internal(_)
+                );
+                sometimes.saw(if unknown { "outcome unknown" } else { "refused" });
+                if let Error::Internal(why) = error {
+                    self.broke("14 no defects", why.clone());
+                }
+                for &number in numbers {
+                    let attempt = &mut self.attempts[number];
+                    attempt.fate = if unknown { Fate::Unknown } else { Fate::Refused };
+                    if !unknown && attempt.dot.is_some() {
+                        let what = format!("write {number} was refused ({error}) and is stored");
+                        self.broke("5 answers", what);
+                    }
+                }
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, number: usize, version: Version) {
+        let attempt = &mut self.attempts[number];
+        attempt.fate = Fate::Acknowledged(version);
+        let owner = self.epochs.get(&version.dot.epoch).copied();
+        attempt.accepted = owner.and_then(|owner| Some((owner, self.witnesses.get(owner)?.losses)));
+        if let Some(dot) = attempt.dot
+            && dot != version.dot
+        {
+            let what = format!("write {number} was answered {version} and is stored as {dot:?}");
+            self.broke("2 dots", what);
+            return;
+        }
+        attempt.dot = Some(version.dot);
+        let (database, key, process) = (attempt.database, attempt.key.clone(), attempt.process);
+        if owner.is_none() {
+            self.broke("2 dots", format!("write {number} has the epoch of nobody: {version}"));
+        }
+        // Whoever wrote at its own copy reads its write from now on.
+        if owner == Some(process) {
+            let stamp = Stamp { time: version.time, epoch: version.dot.epoch };
+            let seen = &mut self.witnesses[process].seen;
+            let known = seen.entry((database, key)).or_insert(stamp);
+            *known = stamp.max(*known);
+        }
+    }
+
+    fn stamps_grow(&mut self, numbers: &[usize], versions: &[Version]) {
+        let Some(first) = numbers.first().map(|number| &self.attempts[*number]) else { return };
+        let Some((owner, _)) = first.accepted else { return };
+        if owner != first.process {
+            return;
+        }
+        for version in versions {
+            let last = &mut self.witnesses[owner].last_time;
+            if version.time <= *last {
+                let what = format!("peer {owner} issued {:?} after {last:?}", version.time);
+                self.broke("7 stamps", what);
+                return;
+            }
+            *last = version.time;
+        }
+    }
+
+    /// Notes a record that a process read at its own copy.
+    pub fn read_here(
+        &mut self,
+        process: usize,
+        database: DatabaseId,
+        key: &[u8],
+        record: Option<&Record>,
+    ) {
+        let stamp = record.map(Record::stamp);
+        let place = (database, key.to_vec());
+        let seen = self.witnesses[process].seen.get(&place).copied();
+        if stamp < seen {
+            let what = format!(
+                "peer {process} read {stamp:?} of {:?} in {database:?} after {seen:?}",
+                String::from_utf8_lossy(key)
+            );
+            self.broke("6 monotonic reads", what);
+        }
+        if let Some(stamp) = stamp {
+            self.witnesses[process].seen.insert(place, stamp);
+        }
+        if let Some(record) = record {
+            self.saw_record(database, key, record);
+        }
+    }
+
+    /// Notes a record of a user's database, wherever it was seen.
+    pub fn saw_record(&mut self, database: DatabaseId, key: &[u8], record: &Record) {
+        self.saw_dot(database, key, record);
+        let Payload::Value(value, _) = record.payload() else { return };
+        let number = value.get(..8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
+        let attempt = number.and_then(|number| self.attempts.get_mut(number as usize));
+        let Some(attempt) = attempt else {
+            self.broke("5 nothing from nowhere", format!("a value that nobody wrote: {record:?}"));
+            return;
+        };
+        if attempt.database != database
+            || attempt.key != key
+            || attempt.value.as_deref() != Some(value)
+        {
+            let what = format!("a value of another key: {attempt:?} is stored as {record:?}");
+            self.broke("5 nothing from nowhere", what);
+        } else if attempt.fate == Fate::Refused {
+            let what = format!("a refused write is stored: {attempt:?} as {record:?}");
+            self.broke("5 answers", what);
+        } else if attempt.dot.is_some_and(|dot| dot != record.dot()) {
+            let what = format!("one write is stored twice: {attempt:?} as {record:?}");
+            self.broke("2 dots", what);
+        } else {
+            attempt.dot = Some(record.dot());
+        }
+    }
+
+    /// Notes a record of any database: one dot names one write.
+    pub fn saw_dot(&mut self, database: DatabaseId, key: &[u8], record: &Record) {
+        let mut content = Trace::default();
+        content.bytes(key);
+        content.bytes(&tidings_core::wire::encode(record));
+        let place = (database, record.dot());
+        if *self.dots.entry(place).or_insert(content.value()) != content.value() {
+            let key = String::from_utf8_lossy(key);
+            self.broke("2 dots", format!("two writes carry one dot, one is {record:?} of {key:?}"));
+        }
+    }
+
+    /// Notes what a fault did to the disk of a process, with every disk as it is now.
+    pub fn lost(
+        &mut self,
+        process: usize,
+        loss: Loss,
+        disks: &[&Copies],
+        sometimes: &mut Sometimes,
+    ) {
+        if loss != Loss::Nothing {
+            self.witnesses[process].seen.clear();
+        }
+        if loss == Loss::Anything {
+            self.witnesses[process].losses += 1;
+            self.witnesses[process].last_time = Time::default();
+        }
+        self.excuse(Some((process, loss)), disks, sometimes);
+    }
+
+    /// Excuses acknowledged writes of which no disk has a trace; where their durability covers what
+    /// happened, that is a violation.
+    pub fn excuse(
+        &mut self,
+        what: Option<(usize, Loss)>,
+        disks: &[&Copies],
+        sometimes: &mut Sometimes,
+    ) {
+        let mut broke = None;
+        for (number, attempt) in self.attempts.iter_mut().enumerate() {
+            let Fate::Acknowledged(version) = attempt.fate else { continue };
+            let stamp = Stamp { time: version.time, epoch: version.dot.epoch };
+            let reflects =
+                |copies: &Copies| reflects(copies, attempt.database, &attempt.key, stamp);
+            if let Some((process, loss)) = what
+                && attempt.accepted == Some((process, self.witnesses[process].losses))
+                && (loss == Loss::Nothing || (loss == Loss::Unsynced && attempt.synced))
+                && !disks.get(process).is_some_and(|copies| reflects(copies))
+            {
+                broke = Some(format!(
+                    "write {number} was acknowledged and did not survive at peer {process}: \
+                     {attempt:?}"
+                ));
+                break;
+            }
+            if !disks.iter().any(|copies| reflects(copies)) {
+                attempt.fate = Fate::Excused(version);
+                sometimes.saw("loss excused");
+            }
+        }
+        if let Some(broke) = broke {
+            self.broke("3 durability", broke);
+        }
+    }
+
+    /// How many disks reflect an acknowledged write.
+    pub fn copies_of(&self, number: usize, disks: &[&Copies]) -> usize {
+        let attempt = &self.attempts[number];
+        let Fate::Acknowledged(version) = attempt.fate else { return usize::MAX };
+        let stamp = Stamp { time: version.time, epoch: version.dot.epoch };
+        disks.iter().filter(|disk| reflects(disk, attempt.database, &attempt.key, stamp)).count()
+    }
+
+    /// What the keys of the databases must say at the end: per key, the greatest acknowledged write.
+    pub fn expected(&self) -> BTreeMap<(DatabaseId, Vec<u8>), (usize, Version)> {
+        let mut expected: BTreeMap<_, (usize, Version)> = BTreeMap::new();
+        for (number, attempt) in self.attempts.iter().enumerate() {
+            let Fate::Acknowledged(version) = attempt.fate else { continue };
+            let place = (attempt.database, attempt.key.clone());
+            let best = expected.entry(place).or_insert((number, version));
+            if stamp(version) > stamp(best.1) {
+                *best = (number, version);
+            }
+        }
+        expected
+    }
+
+    /// Checks one key of a converged copy against the history.
+    pub fn check_final(
+        &mut self,
+        process: usize,
+        place: &(DatabaseId, Vec<u8>),
+        expected: (usize, Version),
+        found: Option<&Record>,
+    ) {
+        let (number, version) = expected;
+        let key = String::from_utf8_lossy(&place.1).into_owned();
+        let wanted = stamp(version);
+        match found {
+            None => {
+                let what = format!(
+                    "peer {process} has nothing under {key:?} of {:?}: {:?}",
+                    place.0, self.attempts[number]
+                );
+                self.broke("3 final values", what);
+            }
+            Some(record) if record.stamp() < wanted => {
+                let what = format!(
+                    "peer {process} has {record:?} under {key:?}, older than {:?}",
+                    self.attempts[number]
+                );
+                self.broke("3 final values", what);
+            }
+            Some(record) if record.stamp() == wanted => {
+                let same = match (record.payload(), &self.attempts[number].value) {
+                    (Payload::Value(value, _), Some(written)) => value == written,
+                    (Payload::Tombstone, None) => true,
+                    _ => false,
+                };
+                if !same {
+                    let what = format!("{record:?} is not {:?}", self.attempts[number]);
+                    self.broke("3 final values", what);
+                }
+            }
+            Some(record) => self.check_winner(place, record),
+        }
+    }
+
+    /// A record beats every acknowledged write of its key: it must be one whose fate is not known.
+    fn check_winner(&mut self, place: &(DatabaseId, Vec<u8>), record: &Record) {
+        let dot = record.dot();
+        let matches = |attempt: &Attempt| {
+            (attempt.database, &attempt.key) == (place.0, &place.1)
+                && matches!(attempt.fate, Fate::Open | Fate::Unknown | Fate::Excused(_))
+                && attempt.value.is_some() == record.is_live()
+                && attempt.dot.is_none_or(|known| known == dot)
+        };
+        if !self.attempts.iter().any(matches) {
+            let what = format!("{record:?} beats what was acknowledged, and nobody wrote it");
+            self.broke("5 nothing from nowhere", what);
+        }
+    }
+
+    /// Databases in which something acknowledged must still be.
+    pub fn databases(&self) -> BTreeSet<DatabaseId> {
+        let kept = |attempt: &&Attempt| matches!(attempt.fate, Fate::Acknowledged(_));
+        self.attempts.iter().filter(kept).map(|attempt| attempt.database).collect()
+    }
+}
+
+fn stamp(version: Version) -> Stamp {
+    Stamp { time: version.time, epoch: version.dot.epoch }
+}
+
+fn reflects(copies: &Copies, database: DatabaseId, key: &[u8], stamp: Stamp) -> bool {
+    let record = copies.get(&database).and_then(|copy| copy.rows.get(key));
+    record.is_some_and(|record| record.stamp() >= stamp)
+}

@@ -1,0 +1,169 @@
+//! How connections come and go, and what the drivers at their ends tell their nodes.
+//!
+//! Processes look for each other every second: all of them where the network has discovery, else
+//! the first one and those their node asked to dial. A process keeps one connection per identity; a
+//! newer one takes the place of one that broke without a word.
+
+use tidings_core::ident::PeerId;
+use tidings_core::node::Input;
+
+use crate::network::{Parcel, SILENCE};
+use crate::scenario::{MILLISECOND, SECOND};
+use crate::world::{Event, World};
+
+impl World {
+    /// Sends on the connection that the node was told of; what finds none is dropped.
+    pub(crate) fn send(&mut self, index: usize, peer: PeerId, parcel: Parcel) {
+        let Some(&connection) = self.processes[index].known.get(&peer) else { return };
+        self.trace.note("send", &[index as u64, connection]);
+        self.trace.bytes(parcel.bytes());
+        let before = self.network.traffic;
+        for at in self.network.send(connection, index, parcel, self.now) {
+            self.schedule(at, Event::Deliver(connection, index));
+        }
+        let after = self.network.traffic;
+        self.sometimes.add("queue overflow", after.overflows - before.overflows);
+        self.sometimes.add("frame lost", after.lost - before.lost);
+        self.sometimes.add("frame duplicated", after.duplicated - before.duplicated);
+        self.sometimes.add("frame reordered", after.reordered - before.reordered);
+    }
+
+    /// A process tries to connect to everyone it knows of and has no connection to.
+    pub(crate) fn seek(&mut self, index: usize, life: u64) {
+        let process = &self.processes[index];
+        if process.life != life || process.node.is_none() {
+            return;
+        }
+        let pause = SECOND / 2 + self.scheduler.below(SECOND);
+        self.schedule(self.now + pause, Event::Seek(index, life));
+        if !self.processes[index].is_awake(self.now) || self.processes[index].stopping {
+            return;
+        }
+        for other in 0..self.processes.len() {
+            let (one, two) = (&self.processes[index], &self.processes[other]);
+            let known = self.scenario.links.discovery
+                || other == 0
+                || index == 0
+                || one.dials.contains(&two.peer);
+            if known && self.can_connect(index, other) {
+                let at = self.now + self.network.setup_time();
+                let (ends, lives) = ([index, other], [life, self.processes[other].life]);
+                self.schedule(at, Event::Connect(ends, lives));
+            }
+        }
+    }
+
+    /// Whether two processes could connect, and are not connected.
+    fn can_connect(&self, one: usize, other: usize) -> bool {
+        let (a, b) = (&self.processes[one], &self.processes[other]);
+        let joined = |from: usize, to: PeerId| {
+            let known = self.processes[from].known.get(&to);
+            known.is_some_and(|connection| self.network.connection(*connection).is_some())
+        };
+        one != other
+            && a.peer != b.peer
+            && a.is_awake(self.now)
+            && b.is_awake(self.now)
+            && !a.stopping
+            && !b.stopping
+            && !self.network.is_blocked(one, other)
+            && !self.network.is_blocked(other, one)
+            && !joined(one, b.peer)
+            && !joined(other, a.peer)
+    }
+
+    pub(crate) fn connect(&mut self, ends: [usize; 2], lives: [u64; 2]) {
+        let alive = (0..2).all(|end| self.processes[ends[end]].life == lives[end]);
+        let pending = self.network.connections_of(ends[0]).into_iter().any(|id| {
+            self.network.connection(id).is_some_and(|connection| connection.ends.contains(&ends[1]))
+        });
+        if !alive || pending || !self.can_connect(ends[0], ends[1]) {
+            return;
+        }
+        let times = [self.now + self.network.news_time(), self.now + self.network.news_time()];
+        let mut sorted = ends;
+        sorted.sort_unstable();
+        let id = self.network.open(sorted, times[0].max(times[1]));
+        for end in 0..2 {
+            self.schedule(times[end], Event::Up(ends[end], lives[end], id));
+        }
+    }
+
+    pub(crate) fn up(&mut self, index: usize, life: u64, connection: u64) {
+        let Some(found) = self.network.connection(connection) else { return };
+        let peer = self.processes[found.other(index)].peer;
+        if self.processes[index].life != life || self.processes[index].node.is_none() {
+            return;
+        }
+        if self.processes[index].known.insert(peer, connection).is_some() {
+            self.feed(index, Input::Disconnected(peer));
+        }
+        self.feed(index, Input::Connected(peer));
+    }
+
+    pub(crate) fn down(&mut self, index: usize, life: u64, connection: u64) {
+        let process = &mut self.processes[index];
+        if process.life != life || process.node.is_none() {
+            return;
+        }
+        let known = process.known.iter().find(|(_, known)| **known == connection);
+        let Some(peer) = known.map(|(peer, _)| *peer) else { return };
+        process.known.remove(&peer);
+        self.feed(index, Input::Disconnected(peer));
+    }
+
+    pub(crate) fn deliver(&mut self, connection: u64, from: usize) {
+        let Some(found) = self.network.connection(connection) else { return };
+        let to = found.other(from);
+        let peer = self.processes[from].peer;
+        let process = &self.processes[to];
+        if process.known.get(&peer) != Some(&connection) {
+            if process.node.is_some() {
+                // It has not heard of the connection yet.
+                self.schedule(self.now + MILLISECOND, Event::Deliver(connection, from));
+            }
+            return;
+        }
+        let mut frames = Vec::new();
+        let mut probes = Vec::new();
+        for parcel in self.network.receive(connection, from, self.now) {
+            match parcel {
+                Parcel::Frame(frame) => frames.push(frame),
+                Parcel::Probe(packet) => probes.push(packet),
+            }
+        }
+        if !frames.is_empty() {
+            self.feed(to, Input::Frames(peer, frames));
+        }
+        for packet in probes {
+            self.feed(to, Input::Probe(peer, packet));
+        }
+    }
+
+    /// Breaks a connection; its ends hear of it soon, or, if `silent`, only after a while.
+    pub fn break_connection(&mut self, connection: u64, silent: bool) {
+        let Some(closed) = self.network.close(connection) else { return };
+        for end in closed.ends {
+            let time = if silent { SILENCE } else { self.network.news_time() };
+            let life = self.processes[end].life;
+            self.schedule(self.now + time, Event::Down(end, life, connection));
+        }
+    }
+
+    /// Breaks every connection of a process that ended.
+    pub(crate) fn break_all(&mut self, index: usize, silent: bool) {
+        for connection in self.network.connections_of(index) {
+            self.break_connection(connection, silent);
+        }
+    }
+
+    /// Delivers what waited behind a block.
+    pub(crate) fn reopen(&mut self, from: usize, to: usize) {
+        for id in self.network.connections_of(from) {
+            let joins = |c: &crate::network::Connection| c.ends.contains(&to);
+            if self.network.connection(id).is_some_and(joins) {
+                self.schedule(self.now, Event::Deliver(id, from));
+            }
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! What must be true in the end: once the faults have stopped, everyone agrees, nothing
+//! acknowledged is missing, every reader finds it, and then there is silence.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidings_core::ident::DatabaseId;
+use tidings_core::name::Path;
+use tidings_core::node::Place;
+use tidings_core::status::HolderState;
+
+use crate::look::{Copies, Copy};
+use crate::scenario::SECOND;
+use crate::world::World;
+
+/// How long the world must be silent to be called idle.
+const IDLE: u64 = 20 * SECOND;
+/// How often that is tried.
+const IDLE_ROUNDS: u32 = 6;
+/// Counters of the core that stand still in an idle world.
+const STILL: [&str; 7] = [
+    "differences",
+    "divergences",
+    "offers",
+    "pulls",
+    "records_pushed",
+    "rows_repaired",
+    "databases_created",
+];
+
+impl World {
+    /// Ends the faults and the users, lets the world come to rest, and checks everything that must
+    /// be true then. Returns the time that took, in microseconds.
+    pub fn settle(&mut self) -> Option<u64> {
+        self.stop_users();
+        self.end_faults();
+        self.excuse_the_dead();
+        let began = self.now;
+        loop {
+            self.run_for(SECOND);
+            if self.checker.violation.is_some() {
+                return None;
+            }
+            let Some(why) = self.unsettled() else { break };
+            if self.now > began + self.scenario.patience {
+                let what =
+                    format!("{} s after the faults stopped: {why}", (self.now - began) / SECOND);
+                self.checker.broke("convergence", what);
+                self.describe();
+                return None;
+            }
+        }
+        let took = self.now - began;
+        for process in &mut self.processes {
+            process.tainted = false;
+        }
+        self.check();
+        self.check_contents();
+        if self.checker.violation.is_some() {
+            self.describe();
+        }
+        self.check_readers();
+        self.check_idle();
+        self.check();
+        for index in 0..self.processes.len() {
+            if let Some(node) = &self.processes[index].node {
+                for (name, count) in node.counters() {
+                    self.sometimes.add(&format!("core {name}"), *count);
+                }
+            }
+        }
+        self.checker.violation.is_none().then_some(took)
+    }
+
+    /// Where `TIDINGS_SIM_DESCRIBE` is set, says what each peer thinks.
+    #[allow(clippy::print_stderr, reason = "it is asked for")]
+    pub fn describe(&self) {
+        if std::env::var_os("TIDINGS_SIM_DESCRIBE").is_none() {
+            return;
+        }
+        eprintln!("{:?}", self.scenario);
+        for (index, process) in self.processes.iter().enumerate() {
+            let Some(node) = &process.node else {
+                eprintln!("peer {index} does not run");
+                continue;
+            };
+            eprintln!("peer {index} {:?} {:?}", process.peer, node.counters());
+            for (id, role) in node.copies() {
+                let Some(replica) = node.replica(id) else { continue };
+                if replica.path.starts_with("_tidings/") {
+                    continue;
+                }
+                let holders: Vec<_> =
+                    node.directory().holders(id).map(|(p, h)| (p, h.state)).collect();
+                let progress = &replica.state.progress;
+                let named = node.directory().path(id).is_some();
+                eprintln!("  {} {id:?} {role:?} {named} {progress:?} {holders:?}", replica.path);
+            }
+        }
+    }
+
+    /// What only dead disks have is lost for now.
+    fn excuse_the_dead(&mut self) {
+        self.refresh_looks();
+        let empty = Copies::new();
+        let disks: Vec<&Copies> = (0..self.processes.len())
+            .map(|index| match self.looks.disk(index) {
+                Some(copies) if !self.processes[index].dead => copies,
+                _ => &empty,
+            })
+            .collect();
+        if self.processes.iter().any(|process| process.dead) {
+            self.checker.excuse(None, &disks, &mut self.sometimes);
+        }
+    }
+
+    fn living(&self) -> Vec<usize> {
+        (0..self.processes.len()).filter(|index| !self.processes[*index].dead).collect()
+    }
+
+    /// Why the world is not at rest yet.
+    pub fn unsettled(&mut self) -> Option<String> {
+        self.refresh_looks();
+        let living = self.living();
+        let mut by_path: BTreeMap<DatabaseId, Vec<(usize, &Copy)>> = BTreeMap::new();
+        for &index in &living {
+            let process = &self.processes[index];
+            if process.node.is_none() {
+                return Some(format!("peer {index} does not run"));
+            }
+            if process.known.len() + 1 < living.len() {
+                return Some(format!("peer {index} has {} connections", process.known.len()));
+            }
+            for (id, copy) in self.looks.disk(index)? {
+                by_path.entry(*id).or_default().push((index, copy));
+            }
+        }
+        for (id, held) in &by_path {
+            let system = held.first().is_some_and(|(_, copy)| copy.path.starts_with("_tidings/"));
+            let why =
+                if system { disagree(held) } else { self.holders_disagree(*id, held, &living) };
+            if why.is_some() {
+                return why;
+            }
+        }
+        None
+    }
+
+    /// Why the copies of a user's database are not as they must be.
+    fn holders_disagree(
+        &self,
+        id: DatabaseId,
+        held: &[(usize, &Copy)],
+        living: &[usize],
+    ) -> Option<String> {
+        let node = self.processes[*living.first()?].node.as_ref()?;
+        let index_of: BTreeMap<_, _> =
+            living.iter().map(|i| (self.processes[*i].peer, *i)).collect();
+        let mut active = BTreeSet::new();
+        let mut waiting = Vec::new();
+        let mut dead_active = false;
+        for (peer, holder) in node.directory().holders(id) {
+            match (index_of.get(&peer), holder.state) {
+                (Some(index), HolderState::Active) => {
+                    active.insert(*index);
+                }
+                (Some(index), HolderState::Joining) => waiting.push(*index),
+                (None, HolderState::Active) => dead_active = true,
+                _ => {}
+            }
+        }
+        let path = held.first().map(|(_, copy)| copy.path.clone()).unwrap_or_default();
+        if active.is_empty() {
+            // Its only complete copies are on dead disks: nobody may serve it, and nobody can join.
+            let known = node.directory().is_known(id);
+            return (known && !dead_active).then(|| format!("{path:?} has no active holder"));
+        }
+        if let Some(index) = waiting.first() {
+            return Some(format!("peer {index} is still joining {path:?}"));
+        }
+        for &index in &active {
+            let node = self.processes[index].node.as_ref()?;
+            if !node.copies().any(|(held, role)| held == id && role == HolderState::Active) {
+                return Some(format!("peer {index} does not know that it holds {path:?}"));
+            }
+        }
+        let parsed = Path::new(&path).ok()?;
+        let min = node.open(&parsed).map_or(0, |definition| definition.replication.min as usize);
+        if active.len() < min.min(living.len()) {
+            return Some(format!("{path:?} has {} of {min} copies", active.len()));
+        }
+        let holders: Vec<(usize, &Copy)> =
+            held.iter().copied().filter(|(index, _)| active.contains(index)).collect();
+        disagree(&holders)
+    }
+
+    /// 3: every key of every database says what the history says it must.
+    fn check_contents(&mut self) {
+        let expected = self.checker.expected();
+        let vanished = self.processes.iter().any(|process| process.disk.counts().vanished > 0);
+        self.refresh_looks();
+        for &index in &self.living() {
+            let Some(node) = self.processes[index].node.as_ref() else { continue };
+            let roles: BTreeMap<_, _> = node.copies().collect();
+            let active = |id: &DatabaseId| roles.get(id) == Some(&HolderState::Active);
+            for (place, expected) in expected.iter().filter(|((id, _), _)| active(id)) {
+                let copy = self.looks.disk(index).and_then(|copies| copies.get(&place.0));
+                let found = copy.and_then(|copy| copy.rows.get(&place.1));
+                // A tombstone that vanished behind the engine is not missed by any digest, and what
+                // it hides is not there either.
+                let deletes = self.checker.attempts()[expected.0].value.is_none();
+                if found.is_none() && deletes && vanished {
+                    continue;
+                }
+                self.checker.check_final(index, place, *expected, found);
+            }
+        }
+    }
+
+    /// Every living peer knows where everything is: "not found" is not said of what others hold.
+    fn check_readers(&mut self) {
+        let databases = self.checker.databases();
+        for path in self.scenario.paths.clone() {
+            let Ok(parsed) = Path::new(&path) else { continue };
+            for index in self.living() {
+                let place = self
+                    .call(index, |node, now| (node.place(&parsed, now), node.database_id(&path)));
+                let Some((place, id)) = place else { continue };
+                if databases.contains(&id) && matches!(place, Place::Nowhere | Place::Unknown) {
+                    let what = format!("{path:?} is {place:?} to peer {index}");
+                    self.checker.broke("3 final values", what);
+                }
+            }
+        }
+    }
+
+    /// 13: at rest nothing is sent but summaries and probes.
+    fn check_idle(&mut self) {
+        // Offers and overdue pulls are repeated for a while: silence comes within some rounds.
+        let mut traffic = self.network.traffic;
+        for round in 1..=IDLE_ROUNDS {
+            let before = self.still();
+            traffic = self.network.traffic;
+            self.run_for(IDLE);
+            let after = self.still();
+            if before == after {
+                break;
+            }
+            if round == IDLE_ROUNDS {
+                let what = format!("an idle world went on: {before:?}, then {after:?}");
+                self.checker.broke("13 quiet when idle", what);
+                self.describe();
+            }
+        }
+        let frames = self.network.traffic.frames - traffic.frames;
+        let pairs = (self.living().len() * self.living().len()) as u64;
+        // A summary every two seconds and pair.
+        if frames > pairs * (IDLE / SECOND) {
+            let what = format!("{frames} frames in {} idle seconds", IDLE / SECOND);
+            self.checker.broke("13 quiet when idle", what);
+        }
+    }
+
+    fn still(&self) -> Vec<u64> {
+        let nodes = self.processes.iter().filter_map(|process| process.node.as_ref());
+        nodes
+            .flat_map(|node| {
+                STILL.iter().map(|name| node.counters().get(name).copied().unwrap_or(0))
+            })
+            .collect()
+    }
+}
+
+/// Why copies of one database are not equal.
+fn disagree(held: &[(usize, &Copy)]) -> Option<String> {
+    let (first, reference) = held.first()?;
+    for (index, copy) in &held[1..] {
+        let (a, b) = (&reference.state, &copy.state);
+        if a.progress.vector != b.progress.vector || a.digest != b.digest {
+            return Some(format!(
+                "peers {first} and {index} differ in {:?}: {:?}, whole {}; {:?}, whole {}; {}",
+                copy.path,
+                a.progress.vector,
+                a.progress.is_whole(),
+                b.progress.vector,
+                b.progress.is_whole(),
+                crate::invariants::difference(reference, copy)
+            ));
+        }
+    }
+    None
+}

@@ -1,0 +1,133 @@
+//! One process: a node, its disk, its clocks, and what its driver remembers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidings_core::clock::Now;
+use tidings_core::ident::{DatabaseId, PeerId};
+use tidings_core::node::Node;
+use tidings_core::record::Record;
+use tidings_core::stamp::Stamp;
+
+use crate::disk::{Disk, FaultyStore, Image};
+use crate::scenario::MILLISECOND;
+
+/// The wall clock of the world at its beginning: milliseconds since the Unix epoch.
+pub const WALL_START: u64 = 1_750_000_000_000;
+
+/// What a call that is answered later was.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// Writes with these numbers; and how many losses there were when they were submitted.
+    Write(Vec<usize>, u64),
+    /// A read of a key at a holder.
+    Read(DatabaseId, Vec<u8>),
+    /// Something whose answer does not matter.
+    Other,
+}
+
+/// One process.
+#[derive(Debug)]
+pub struct Process {
+    /// Its identity.
+    pub peer: PeerId,
+    /// Its disk.
+    pub disk: Disk,
+    /// The node, while it runs.
+    pub node: Option<Node<FaultyStore>>,
+    /// Counts its starts: what was meant for an earlier one is dropped.
+    pub life: u64,
+    /// When it started, in the world's time.
+    pub born: u64,
+    /// It stands still until then.
+    pub paused_until: u64,
+    /// What its wall clock is ahead, in milliseconds.
+    pub wall_offset: i64,
+    /// What its wall clock gains, in parts per million.
+    pub drift: i64,
+    /// The connection to each peer, as the node was told.
+    pub known: BTreeMap<PeerId, u64>,
+    /// Peers it was asked to dial.
+    pub dials: BTreeSet<PeerId>,
+    /// For when its timer is set.
+    pub timer_at: u64,
+    /// Timer inputs in the second that begins at the given time.
+    pub fired: (u64, u64),
+    /// The last ticket that wants a sync, and the one being synced.
+    pub sync_wanted: u64,
+    /// See [`Process::sync_wanted`].
+    pub syncing: Option<u64>,
+    /// Calls to be answered later, by token.
+    pub calls: BTreeMap<u64, Call>,
+    /// What the watches of this life saw last, by key.
+    pub watched: BTreeMap<(DatabaseId, Vec<u8>), Stamp>,
+    /// An older image of its disk.
+    pub image: Option<Image>,
+    /// Rows vanished since it was last whole: what is derived from them is not to be believed.
+    pub tainted: bool,
+    /// It does not start again.
+    pub dead: bool,
+    /// It was told to stop and goes on a little.
+    pub stopping: bool,
+}
+
+impl Process {
+    /// A process that does not run yet.
+    pub fn new(peer: PeerId, disk: Disk) -> Self {
+        Self {
+            peer,
+            disk,
+            node: None,
+            life: 0,
+            born: 0,
+            paused_until: 0,
+            wall_offset: 0,
+            drift: 0,
+            known: BTreeMap::new(),
+            dials: BTreeSet::new(),
+            timer_at: u64::MAX,
+            fired: (0, 0),
+            sync_wanted: 0,
+            syncing: None,
+            calls: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            image: None,
+            tainted: false,
+            dead: false,
+            stopping: false,
+        }
+    }
+
+    /// Both of its clocks.
+    pub fn clocks(&self, now: u64) -> Now {
+        let passed = (now / MILLISECOND) as i64;
+        let gained = passed * self.drift / 1_000_000;
+        let wall = WALL_START as i64 + passed + gained + self.wall_offset;
+        Now { monotonic: now - self.born, wall: wall.max(0) as u64 }
+    }
+
+    /// Whether it runs and does not stand still.
+    pub fn is_awake(&self, now: u64) -> bool {
+        self.node.is_some() && self.paused_until <= now
+    }
+
+    /// Forgets what a process forgets when it ends.
+    pub fn end(&mut self) {
+        self.node = None;
+        self.life += 1;
+        self.paused_until = 0;
+        self.known.clear();
+        self.dials.clear();
+        self.calls.clear();
+        self.watched.clear();
+        self.timer_at = u64::MAX;
+        self.sync_wanted = 0;
+        self.syncing = None;
+        self.stopping = false;
+    }
+
+    /// Notes a change told by a watch; false: it is not newer than the one before.
+    pub fn watch_told(&mut self, id: DatabaseId, key: &[u8], record: &Record) -> bool {
+        let last = self.watched.insert((id, key.to_vec()), record.stamp());
+        last.is_none_or(|last| last < record.stamp())
+    }
+}

@@ -1,0 +1,304 @@
+//! What users do: writes, batches, deletes, reads, opens and waits, at random peers.
+
+use tidings_core::definition::Durability;
+use tidings_core::error::Error;
+use tidings_core::ident::DatabaseId;
+use tidings_core::message::{Operation, Reply, Write};
+use tidings_core::name::Path;
+use tidings_core::node::{Outcome, Place, Submission};
+use tidings_core::read::read_record;
+use tidings_core::record::Payload;
+use tidings_core::rows::stored_key;
+use tidings_core::stamp::Version;
+
+use crate::checker::{Attempt, Fate};
+use crate::look::Copies;
+use crate::process::Call;
+use crate::random::Random;
+use crate::scenario::SECOND;
+use crate::world::{Event, World};
+
+/// Draws what users do.
+#[derive(Debug)]
+pub struct Workload {
+    random: Random,
+    stopped: bool,
+}
+
+/// How a write shall be acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Overrides the durability of the definition.
+    pub durability: Option<Durability>,
+    /// How many holders must have it; 0 is 1.
+    pub acks: u32,
+}
+
+impl Workload {
+    pub(crate) fn new(random: Random) -> Self {
+        Self { random, stopped: false }
+    }
+}
+
+impl World {
+    /// Users do nothing any more.
+    pub fn stop_users(&mut self) {
+        self.workload.stopped = true;
+    }
+
+    pub(crate) fn user(&mut self) {
+        if self.workload.stopped {
+            return;
+        }
+        let mean = SECOND / self.scenario.rate.max(1);
+        let pause = self.workload.random.below(2 * mean + 1);
+        self.schedule(self.now + pause, Event::User);
+        let awake: Vec<usize> =
+            (0..self.processes.len()).filter(|p| self.processes[*p].is_awake(self.now)).collect();
+        let Some(&index) = self.workload.random.pick(&awake) else { return };
+        let which = self.workload.random.index(self.scenario.paths.len());
+        let path = self.scenario.paths[which].clone();
+        match self.workload.random.below(100) {
+            0..50 => {
+                let terms = self.draw_terms();
+                let bursts = if self.workload.random.chance(100) { 4 } else { 1 };
+                let batches = (0..bursts).map(|_| self.draw_batch(1)).collect();
+                self.write(index, &path, batches, terms);
+            }
+            50..62 => {
+                let terms = self.draw_terms();
+                let size = 2 + self.workload.random.below(8);
+                let batch = self.draw_batch(size);
+                self.sometimes.saw("batch");
+                self.write(index, &path, vec![batch], terms);
+            }
+            62..92 => {
+                let key = self.draw_key();
+                self.read(index, &path, &key);
+            }
+            92..95 => {
+                if let Ok(path) = Path::new(&path) {
+                    self.call(index, |node, now| node.sync(&path, 3_000, now));
+                }
+            }
+            95..97 => {
+                // One at the other end of the store's limits, so that messages travel in parts.
+                let key = self.draw_key();
+                let length = 200_000 + self.workload.random.index(150_000);
+                self.write(index, &path, vec![vec![(key, Some(length))]], Terms::default());
+            }
+            _ => {
+                if let Ok(path) = Path::new(&path) {
+                    self.call(index, |node, now| {
+                        node.request(&path, Operation::Status, 2_000, now)
+                    });
+                }
+            }
+        }
+    }
+
+    fn draw_key(&mut self) -> Vec<u8> {
+        let hot = self.workload.random.chance(self.scenario.hot_per_mille);
+        let number = self.workload.random.below(if hot { 3 } else { self.scenario.keys });
+        stored_key(format!("key{number}").as_bytes())
+    }
+
+    fn draw_terms(&mut self) -> Terms {
+        let random = &mut self.workload.random;
+        let durability = match random.below(10) {
+            0..2 => Some(Durability::Synced),
+            2..4 => Some(Durability::Buffered),
+            _ => None,
+        };
+        let acks = if random.chance(250) { 2 + random.below(2) as u32 } else { 1 };
+        Terms { durability, acks }
+    }
+
+    /// Different keys, each with the length of its value or nothing.
+    fn draw_batch(&mut self, size: u64) -> Vec<(Vec<u8>, Option<usize>)> {
+        let mut batch: Vec<(Vec<u8>, Option<usize>)> = Vec::new();
+        for _ in 0..size {
+            let key = self.draw_key();
+            let delete = self.workload.random.chance(180);
+            let length = self.workload.random.below(self.scenario.value_bytes) as usize;
+            if !batch.iter().any(|(known, _)| *known == key) {
+                batch.push((key, (!delete).then_some(length)));
+            }
+        }
+        batch
+    }
+
+    /// Writes batches at a peer, in one call: stored keys, and the length of each value or nothing
+    /// for a delete. Returns the numbers of the writes.
+    pub fn write(
+        &mut self,
+        index: usize,
+        path: &str,
+        batches: Vec<Vec<(Vec<u8>, Option<usize>)>>,
+        terms: Terms,
+    ) -> Vec<usize> {
+        let Ok(parsed) = Path::new(path) else { return Vec::new() };
+        let process = &self.processes[index];
+        let Some(node) = &process.node else { return Vec::new() };
+        let database = node.database_id(path);
+        let acceptor = node.open(&parsed);
+        let defined = acceptor.map_or(Durability::Buffered, |definition| definition.durability);
+        let synced = terms.durability.unwrap_or(defined) == Durability::Synced;
+        let mut submissions = Vec::new();
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for batch in batches {
+            let mut writes = Vec::new();
+            let mut numbers = Vec::new();
+            for (key, length) in batch {
+                let value = length.map(|length| self.checker.value(0, length));
+                let payload = match &value {
+                    Some(value) => Payload::Value(value.clone(), None),
+                    None => Payload::Tombstone,
+                };
+                numbers.push(self.checker.submitted(Attempt {
+                    database,
+                    key: key.clone(),
+                    value,
+                    process: index,
+                    at: self.now,
+                    // The acceptor decides where the call does not say; only what is sure counts.
+                    synced: synced && terms.durability.is_some(),
+                    acks: terms.acks,
+                    fate: Fate::Open,
+                    accepted: None,
+                    dot: None,
+                }));
+                writes.push(Write { key, payload });
+            }
+            groups.push(numbers);
+            submissions.push(Submission {
+                path: parsed.clone(),
+                writes,
+                durability: terms.durability,
+                acks: terms.acks,
+                timeout: 2_000,
+            });
+        }
+        let losses = self.losses;
+        let outcomes = self.call_then(
+            index,
+            |node, now| node.write(submissions, now),
+            |process, outcomes| {
+                for (outcome, numbers) in outcomes.iter().zip(&groups) {
+                    if let Outcome::Later(token) = outcome {
+                        process.calls.insert(*token, Call::Write(numbers.clone(), losses));
+                    }
+                }
+            },
+        );
+        for (outcome, numbers) in outcomes.unwrap_or_default().into_iter().zip(&groups) {
+            if let Outcome::Done(result) = outcome {
+                self.write_answered(numbers, &result, losses, true);
+            }
+        }
+        groups.into_iter().flatten().collect()
+    }
+
+    /// Puts one value of some length; returns the number of the write.
+    pub fn put(&mut self, index: usize, path: &str, key: &str, terms: Terms) -> usize {
+        let key = stored_key(key.as_bytes());
+        let numbers = self.write(index, path, vec![vec![(key, Some(20))]], terms);
+        numbers.first().copied().unwrap_or(usize::MAX)
+    }
+
+    /// Deletes a key; returns the number of the write.
+    pub fn delete(&mut self, index: usize, path: &str, key: &str) -> usize {
+        let key = stored_key(key.as_bytes());
+        let numbers = self.write(index, path, vec![vec![(key, None)]], Terms::default());
+        numbers.first().copied().unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn write_answered(
+        &mut self,
+        numbers: &[usize],
+        result: &Result<Vec<Version>, Error>,
+        losses: u64,
+        at_once: bool,
+    ) {
+        let code = result.as_ref().map_or_else(Error::code, |_| "written");
+        self.trace.note(code, &[numbers.first().copied().unwrap_or(0) as u64]);
+        self.sometimes.saw(&format!("write {code}"));
+        self.checker.answered(numbers, result, at_once, &mut self.sometimes);
+        let Some(&number) = numbers.first().filter(|_| result.is_ok()) else { return };
+        let attempt = &self.checker.attempts()[number];
+        if attempt.synced {
+            self.sometimes.saw("acknowledged synced");
+        }
+        let acks = attempt.acks as usize;
+        if acks > 1 {
+            self.sometimes.saw("acknowledged by several");
+            if losses == self.losses {
+                self.refresh_looks();
+                let disks: Vec<&Copies> = self.looks.disks().collect();
+                let have = self.checker.copies_of(number, &disks);
+                if have < acks {
+                    let what = format!("write {number} was acknowledged by {acks}, {have} have it");
+                    self.checker.broke("3 acknowledgements", what);
+                }
+            }
+        }
+    }
+
+    /// Reads a key at a peer: from its own copy, or through a holder.
+    pub fn read(&mut self, index: usize, path: &str, key: &[u8]) {
+        let Ok(parsed) = Path::new(path) else { return };
+        let place =
+            self.call(index, |node, now| (node.place(&parsed, now), node.database_id(path)));
+        let Some((place, id)) = place else { return };
+        match place {
+            Place::Here(prefix) => {
+                self.sometimes.saw("read here");
+                let store = self.processes[index].node.as_ref().map(|node| node.store().clone());
+                if let Some(Ok(record)) = store.map(|store| read_record(&store, prefix, key)) {
+                    self.checker.read_here(index, id, key, record.as_ref());
+                }
+            }
+            Place::Elsewhere | Place::Nowhere => {
+                let operation = Operation::Get { keys: vec![key.to_vec()] };
+                self.call_then(
+                    index,
+                    |node, now| node.request(&parsed, operation, 2_000, now),
+                    |process, token| {
+                        process.calls.insert(*token, Call::Read(id, key.to_vec()));
+                    },
+                );
+            }
+            Place::Unknown => self.sometimes.saw("place unknown"),
+        }
+    }
+
+    pub(crate) fn read_answered(
+        &mut self,
+        id: DatabaseId,
+        key: &[u8],
+        result: &Result<Reply, Error>,
+    ) {
+        match result {
+            Ok(Reply::Got(records)) => {
+                self.sometimes.saw("read elsewhere");
+                for record in records.iter().flatten() {
+                    self.checker.saw_record(id, key, record);
+                }
+            }
+            Ok(_) => {
+                self.checker.broke("5 answers", "a read was answered as something else".into())
+            }
+            Err(error) => self.sometimes.saw(&format!("read {}", error.code())),
+        }
+    }
+
+    /// Watches every database of the workload that a process holds or will hold.
+    pub(crate) fn watch_all(&mut self, index: usize) {
+        let paths = self.scenario.paths.clone();
+        self.call(index, |node, _| {
+            for path in &paths {
+                node.watch(node.database_id(path));
+            }
+        });
+    }
+}

@@ -1,0 +1,455 @@
+//! The world: virtual time, one queue of events ordered by (time, sequence), and the drivers.
+//!
+//! For each node the world is what the real driver is: three arms (store, send, tell). It calls the
+//! node, drains its outputs, carries each out, and sets the timer to what the node says.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use tidings_core::clock::Now;
+use tidings_core::error::Error;
+use tidings_core::ident::PeerId;
+use tidings_core::message::Reply;
+use tidings_core::node::{Config, Event as Told, Input, Node, Output};
+
+use crate::checker::Checker;
+use crate::disk::{Disk, FaultyStore};
+use crate::faults::{Act, Faults};
+use crate::invariants::Looks;
+use crate::network::{Network, Parcel};
+use crate::process::{Call, Process};
+use crate::random::Random;
+use crate::scenario::{MILLISECOND, SECOND, Scenario};
+use crate::sometimes::Sometimes;
+use crate::trace::Trace;
+use crate::workload::Workload;
+
+/// Most events in one instant: beyond, nothing but a livelock makes so many.
+const INSTANT_MAX: u64 = 200_000;
+/// Most timer inputs of one process in a second: the driver never fires sooner than 500 µs.
+const TIMERS_MAX: u64 = 1_500;
+/// The least pause before a timer fires again, as in the real driver.
+const TIMER_PAUSE: u64 = 500;
+/// How long a sync of the disk takes, at most.
+const SYNC_TIME: u64 = 10 * MILLISECOND;
+
+/// Something that happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A process starts.
+    Start(usize),
+    /// Its timer fires.
+    Timer(usize, u64),
+    /// It looks for others to connect to.
+    Seek(usize, u64),
+    /// A connection is set up between two lives of two processes.
+    Connect([usize; 2], [u64; 2]),
+    /// An end hears that a connection is open.
+    Up(usize, u64, u64),
+    /// An end hears that it is gone.
+    Down(usize, u64, u64),
+    /// Something may have arrived from the given process.
+    Deliver(u64, usize),
+    /// A sync ended.
+    Synced(usize, u64, u64),
+    /// A user does something.
+    User,
+    /// A fault happens, or ends.
+    Fault(Act),
+    /// The checkers look.
+    Check,
+}
+
+/// The queue's order: time, then sequence.
+type Scheduled = Reverse<(u64, u64, usize)>;
+
+/// The world.
+#[derive(Debug)]
+pub struct World {
+    /// What the run is made of.
+    pub scenario: Scenario,
+    /// Virtual time in microseconds.
+    pub now: u64,
+    queue: BinaryHeap<Scheduled>,
+    events: Vec<Option<Event>>,
+    free: Vec<usize>,
+    sequence: u64,
+    instant: (u64, u64),
+    /// The processes.
+    pub processes: Vec<Process>,
+    /// The network.
+    pub network: Network,
+    /// The history and its checks.
+    pub checker: Checker,
+    /// What was reached.
+    pub sometimes: Sometimes,
+    /// The hash over everything that happened.
+    pub trace: Trace,
+    pub(crate) workload: Workload,
+    pub(crate) faults: Faults,
+    pub(crate) looks: Looks,
+    pub(crate) scheduler: Random,
+    clocks: Random,
+    starts: Random,
+    /// Commits and losses of data so far.
+    pub(crate) losses: u64,
+}
+
+impl World {
+    /// A world whose processes start within its first second.
+    pub fn new(scenario: Scenario) -> Self {
+        let stream = |concern: &str| Random::new(scenario.seed, concern);
+        let mut world = Self {
+            now: 0,
+            queue: BinaryHeap::new(),
+            events: Vec::new(),
+            free: Vec::new(),
+            sequence: 0,
+            instant: (0, 0),
+            processes: Vec::new(),
+            network: Network::new(scenario.links, stream("network")),
+            checker: Checker::new(0),
+            sometimes: Sometimes::default(),
+            trace: Trace::default(),
+            workload: Workload::new(stream("workload")),
+            faults: Faults::new(stream("faults")),
+            looks: Looks::default(),
+            scheduler: stream("scheduler"),
+            clocks: stream("clock"),
+            starts: stream("starts"),
+            losses: 0,
+            scenario,
+        };
+        for _ in 0..world.scenario.peers {
+            let at = if world.scenario.rate == 0 { 0 } else { world.scheduler.below(SECOND) };
+            let process = world.add_process(None);
+            world.schedule(at, Event::Start(process));
+        }
+        world.schedule(2 * SECOND, Event::Check);
+        if world.scenario.rate > 0 {
+            world.schedule(SECOND, Event::User);
+        }
+        if !world.scenario.faults.is_empty() {
+            world.schedule(2 * SECOND, Event::Fault(Act::Next));
+        }
+        world
+    }
+
+    /// Adds a process that does not run yet; with the identity of another one if given.
+    pub fn add_process(&mut self, twin: Option<usize>) -> usize {
+        let index = self.processes.len();
+        let peer = match twin {
+            Some(twin) => self.processes[twin].peer,
+            None => PeerId(Random::new(self.scenario.seed, &format!("peer {index}")).seed()),
+        };
+        let seed = Random::new(self.scenario.seed, &format!("disk {index}")).any();
+        let mut process = Process::new(peer, Disk::new(seed));
+        let spread = self.scenario.clock_spread;
+        process.wall_offset = self.clocks.below(2 * spread + 1) as i64 - spread as i64;
+        process.drift = self.clocks.below(200) as i64 - 100;
+        self.processes.push(process);
+        self.checker.add_process();
+        self.looks.add_process();
+        index
+    }
+
+    /// Puts an event into the queue.
+    pub(crate) fn schedule(&mut self, at: u64, event: Event) {
+        self.sequence += 1;
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.events.push(None);
+            self.events.len() - 1
+        });
+        self.events[place] = Some(event);
+        self.queue.push(Reverse((at.max(self.now), self.sequence, place)));
+    }
+
+    /// Lets everything happen that happens until a time, or until an invariant breaks.
+    pub fn run_until(&mut self, until: u64) {
+        while self.checker.violation.is_none() {
+            let Some(Reverse((at, sequence, place))) = self.queue.peek().copied() else { break };
+            if at > until {
+                break;
+            }
+            self.queue.pop();
+            self.free.push(place);
+            let Some(event) = self.events[place].take() else { continue };
+            self.now = at;
+            self.count_instant();
+            self.trace.note("event", &[at, sequence]);
+            self.happen(event);
+        }
+        self.now = self.now.max(until);
+    }
+
+    /// Lets this much time pass.
+    pub fn run_for(&mut self, time: u64) {
+        self.run_until(self.now + time);
+    }
+
+    fn count_instant(&mut self) {
+        if self.instant.0 != self.now {
+            self.instant = (self.now, 0);
+        }
+        self.instant.1 += 1;
+        if self.instant.1 > INSTANT_MAX {
+            let what = format!("more than {INSTANT_MAX} events at {} µs", self.now);
+            self.checker.broke("14 progress", what);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        let who = match event {
+            Event::Timer(process, _) | Event::Up(process, ..) | Event::Down(process, ..) => {
+                Some(process)
+            }
+            Event::Synced(process, ..) => Some(process),
+            Event::Deliver(connection, from) => {
+                self.network.connection(connection).map(|c| c.other(from))
+            }
+            _ => None,
+        };
+        // A process that stands still meets everything when it goes on.
+        if let Some(process) = who.and_then(|process| self.processes.get(process))
+            && process.node.is_some()
+            && process.paused_until > self.now
+        {
+            let at = process.paused_until;
+            if let Event::Timer(process, _) = event {
+                self.processes[process].timer_at = at;
+                self.schedule(at, Event::Timer(process, at));
+            } else {
+                self.schedule(at, event);
+            }
+            return;
+        }
+        match event {
+            Event::Start(process) => self.start(process),
+            Event::Timer(process, at) => self.fire(process, at),
+            Event::Seek(process, life) => self.seek(process, life),
+            Event::Connect(ends, lives) => self.connect(ends, lives),
+            Event::Up(process, life, connection) => self.up(process, life, connection),
+            Event::Down(process, life, connection) => self.down(process, life, connection),
+            Event::Deliver(connection, from) => self.deliver(connection, from),
+            Event::Synced(process, life, ticket) => self.synced(process, life, ticket),
+            Event::User => self.user(),
+            Event::Fault(act) => self.fault(act),
+            Event::Check => {
+                self.check();
+                self.schedule(self.now + 2 * SECOND, Event::Check);
+            }
+        }
+    }
+
+    /// Starts a process on its disk.
+    pub fn start(&mut self, index: usize) {
+        let process = &mut self.processes[index];
+        if process.node.is_some() || process.dead {
+            return;
+        }
+        process.disk.repair();
+        process.born = self.now;
+        let store = process.disk.open();
+        let config = Config {
+            peer: process.peer,
+            name: format!("peer{index}"),
+            zone: String::new(),
+            weight: 100,
+            cluster_key: [7; 32],
+            expects_peers: true,
+            max_clock_skew: tidings_core::node::MAX_CLOCK_SKEW,
+            replacement_delay: self.scenario.replacement_delay,
+        };
+        let now = process.clocks(self.now);
+        match Node::new(config, store, self.starts.seed(), now) {
+            Ok(node) => {
+                self.trace.note("start", &[index as u64]);
+                self.checker.started(index, node.epoch());
+                process.node = Some(node);
+                let life = process.life;
+                let address = vec![format!("sim/{index}")];
+                self.feed(index, Input::Addresses(address));
+                if index < self.scenario.appliers {
+                    let definitions = self.scenario.definitions.clone();
+                    let applied = self.call(index, |node, now| node.apply(definitions, now));
+                    if let Some(Err(error)) = applied
+                        && !matches!(error, Error::Storage(_))
+                    {
+                        self.checker.broke("14 no defects", error.to_string());
+                    }
+                }
+                self.watch_all(index);
+                let pause = self.scheduler.below(20 * MILLISECOND);
+                self.schedule(self.now + pause, Event::Seek(index, life));
+            }
+            Err(error) => {
+                self.checker.broke("14 no defects", format!("peer {index} cannot start: {error}"));
+            }
+        }
+    }
+
+    /// Calls a node as its driver does; `None` when the process does not run.
+    pub fn call<R>(
+        &mut self,
+        index: usize,
+        call: impl FnOnce(&mut Node<FaultyStore>, Now) -> R,
+    ) -> Option<R> {
+        self.call_then(index, call, |_, _| ())
+    }
+
+    /// As [`World::call`]; notes what waits for an answer before the outputs are carried out, since
+    /// the answer may be among them.
+    pub(crate) fn call_then<R>(
+        &mut self,
+        index: usize,
+        call: impl FnOnce(&mut Node<FaultyStore>, Now) -> R,
+        note: impl FnOnce(&mut Process, &R),
+    ) -> Option<R> {
+        let process = &mut self.processes[index];
+        let now = process.clocks(self.now);
+        let node = process.node.as_mut()?;
+        let result = call(node, now);
+        let mut outputs = Vec::new();
+        while let Some(output) = node.poll_output() {
+            outputs.push(output);
+        }
+        let at = node.poll_timeout();
+        note(process, &result);
+        let at = process.born.saturating_add(at).max(self.now + TIMER_PAUSE);
+        if at < process.timer_at {
+            process.timer_at = at;
+            self.schedule(at, Event::Timer(index, at));
+        }
+        for output in outputs {
+            self.carry_out(index, output);
+        }
+        Some(result)
+    }
+
+    /// Feeds a node an input.
+    pub fn feed(&mut self, index: usize, input: Input) {
+        self.call(index, |node, now| node.handle(input, now));
+    }
+
+    fn fire(&mut self, index: usize, at: u64) {
+        let process = &mut self.processes[index];
+        if process.timer_at != at || process.node.is_none() {
+            return;
+        }
+        process.timer_at = u64::MAX;
+        let second = self.now / SECOND;
+        if process.fired.0 != second {
+            process.fired = (second, 0);
+        }
+        process.fired.1 += 1;
+        if process.fired.1 > TIMERS_MAX {
+            let what = format!("peer {index}'s timer fired {TIMERS_MAX} times in a second");
+            self.checker.broke("14 progress", what);
+        }
+        self.call(index, |node, now| {
+            if node.poll_timeout() <= now.monotonic {
+                node.handle(Input::Timer, now);
+            }
+        });
+    }
+
+    pub(crate) fn carry_out(&mut self, index: usize, output: Output) {
+        match output {
+            Output::Send(peer, frame) => self.send(index, peer, Parcel::Frame(frame)),
+            Output::Probe(peer, packet) => self.send(index, peer, Parcel::Probe(packet)),
+            Output::Dial(peer, _) => {
+                self.processes[index].dials.insert(peer);
+            }
+            Output::Sync(ticket) => {
+                self.processes[index].sync_wanted = ticket;
+                self.begin_sync(index);
+            }
+            Output::Done(token, result) => self.done(index, token, result),
+            Output::Changed(id, changes) => {
+                for (key, record) in changes.iter() {
+                    if !self.processes[index].watch_told(id, key, record) {
+                        let what = format!("peer {index} was told {record:?} of {key:?} late");
+                        self.checker.broke("12 watch", what);
+                    }
+                }
+            }
+            Output::ChangedElsewhere(..) | Output::WatchLost(_) => {}
+            Output::Event(event) => self.told(index, &event),
+            Output::Failed(error) => {
+                self.trace.note("failed", &[index as u64]);
+                self.sometimes.saw("commit failed");
+                self.process_failed(index, &error);
+            }
+        }
+    }
+
+    fn told(&mut self, index: usize, event: &Told) {
+        match event {
+            Told::Joined(_) => self.sometimes.saw("copy joined"),
+            Told::Repaired(..) => self.sometimes.saw("rows repaired"),
+            Told::Damaged(path) => {
+                self.sometimes.saw("alarm damaged");
+                if !self.processes[index].tainted {
+                    let what = format!("{path:?} of peer {index} is damaged, by nothing we did");
+                    self.checker.broke("11 derived", what);
+                }
+            }
+            Told::Conflict(path) => {
+                self.checker.broke("2 dots", format!("conflicting stamps in {path:?}"));
+            }
+            Told::Misbehaved(peer, what) => {
+                let what = format!("peer {index} says that {peer:?} sent {what}");
+                self.checker.broke("14 no defects", what);
+            }
+            Told::EpochSeenElsewhere => {
+                self.checker.broke("2 dots", format!("peer {index} heard its own epoch"));
+            }
+            Told::BadDefinition(why) => self.checker.broke("14 no defects", why.clone()),
+            Told::StampAhead(_) => self.sometimes.saw("alarm stamp ahead"),
+            Told::ClockOff(_) => self.sometimes.saw("alarm clock off"),
+            Told::PeerDown(_) => self.sometimes.saw("peer down"),
+            Told::PeerUp(..) => {}
+        }
+    }
+
+    pub(crate) fn done(&mut self, index: usize, token: u64, result: Result<Reply, Error>) {
+        self.trace.note("done", &[index as u64, token, u64::from(result.is_ok())]);
+        match self.processes[index].calls.remove(&token) {
+            Some(Call::Write(numbers, losses)) => {
+                let versions = result.map(|reply| match reply {
+                    Reply::Written(versions) => versions,
+                    _ => Vec::new(),
+                });
+                self.write_answered(&numbers, &versions, losses, false);
+            }
+            Some(Call::Read(id, key)) => self.read_answered(id, &key, &result),
+            Some(Call::Other) | None => {}
+        }
+    }
+
+    fn begin_sync(&mut self, index: usize) {
+        let time = 200 + self.scheduler.below(SYNC_TIME);
+        let process = &mut self.processes[index];
+        if process.syncing.is_none() && process.sync_wanted > 0 {
+            let ticket = std::mem::take(&mut process.sync_wanted);
+            process.syncing = Some(ticket);
+            let life = process.life;
+            self.schedule(self.now + time, Event::Synced(index, life, ticket));
+        }
+    }
+
+    fn synced(&mut self, index: usize, life: u64, ticket: u64) {
+        let process = &mut self.processes[index];
+        if process.life != life || process.node.is_none() {
+            return;
+        }
+        process.syncing = None;
+        let store = process.node.as_ref().map(|node| node.store().clone());
+        match store.map(|store| tidings_core::store::Store::sync(&store)) {
+            Some(Ok(())) => self.feed(index, Input::Synced(ticket)),
+            Some(Err(error)) => self.process_failed(index, &Error::from(error)),
+            None => {}
+        }
+        self.begin_sync(index);
+    }
+}

@@ -441,7 +441,10 @@ impl<S: Store> Node<S> {
                 self.listen_on(addresses, now);
                 Ok(())
             }
-            Input::Synced(ticket) => self.synced(ticket, now),
+            Input::Synced(ticket) => {
+                self.synced(ticket);
+                Ok(())
+            }
             Input::Timer => self.fire(now),
         };
         self.finish(result, now);

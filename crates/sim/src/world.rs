@@ -271,7 +271,7 @@ impl World {
                 self.feed(index, Input::Addresses(address));
                 if index < self.scenario.appliers {
                     let definitions = self.scenario.definitions.clone();
-                    let applied = self.call(index, |node, now| node.apply(definitions, now));
+                    let applied = self.call(index, |node, now| node.apply(&definitions, now));
                     if let Some(Err(error)) = applied
                         && !matches!(error, Error::Storage(_))
                     {

@@ -222,6 +222,12 @@ impl Membership {
         self.foca.identity()
     }
 
+    /// The latest incarnation known of a peer, alive or down.
+    pub(crate) fn incarnation_of(&self, peer: PeerId) -> Option<u64> {
+        let known = self.foca.iter_membership_state().map(Member::id);
+        known.filter(|identity| identity.peer == peer).map(|identity| identity.incarnation).max()
+    }
+
     /// Describes this peer anew.
     pub(crate) fn change_identity(&mut self, identity: Identity, now: u64) {
         // Refused only when the identity is the same, which changes nothing.

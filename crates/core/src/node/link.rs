@@ -283,7 +283,8 @@ impl<S: Store> Node<S> {
             self.misbehaved(peer, "a hello with this peer's epoch");
             return;
         }
-        if let Some(&incarnation) = self.incarnations.get(&peer)
+        // Also where it is thought down: else it would climb there one renewal at a time.
+        if let Some(incarnation) = self.membership.incarnation_of(peer)
             && incarnation > identity.incarnation
         {
             self.send(peer, &Message::Stale { incarnation });

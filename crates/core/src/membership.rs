@@ -277,6 +277,9 @@ impl Membership {
     }
 
     fn arm(&mut self, now: u64) {
+        // A change of identity leaves foca unconnected, without timers, until it hears of a member
+        // again; where all peers change theirs at once, nobody would ever probe again.
+        let _ = self.foca.apply_many(core::iter::empty(), false, &mut self.effects);
         for (timer, after) in self.effects.timers.drain(..) {
             if self.timers.len() < TIMERS_MAX {
                 self.submitted += 1;

@@ -203,6 +203,8 @@ struct Held {
     touched: u64,
     /// Summaries in a row that differed while the database was busy.
     busy_rounds: u8,
+    /// The digests, here and at a peer, that a pull back from it did not make equal.
+    vain: Option<(PeerId, u128, u128)>,
 }
 
 /// One peer of the cluster, without its clocks, sockets and threads.
@@ -404,7 +406,8 @@ impl<S: Store> Node<S> {
     }
 
     fn hold(&mut self, replica: Replica, role: HolderState, now: Now) {
-        let held = Held { replica, role, definition: None, touched: now.monotonic, busy_rounds: 0 };
+        let (touched, definition) = (now.monotonic, None);
+        let held = Held { replica, role, definition, touched, busy_rounds: 0, vain: None };
         self.held.insert(held.replica.id, held);
     }
 

@@ -287,13 +287,14 @@ impl<S: Store> Node<S> {
         (0..=u8::MAX).map(|bucket| Ok(held.replica.bucket(&self.store, bucket)? as u64)).collect()
     }
 
-    /// Whether a copy is here whose rows are exactly what this vector says.
+    /// Whether a copy with this vector is here. It may have rows above it: what a compare finds of
+    /// those is merged as any record is.
     fn is_comparable(&mut self, target: Target, vector: &Vector) -> bool {
         self.is_ours(target)
-            && self.held.get(&target.database).is_some_and(|held| {
-                let progress = &held.replica.state.progress;
-                progress.is_whole() && progress.vector == *vector
-            })
+            && self
+                .held
+                .get(&target.database)
+                .is_some_and(|held| held.replica.state.progress.vector == *vector)
     }
 
     pub(super) fn buckets_arrived(

@@ -385,6 +385,12 @@ impl<S: Store> Node<S> {
         let peers: Vec<PeerId> = self.links.keys().copied().collect();
         for peer in peers {
             self.send_ping(peer, now);
+            if !self.members.contains_key(&peer) {
+                // It was thought down while the connection stood still. Where both sides think so,
+                // neither would ever probe the other again.
+                let identity = self.membership.identity().clone();
+                self.send(peer, &Message::Hello { identity, epoch: self.epoch });
+            }
         }
     }
 

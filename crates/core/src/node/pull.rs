@@ -240,15 +240,19 @@ impl<S: Store> Node<S> {
             return Ok(());
         }
         self.check_own_epoch(id, self.epoch, vector.get(self.epoch))?;
-        let Some(held) = self.held.get(&id) else { return Ok(()) };
+        let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
         let state = &held.replica.state;
-        // Rows above a vector are news that the vector does not tell.
-        let theirs_is_news =
-            !state.progress.vector.dominates(&vector) || (!whole && state.digest != digest);
-        let differs = whole
-            && state.progress.is_whole()
-            && state.progress.vector == vector
-            && state.digest != digest;
+        let mut theirs_is_news = !state.progress.vector.dominates(&vector);
+        let mut differs = state.progress.vector == vector && state.digest != digest;
+        if differs && !(whole && state.progress.is_whole()) {
+            // Rows above a vector are news that the vector does not tell: they are pulled back, once.
+            // What differs after that is below the vector, and is compared.
+            let digests = Some((peer, state.digest, digest));
+            differs = held.vain == digests;
+            theirs_is_news = !differs;
+            held.vain = digests;
+        }
+        let state = &held.replica.state;
         let snapshot = self.store.snapshot();
         let epochs = epochs_above(&held.replica, &vector);
         let cut = Cut {

@@ -10,7 +10,7 @@ use super::work::Work;
 use super::{Event, MILLISECOND, NEVER, Node};
 use crate::clock::Now;
 use crate::ident::DatabaseId;
-use crate::replica::{Derived, decode_record};
+use crate::replica::{Derived, State, decode_record};
 use crate::store::{Rows, Space, Store, StoreError, prefix_rows};
 
 /// Rows recomputed in one step: well under a millisecond or two, so that writers do not notice.
@@ -39,7 +39,7 @@ impl<S: Store> Node<S> {
         self.scrub.queue = self
             .held
             .iter()
-            .filter(|(_, held)| !held.replica.state.progress.vector.is_empty())
+            .filter(|(_, held)| held.replica.state != State::default())
             .map(|(id, _)| *id)
             .collect();
         if !self.scrub.queue.is_empty() {

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use tidings::{Definition, Error, Peer, Result};
+use tidings::{Definition, Error, Peer, Result, WriteOptions};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -46,9 +46,9 @@ async fn main() -> Result<()> {
     };
     println!("read at bob: {}", String::from_utf8_lossy(&value));
 
-    // The later write wins, wherever it was made.
-    at_bob.put("colour", "blue").await?;
-    at_ada.sync(Duration::from_secs(10)).await?;
+    // The later write wins, wherever it was made. This one is acknowledged once both have it.
+    let both = WriteOptions { acks: Some(2), ..WriteOptions::default() };
+    at_bob.put_with("colour", "blue", &both).await?;
     let value = at_ada.get("colour").await?.unwrap_or_default();
     println!("read at ada: {}", String::from_utf8_lossy(&value));
 

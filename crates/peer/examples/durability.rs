@@ -35,11 +35,7 @@ async fn main() -> Result<()> {
 
     // Two holders have it, each on its disk. There is only one here, so this times out. The write is
     // kept all the same, and reaches the other holders once there are any.
-    let two = WriteOptions {
-        acks: Some(2),
-        timeout: Some(Duration::from_millis(500)),
-        ..synced
-    };
+    let two = WriteOptions { acks: Some(2), timeout: Some(Duration::from_millis(500)), ..synced };
     match notes.put_with("will", "should be at two places", &two).await {
         Ok(version) => println!("at two holders: {version}"),
         Err(error @ Error::UnderReplicated { .. }) => println!("not yet:  {error}"),

@@ -183,7 +183,9 @@ pub(crate) struct Membership {
 
 impl core::fmt::Debug for Membership {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Membership").field("members", &self.foca.num_members()).finish()
+        f.debug_struct("Membership")
+            .field("members", &self.foca.num_members())
+            .finish_non_exhaustive()
     }
 }
 
@@ -191,12 +193,12 @@ impl Membership {
     pub(crate) fn new(identity: Identity, seed: [u8; 32]) -> Self {
         let count = NonZeroUsize::MIN;
         let config = foca::Config {
-            probe_period: Duration::from_millis(1000),
+            probe_period: Duration::from_secs(1),
             probe_rtt: Duration::from_millis(400),
             num_indirect_probes: count.saturating_add(2),
             max_transmissions: NonZeroU8::MIN.saturating_add(9),
             suspect_to_down_after: Duration::from_secs(3),
-            remove_down_after: Duration::from_secs(24 * 3600).into(),
+            remove_down_after: Duration::from_hours(24).into(),
             max_packet_size: count.saturating_add(PACKET_MAX - 1),
             notify_down_members: true,
             periodic_announce: Some(PeriodicParams {
@@ -208,7 +210,7 @@ impl Membership {
                 num_members: count.saturating_add(1),
             }),
             periodic_gossip: Some(PeriodicParams {
-                frequency: Duration::from_millis(1000),
+                frequency: Duration::from_secs(1),
                 num_members: count.saturating_add(1),
             }),
         };
@@ -218,6 +220,12 @@ impl Membership {
 
     pub(crate) fn identity(&self) -> &Identity {
         self.foca.identity()
+    }
+
+    /// The latest incarnation known of a peer, alive or down.
+    pub(crate) fn incarnation_of(&self, peer: PeerId) -> Option<u64> {
+        let known = self.foca.iter_membership_state().map(Member::id);
+        known.filter(|identity| identity.peer == peer).map(|identity| identity.incarnation).max()
     }
 
     /// Describes this peer anew.

@@ -358,7 +358,7 @@ pub enum Reply {
     /// Stamp times and dots of the writes.
     Written(Vec<crate::stamp::Version>),
     /// The status.
-    Status(DatabaseStatus),
+    Status(alloc::boxed::Box<DatabaseStatus>),
     /// Done; nothing to say.
     Done,
 }

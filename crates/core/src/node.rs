@@ -218,8 +218,6 @@ pub struct Node<S: Store> {
     failed: Option<Error>,
     membership: Membership,
     members: BTreeMap<PeerId, Identity>,
-    /// The latest incarnation of every member there was, alive or not.
-    incarnations: BTreeMap<PeerId, u64>,
     /// Peers known from an earlier start, until they are met.
     remembered: BTreeMap<PeerId, Vec<String>>,
     links: BTreeMap<PeerId, Link>,
@@ -322,7 +320,6 @@ impl<S: Store> Node<S> {
             clock_was_off: false,
             failed: None,
             members: BTreeMap::new(),
-            incarnations: BTreeMap::new(),
             remembered,
             links: BTreeMap::new(),
             held: BTreeMap::new(),
@@ -441,7 +438,10 @@ impl<S: Store> Node<S> {
                 self.listen_on(addresses, now);
                 Ok(())
             }
-            Input::Synced(ticket) => self.synced(ticket, now),
+            Input::Synced(ticket) => {
+                self.synced(ticket);
+                Ok(())
+            }
             Input::Timer => self.fire(now),
         };
         self.finish(result, now);
@@ -573,8 +573,6 @@ impl<S: Store> Node<S> {
             Effect::Up(identity) if identity.peer == self.config.peer => {}
             Effect::Up(identity) => {
                 let peer = identity.peer;
-                let latest = self.incarnations.entry(peer).or_default();
-                *latest = identity.incarnation.max(*latest);
                 if !self.links.contains_key(&peer) && !identity.addresses.is_empty() {
                     self.outputs.push_back(Output::Dial(peer, identity.addresses.clone()));
                 }

@@ -23,6 +23,9 @@ pub fn read_record(
     row.map(|bytes| crate::replica::decode_record(&bytes)).transpose()
 }
 
+/// A stored key and its record.
+pub type Found = (Vec<u8>, Record);
+
 /// Live rows of a range of stored keys in a copy, and whether there are more.
 ///
 /// # Errors
@@ -32,7 +35,7 @@ pub fn read_page(
     prefix: Prefix,
     page: &PageRequest,
     wall: Millis,
-) -> Result<(Vec<(Vec<u8>, Record)>, bool), StoreError> {
+) -> Result<(Vec<Found>, bool), StoreError> {
     let limit = (page.limit as usize).clamp(1, PAGE_MAX);
     let place = |bound: &Bound<Vec<u8>>| match bound {
         Bound::Included(key) => Bound::Included(rows::data_key(prefix, key)),

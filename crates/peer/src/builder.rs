@@ -152,7 +152,7 @@ impl PeerBuilder {
         let shared = Shared::new(node, store, born);
         let definitions = self.definitions.clone();
         if !definitions.is_empty() {
-            shared.with(|node, now| node.apply(definitions, now))??;
+            shared.with(|node, now| node.apply(&definitions, now))??;
         }
 
         let arrivals = Arc::new(Arrivals(OnceLock::new()));
@@ -225,16 +225,16 @@ impl PeerBuilder {
             return Ok((Keypair::generate_ed25519(), AnyStore::Memory(MemoryStore::default())));
         };
         let directory = Directory::open(path).map_err(|error| start(&error))?;
-        let keypair = match directory.identity().map_err(|error| start(&error))? {
-            Some(bytes) => Keypair::from_protobuf_encoding(&bytes).map_err(|error| {
+        let known = directory.identity().map_err(|error| start(&error))?;
+        let keypair = if let Some(bytes) = known {
+            Keypair::from_protobuf_encoding(&bytes).map_err(|error| {
                 start(&format!("the identity in {} is damaged: {error}", path.display()))
-            })?,
-            None => {
-                let keypair = Keypair::generate_ed25519();
-                let bytes = keypair.to_protobuf_encoding().map_err(|error| start(&error))?;
-                directory.set_identity(&bytes).map_err(|error| start(&error))?;
-                keypair
-            }
+            })?
+        } else {
+            let keypair = Keypair::generate_ed25519();
+            let bytes = keypair.to_protobuf_encoding().map_err(|error| start(&error))?;
+            directory.set_identity(&bytes).map_err(|error| start(&error))?;
+            keypair
         };
         let store = FjallStore::open(&directory, &self.store).map_err(|error| start(&error))?;
         Ok((keypair, AnyStore::Fjall(store)))

@@ -439,7 +439,7 @@ impl Database {
         };
         let scan = Scan {
             database: self.clone(),
-            source: None,
+            source: ScanSource::Unknown,
             start: Some(start),
             end,
             ready: Vec::new().into_iter(),
@@ -506,11 +506,20 @@ impl Database {
     }
 }
 
+/// Where a scan reads.
+enum ScanSource {
+    /// Not known before the first page.
+    Unknown,
+    /// In a snapshot of the copy here.
+    Here(Prefix, AnySnapshot),
+    /// At a holder.
+    Elsewhere,
+}
+
 /// A scan under way.
 struct Scan {
     database: Database,
-    /// The snapshot that is read, or `None` inside for a database held elsewhere.
-    source: Option<Option<(Prefix, AnySnapshot)>>,
+    source: ScanSource,
     start: Option<Bound<Vec<u8>>>,
     end: Bound<Vec<u8>>,
     ready: std::vec::IntoIter<Entry>,
@@ -526,15 +535,17 @@ impl Scan {
             let end = self.end.clone();
             let page =
                 PageRequest { start, end, limit: SCAN_PAGE, reverse: false, keys_only: false };
-            if self.source.is_none() {
-                self.source = Some(match self.database.place().await? {
-                    Place::Here(prefix) => Some((prefix, self.database.shared().store.snapshot())),
-                    _ => None,
-                });
+            if matches!(self.source, ScanSource::Unknown) {
+                self.source = match self.database.place().await? {
+                    Place::Here(prefix) => {
+                        ScanSource::Here(prefix, self.database.shared().store.snapshot())
+                    }
+                    _ => ScanSource::Elsewhere,
+                };
             }
             self.database.check()?;
             let (rows, more) = match &self.source {
-                Some(Some((prefix, snapshot))) => {
+                ScanSource::Here(prefix, snapshot) => {
                     read_page(snapshot, *prefix, &page, self.database.shared().now().wall)?
                 }
                 _ => self.database.page(page).await?,
@@ -561,8 +572,11 @@ fn entry_of((stored, record): (Vec<u8>, Record)) -> Option<Entry> {
     }
 }
 
+/// Bounds of stored keys.
+type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
 /// The stored keys that a page of a listing covers.
-fn list_range(options: &ListOptions) -> Result<(Bound<Vec<u8>>, Bound<Vec<u8>>)> {
+fn list_range(options: &ListOptions) -> Result<KeyRange> {
     let prefix = stored_key(&options.prefix);
     let mut end = prefix_end(&prefix).map_or(Bound::Unbounded, Bound::Excluded);
     let mut start = Bound::Included(prefix);

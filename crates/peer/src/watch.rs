@@ -56,12 +56,11 @@ impl Watches {
         changes: Result<Vec<(Vec<u8>, Record)>>,
     ) {
         let Some(sender) = self.elsewhere.get(&token) else { return };
-        let kept = match changes {
-            Ok(changes) => sender.send(&changes.into()),
-            Err(_) => {
-                sender.lagged.store(true, Ordering::Release);
-                false
-            }
+        let kept = if let Ok(changes) = changes {
+            sender.send(&changes.into())
+        } else {
+            sender.lagged.store(true, Ordering::Release);
+            false
         };
         if !kept {
             self.elsewhere.remove(&token);
@@ -153,13 +152,12 @@ impl Watch {
             if self.over {
                 return None;
             }
-            match self.changes.recv().await {
-                Some(changes) => self.take(&changes),
-                None => {
-                    self.over = true;
-                    if self.lagged.load(Ordering::Acquire) {
-                        return Some(Err(Error::Lagged));
-                    }
+            if let Some(changes) = self.changes.recv().await {
+                self.take(&changes);
+            } else {
+                self.over = true;
+                if self.lagged.load(Ordering::Acquire) {
+                    return Some(Err(Error::Lagged));
                 }
             }
         }

@@ -362,6 +362,13 @@ impl Checker {
                 ));
                 break;
             }
+            if let Some((process, Loss::Unsynced)) = what
+                && attempt.accepted.is_some_and(|(accepted, _)| accepted == process)
+                && !disks.get(process).is_some_and(|copies| reflects(copies))
+            {
+                // The power took it here, as it may; others may still have it.
+                attempt.accepted = None;
+            }
             if !disks.iter().any(|copies| reflects(copies)) {
                 attempt.fate = Fate::Excused(version);
                 sometimes.saw("loss excused");

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidings_core::ident::DatabaseId;
 use tidings_core::name::Path;
 use tidings_core::node::Place;
+use tidings_core::record::Record;
 use tidings_core::status::HolderState;
 
 use crate::look::{Copies, Copy};
@@ -71,10 +72,18 @@ impl World {
         self.checker.violation.is_none().then_some(took)
     }
 
+    /// Where `TIDINGS_SIM_DESCRIBE` is set, says what happens.
+    #[allow(clippy::print_stderr, reason = "it is asked for")]
+    pub(crate) fn say(&self, what: impl FnOnce() -> String) {
+        if self.talks {
+            eprintln!("{:>12} {}", self.now, what());
+        }
+    }
+
     /// Where `TIDINGS_SIM_DESCRIBE` is set, says what each peer thinks.
     #[expect(clippy::print_stderr, reason = "it is asked for")]
     pub fn describe(&self) {
-        if std::env::var_os("TIDINGS_SIM_DESCRIBE").is_none() {
+        if !self.talks {
             return;
         }
         eprintln!("{:?}", self.scenario);
@@ -84,6 +93,9 @@ impl World {
                 continue;
             };
             eprintln!("peer {index} {:?} {:?}", process.peer, node.counters());
+            let peers: Vec<String> =
+                node.peers().iter().map(|p| format!("{} {}", &p.peer[46..], p.state)).collect();
+            eprintln!("  {peers:?}");
             for (id, role) in node.copies() {
                 let Some(replica) = node.replica(id) else { continue };
                 if replica.path.starts_with("_tidings/") {
@@ -205,10 +217,13 @@ impl World {
             for (place, expected) in expected.iter().filter(|((id, _), _)| active(id)) {
                 let copy = self.looks.disk(index).and_then(|copies| copies.get(&place.0));
                 let found = copy.and_then(|copy| copy.rows.get(&place.1));
-                // A tombstone that vanished behind the engine is not missed by any digest, and what
-                // it hides is not there either.
-                let deletes = self.checker.attempts()[expected.0].value.is_none();
-                if found.is_none() && deletes && vanished {
+                // A tombstone that vanished behind the engine is missed by no digest, and what it
+                // hides is not there either.
+                let is_live = |copies: &Copies| {
+                    let copy = copies.get(&place.0);
+                    copy.and_then(|copy| copy.rows.get(&place.1)).is_some_and(Record::is_live)
+                };
+                if found.is_none() && vanished && !self.looks.disks().any(is_live) {
                     continue;
                 }
                 self.checker.check_final(index, place, *expected, found);

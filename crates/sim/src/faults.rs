@@ -136,6 +136,7 @@ impl World {
             return;
         }
         self.trace.note(kind.name(), &[index as u64, other as u64, time]);
+        self.say(|| format!("{} of {index} (or with {other}) for {time}", kind.name()));
         self.sometimes.saw(kind.name());
         match kind {
             FaultKind::Kill => {

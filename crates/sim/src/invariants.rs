@@ -58,8 +58,8 @@ impl World {
         self.check_derived();
         self.check_equal_vectors();
         self.check_records();
-        for (_, _, checked) in &mut self.looks.0 {
-            *checked = true;
+        for (index, (_, _, checked)) in self.looks.0.iter_mut().enumerate() {
+            *checked = !self.processes[index].tainted;
         }
     }
 

@@ -91,8 +91,10 @@ pub struct World {
     pub(crate) scheduler: Random,
     clocks: Random,
     starts: Random,
-    /// Commits and losses of data so far.
+    /// Losses of data so far.
     pub(crate) losses: u64,
+    /// Whether it says what happens.
+    pub(crate) talks: bool,
 }
 
 impl World {
@@ -118,6 +120,7 @@ impl World {
             clocks: stream("clock"),
             starts: stream("starts"),
             losses: 0,
+            talks: std::env::var_os("TIDINGS_SIM_DESCRIBE").is_some(),
             scenario,
         };
         for _ in 0..world.scenario.peers {
@@ -267,11 +270,12 @@ impl World {
                 self.checker.started(index, node.epoch());
                 process.node = Some(node);
                 let life = process.life;
+                self.say(|| format!("start of {index}"));
                 let address = vec![format!("sim/{index}")];
                 self.feed(index, Input::Addresses(address));
                 if index < self.scenario.appliers {
                     let definitions = self.scenario.definitions.clone();
-                    let applied = self.call(index, |node, now| node.apply(definitions, now));
+                    let applied = self.call(index, |node, now| node.apply(&definitions, now));
                     if let Some(Err(error)) = applied
                         && !matches!(error, Error::Storage(_))
                     {
@@ -343,7 +347,11 @@ impl World {
         }
         process.fired.1 += 1;
         if process.fired.1 > TIMERS_MAX {
-            let what = format!("peer {index}'s timer fired {TIMERS_MAX} times in a second");
+            let what = format!(
+                "peer {index}'s timer fired {TIMERS_MAX} times in a second {:?} at {}",
+                process.node,
+                self.now - process.born
+            );
             self.checker.broke("14 progress", what);
         }
         self.call(index, |node, now| {
@@ -384,6 +392,7 @@ impl World {
     }
 
     fn told(&mut self, index: usize, event: &Told) {
+        self.say(|| format!("peer {index}: {event}"));
         match event {
             Told::Joined(_) => self.sometimes.saw("copy joined"),
             Told::Repaired(..) => self.sometimes.saw("rows repaired"),

@@ -38,6 +38,9 @@ const STEP_GRACE: u64 = 3 * SECOND;
 const CHECK_PAGE: usize = 4096;
 const CHECK_PAGES: usize = 128;
 
+/// Stored keys and shortened elements, ascending.
+type Elements = Vec<(Vec<u8>, u64)>;
+
 /// One page of the live rows in some buckets.
 #[derive(Debug)]
 pub(super) struct RowsPage {
@@ -341,7 +344,7 @@ impl<S: Store> Node<S> {
         buckets: &[u8; 32],
         start: &[u8],
         limit: usize,
-    ) -> Result<(Vec<(Vec<u8>, u64)>, Option<Vec<u8>>), StoreError> {
+    ) -> Result<(Elements, Option<Vec<u8>>), StoreError> {
         let mut page = Vec::new();
         let Some(held) = self.held.get(&id) else { return Ok((page, None)) };
         let prefix = held.replica.prefix;

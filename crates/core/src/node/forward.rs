@@ -259,7 +259,7 @@ impl<S: Store> Node<S> {
         }
         let result = match self.place(&path, now) {
             Place::Here(prefix) => self.serve(peer, request, &path, prefix, operation, now)?,
-            _ => Err(self.not_here(&path)),
+            _ => Err(Self::not_here(&path)),
         };
         self.reply(to, result);
         Ok(())
@@ -307,7 +307,9 @@ impl<S: Store> Node<S> {
                 let (rows, more) = read_page(&snapshot, prefix, &page, now.wall)?;
                 Ok(Reply::Page(rows, more))
             }
-            Operation::Status => self.database_status(path).map(Reply::Status),
+            Operation::Status => {
+                self.database_status(path).map(|status| Reply::Status(status.into()))
+            }
             Operation::Invite => self.invite(id, path, peer, now),
             Operation::Watch { prefix } => {
                 if self.watch.add(id, peer, request, prefix) {

@@ -193,7 +193,6 @@ impl<S: Store> Node<S> {
 
     fn act_on(&mut self, peer: PeerId, message: Message, now: Now) -> Result<(), StoreError> {
         match message {
-            Message::Push { .. } | Message::Fragment { .. } => {}
             Message::Hello { identity, epoch, .. } => self.hello(peer, identity, epoch, now),
             Message::Stale { incarnation } => {
                 let mut identity = self.membership.identity().clone();
@@ -244,13 +243,13 @@ impl<S: Store> Node<S> {
                 return self.request_arrived(peer, request, &path, operation, now);
             }
             Message::Response { request, result } => {
-                self.response_arrived(peer, request, result, now)
+                self.response_arrived(peer, request, result, now);
             }
             Message::Changes { request, index, changes } => {
                 self.changes_arrived(peer, request, index, changes);
             }
             Message::Unwatch { request } => self.watch.unwatch(peer, request),
-            Message::Bye => {}
+            Message::Push { .. } | Message::Fragment { .. } | Message::Bye => {}
         }
         Ok(())
     }
@@ -284,7 +283,8 @@ impl<S: Store> Node<S> {
             self.misbehaved(peer, "a hello with this peer's epoch");
             return;
         }
-        if let Some(&incarnation) = self.incarnations.get(&peer)
+        // Also where it is thought down: else it would climb there one renewal at a time.
+        if let Some(incarnation) = self.membership.incarnation_of(peer)
             && incarnation > identity.incarnation
         {
             self.send(peer, &Message::Stale { incarnation });

@@ -183,7 +183,7 @@ impl<S: Store> Node<S> {
         let id = self.database_id(submission.path.as_str());
         match self.place_of(id, now) {
             Place::Here(_) => {}
-            Place::Elsewhere if forwarded => return Err(self.not_here(&submission.path)),
+            Place::Elsewhere if forwarded => return Err(Self::not_here(&submission.path)),
             Place::Elsewhere => return Ok(None),
             Place::Nowhere => {
                 self.definition_for(&submission.path)?;
@@ -205,7 +205,7 @@ impl<S: Store> Node<S> {
         Ok(Some(id))
     }
 
-    pub(super) fn not_here(&self, path: &Path) -> Error {
+    pub(super) fn not_here(path: &Path) -> Error {
         Error::Unavailable {
             path: path.to_string(),
             why: "the asked peer holds no complete copy".into(),

@@ -623,17 +623,17 @@ impl<S: Store> Node<S> {
     /// [`Error::BadDefinition`] for the first that is wrong; nothing was changed.
     pub fn apply(
         &mut self,
-        definitions: Vec<Definition>,
+        definitions: &[Definition],
         now: Now,
     ) -> Result<[Vec<String>; 4], Error> {
         self.alive()?;
         let [mut created, mut changed, mut unchanged, mut overlaps] = <[Vec<String>; 4]>::default();
         let mut writes = Vec::new();
         let mut after = self.registry.clone();
-        for definition in &definitions {
+        for definition in definitions {
             after.insert(definition.clone())?;
         }
-        for definition in &definitions {
+        for definition in definitions {
             let name = definition.name.clone();
             overlaps.extend(after.overlaps(definition));
             match self.registry.get(&name) {

@@ -606,7 +606,6 @@ fn epochs_above(replica: &Replica, vector: &Vector) -> VecDeque<(Epoch, u64)> {
         .progress
         .vector
         .iter()
-        .map(|(epoch, last)| (epoch, last))
         .chain(state.progress.loose())
         .chain(state.retired.iter().map(|(&epoch, &last)| (epoch, last)));
     let mut above = BTreeMap::new();

@@ -481,7 +481,7 @@ impl<S: Store> Node<S> {
         true
     }
 
-    pub(super) fn synced(&mut self, ticket: u64, _now: Now) -> Result<(), StoreError> {
+    pub(super) fn synced(&mut self, ticket: u64) {
         let later = self.push.unsynced.split_off(&(ticket + 1));
         let ready = core::mem::replace(&mut self.push.unsynced, later);
         for (peer, target, epoch, upto) in ready.into_values().flatten() {
@@ -494,7 +494,6 @@ impl<S: Store> Node<S> {
             }
         }
         self.review_waiters();
-        Ok(())
     }
 
     /// Ends the waits whose time is over; the earliest deadline of the others.

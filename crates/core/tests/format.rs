@@ -1,0 +1,433 @@
+//! The formats: every stored row and every message has exactly the bytes it had before, and hostile
+//! bytes are refused without a panic.
+//!
+//! A golden line that differs means that a peer of yesterday cannot read what a peer of today writes.
+//! Where that is meant, raise `FORMAT_VERSION` and put the printed lines in place of the old ones.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers too may panic")]
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use proptest::prelude::*;
+use tidings_core::clock::Now;
+use tidings_core::definition::{Definition, Durability};
+use tidings_core::error::Error;
+use tidings_core::ident::{DatabaseId, Epoch, PeerId, hex};
+use tidings_core::membership::Identity;
+use tidings_core::message::{
+    Cut, Message, Operation, PageRequest, Range, RangeSum, Refusal, Reply, Target, Write,
+};
+use tidings_core::name::Path;
+use tidings_core::node::{Config, Input, Node, Output, Submission};
+use tidings_core::record::{Payload, Record, Sent};
+use tidings_core::replica::State;
+use tidings_core::rows::{Interned, stored_key};
+use tidings_core::stamp::{Dot, Time, Version};
+use tidings_core::status::{DatabaseStatus, HolderState, HolderStatus};
+use tidings_core::store::{MemoryStore, Read, Space};
+use tidings_core::vector::{Interval, Vector};
+use tidings_core::wire;
+
+const E: Epoch = Epoch(0x0123_4567_89ab_cdef_0011_2233_4455_6677);
+const TARGET: Target = Target { database: DatabaseId([0xdb; 16]), generation: 3 };
+const INTERVAL: Interval = Interval { epoch: E, from: 4, upto: 300 };
+
+fn sent() -> Sent {
+    let payload = Payload::Value(b"value".to_vec(), Some(70_000));
+    Sent { key: stored_key(b"key"), sequence: 300, time: Time(1 << 40), payload }
+}
+
+fn record() -> Record {
+    Record::new(Time(1 << 40), Dot { epoch: E, sequence: 300 }, Payload::Tombstone)
+}
+
+fn vector() -> Vector {
+    let mut vector = Vector::default();
+    vector.raise(E, 300);
+    vector.raise(Epoch(1), 2);
+    vector
+}
+
+fn identity() -> Identity {
+    Identity {
+        peer: PeerId([1; 32]),
+        incarnation: 1_750_000_000_000,
+        name: "ann".into(),
+        zone: "z".into(),
+        weight: 100,
+        addresses: vec!["/ip4/192.0.2.1/tcp/1".into()],
+    }
+}
+
+fn status() -> DatabaseStatus {
+    DatabaseStatus {
+        path: "a/b".into(),
+        id: "00".into(),
+        definition: Some("d".into()),
+        generation: 1,
+        peer: "p".into(),
+        digest: "ff".into(),
+        vector: BTreeMap::from([("e".into(), 2)]),
+        entries: 3,
+        tombstones: 4,
+        bytes: 5,
+        limit: Some(6),
+        holders: vec![HolderStatus {
+            peer: "p".into(),
+            state: HolderState::Leaving,
+            live: true,
+            since: 7,
+            behind: Some(8),
+        }],
+        verdict: vec!["fine".into()],
+    }
+}
+
+/// Every message, and every variant inside one.
+fn messages() -> Vec<(String, Message)> {
+    let page = PageRequest {
+        start: Bound::Included(b"\0a".to_vec()),
+        end: Bound::Excluded(b"\0b".to_vec()),
+        limit: 9,
+        reverse: true,
+        keys_only: true,
+    };
+    let write = Write { key: stored_key(b"key"), payload: Payload::Value(b"v".to_vec(), None) };
+    let cut = Cut {
+        vector: vector(),
+        pending: vec![INTERVAL],
+        retired: vec![(Epoch(9), 10)],
+        floor: Vector::default(),
+        newest_collected: Time(11),
+        digest: u128::MAX - 1,
+        whole: true,
+    };
+    let version = Version { time: Time(12), dot: Dot { epoch: E, sequence: 13 } };
+    let plain = vec![
+        ("hello", Message::Hello { identity: identity(), epoch: E, protocol: 1, features: 0 }),
+        ("stale", Message::Stale { incarnation: 5 }),
+        ("fragment", Message::Fragment { message: 1, index: 2, last: true, bytes: vec![7; 3] }),
+        (
+            "push",
+            Message::Push {
+                target: TARGET,
+                interval: INTERVAL,
+                records: vec![sent()],
+                durability: Durability::Synced,
+                unreached: vec![PeerId([2; 32])],
+            },
+        ),
+        (
+            "offer",
+            Message::Offer { target: TARGET, epoch: E, upto: 300, durability: Durability::Synced },
+        ),
+        (
+            "acknowledge",
+            Message::Acknowledge {
+                target: TARGET,
+                epoch: E,
+                upto: 300,
+                durability: Durability::Buffered,
+            },
+        ),
+        (
+            "pull",
+            Message::Pull { target: TARGET, session: 1, vector: vector(), digest: 2, whole: true },
+        ),
+        (
+            "chunk",
+            Message::Chunk {
+                target: TARGET,
+                session: 1,
+                index: 2,
+                records: vec![(E, vec![sent()])],
+                cut: Some(cut),
+            },
+        ),
+        ("credit", Message::Credit { session: 1 }),
+        ("summary", Message::Summary { system: 1, user: u64::MAX, answer: true }),
+        (
+            "ranges",
+            Message::Ranges(vec![RangeSum { range: Range { bits: 4, prefix: 1 << 60 }, sum: 5 }]),
+        ),
+        ("items", Message::Items { items: vec![(DatabaseId([3; 16]), 4)] }),
+        ("buckets", Message::Buckets { target: TARGET, vector: vector(), sums: vec![1, 2, 300] }),
+        (
+            "bucket-rows",
+            Message::BucketRows {
+                target: TARGET,
+                vector: vector(),
+                buckets: [5; 32],
+                start: vec![],
+                end: Some(vec![1]),
+                rows: vec![(vec![0, 1], 2)],
+            },
+        ),
+        (
+            "repair",
+            Message::Repair {
+                target: TARGET,
+                rows: vec![(stored_key(b"key"), record())],
+                wanted: vec![vec![0, 1]],
+            },
+        ),
+        ("changes", Message::Changes { request: 1, index: 2, changes: vec![(vec![0], record())] }),
+        ("unwatch", Message::Unwatch { request: 1 }),
+        ("bye", Message::Bye),
+    ];
+    let refusals = [Refusal::NotHolder, Refusal::Generation(2), Refusal::BelowFloor, Refusal::Busy];
+    let operations = [
+        Operation::Get { keys: vec![vec![0, 1]] },
+        Operation::Page(page),
+        Operation::Write {
+            writes: vec![write],
+            durability: Durability::Synced,
+            acks: 2,
+            timeout: 3,
+        },
+        Operation::Status,
+        Operation::Invite,
+        Operation::Watch { prefix: vec![0] },
+    ];
+    let replies = [
+        Ok(Reply::Got(vec![None, Some(record())])),
+        Ok(Reply::Page(vec![(vec![0, 1], record())], true)),
+        Ok(Reply::Written(vec![version])),
+        Ok(Reply::Status(status().into())),
+        Ok(Reply::Done),
+        Err(Error::KeyLength { length: 0 }),
+        Err(Error::ValueLength { length: 1 }),
+        Err(Error::BatchTooLarge { writes: 1, bytes: 2 }),
+        Err(Error::BadPath { path: "p".into(), why: "w".into() }),
+        Err(Error::NoMatch { path: "p".into(), nearest: vec!["n".into()] }),
+        Err(Error::BadDefinition { name: "n".into(), why: "w".into() }),
+        Err(Error::BadArgument("a".into())),
+        Err(Error::Unavailable { path: "p".into(), why: "w".into() }),
+        Err(Error::OutcomeUnknown { path: "p".into(), why: "w".into() }),
+        Err(Error::UnderReplicated { have: 1, want: 2 }),
+        Err(Error::NoSpace { used: 1, limit: 2, need: 3 }),
+        Err(Error::ConditionFailed("c".into())),
+        Err(Error::ClockSkew { offset_ms: -1, bound_ms: 2 }),
+        Err(Error::Cloned),
+        Err(Error::TimedOut(1)),
+        Err(Error::Closed("c".into())),
+        Err(Error::Lagged),
+        Err(Error::Storage("s".into())),
+        Err(Error::Start("s".into())),
+        Err(Error::Internal("i".into())),
+    ];
+    let mut all: Vec<(String, Message)> =
+        plain.into_iter().map(|(name, message)| (name.to_string(), message)).collect();
+    for why in refusals {
+        all.push((format!("refuse {why:?}"), Message::Refuse { target: TARGET, session: 1, why }));
+    }
+    for operation in operations {
+        let name = format!("{operation:?}");
+        let name = name.split([' ', '(']).next().unwrap().to_string();
+        let request = Message::Request { request: 1, path: "a/b".into(), operation };
+        all.push((format!("request {name}"), request));
+    }
+    for result in replies {
+        let name = match &result {
+            Ok(reply) => format!("{reply:?}").split(['(']).next().unwrap().to_string(),
+            Err(error) => error.code().to_string(),
+        };
+        all.push((format!("response {name}"), Message::Response { request: 1, result }));
+    }
+    all
+}
+
+const NOW: Now = Now { monotonic: 0, wall: 1_750_000_000_000 };
+
+fn node(store: &MemoryStore, now: Now) -> Node<MemoryStore> {
+    let config = Config {
+        peer: PeerId([0xaa; 32]),
+        name: "ann".into(),
+        zone: "z".into(),
+        weight: 100,
+        cluster_key: [9; 32],
+        expects_peers: false,
+        max_clock_skew: 10_000,
+        replacement_delay: 30_000,
+    };
+    Node::new(config, store.clone(), [7; 32], now).unwrap()
+}
+
+fn drain(node: &mut Node<MemoryStore>) -> Vec<Output> {
+    std::iter::from_fn(|| node.poll_output()).collect()
+}
+
+/// A peer that met another one, knows a definition, and wrote, deleted and stopped: it has every
+/// kind of row. Returns the probes it sent on the way.
+fn busy_store() -> (MemoryStore, Vec<Vec<u8>>) {
+    let store = MemoryStore::new();
+    let mut node = node(&store, NOW);
+    let mut definition = Definition::new("notes", "notes/*", 1, 2);
+    definition.id = Some("id".into());
+    definition.description = "d".into();
+    definition.tags = vec!["t".into()];
+    definition.size = Some(1 << 20);
+    definition.durability = Durability::Synced;
+    definition.ttl = Some(1000);
+    definition.priority = -1;
+    node.apply(&[definition], NOW).unwrap();
+    for (key, payload) in [
+        (b"kept".as_slice(), Payload::Value(b"value".to_vec(), None)),
+        (b"ends", Payload::Value(Vec::new(), Some(1_750_000_001_000))),
+        (b"gone", Payload::Tombstone),
+    ] {
+        let writes = vec![Write { key: stored_key(key), payload }];
+        let path = Path::new("notes/ann").unwrap();
+        let submission = Submission { path, writes, durability: None, acks: 1, timeout: 0 };
+        node.write(vec![submission], NOW);
+    }
+    let other = PeerId([1; 32]);
+    node.handle(Input::Connected(other), NOW);
+    let (identity, epoch) = (identity(), Epoch(5));
+    let hello = frame(&Message::Hello { identity, epoch, protocol: 1, features: 0 });
+    node.handle(Input::Frames(other, vec![hello]), NOW);
+    node.stop(NOW).unwrap();
+    let probes = drain(&mut node).into_iter().filter_map(|output| match output {
+        Output::Probe(_, packet) => Some(packet),
+        _ => None,
+    });
+    (store, probes.collect())
+}
+
+/// Every golden line: a name and the bytes.
+fn lines() -> Vec<String> {
+    let mut lines = Vec::new();
+    for (name, message) in messages() {
+        lines.push(format!("message {name}: {}", hex(&wire::encode(&message))));
+    }
+    let interned = Interned { prefix: 7, path: "a/b".into() };
+    lines.push(format!("row interned: {}", hex(&wire::encode(&interned))));
+    lines.push(format!("row record: {}", hex(&wire::encode(&record()))));
+    let mut state = State { generation: 1, floor: vector(), digest: 1 << 100, ..State::default() };
+    state.retired.insert(Epoch(4), 5);
+    state.newest_collected = Time(6);
+    (state.entries, state.tombstones, state.bytes) = (7, 8, 9);
+    state.progress.reflect(Interval { epoch: E, from: 0, upto: 3 });
+    state.progress.reflect(INTERVAL);
+    lines.push(format!("row state: {}", hex(&wire::encode(&state))));
+    let (store, probes) = busy_store();
+    for (index, probe) in probes.iter().enumerate() {
+        lines.push(format!("probe {index}: {}", hex(probe)));
+    }
+    for space in Space::ALL {
+        for row in store.range(space, Bound::Unbounded, Bound::Unbounded) {
+            let (key, value) = row.unwrap();
+            lines.push(format!("stored {} {}: {}", space.name(), hex(&key), hex(&value)));
+        }
+    }
+    lines
+}
+
+/// Every message, every row of a peer that did everything, and its probes have the bytes that they
+/// had when this was committed.
+#[test]
+fn the_formats_are_what_they_were() {
+    let golden = include_str!("golden.txt");
+    let now = lines();
+    let then: Vec<&str> = golden.lines().collect();
+    let changed: Vec<&String> = now.iter().filter(|line| !then.contains(&line.as_str())).collect();
+    let gone: Vec<&&str> = then.iter().filter(|line| !now.iter().any(|n| n == **line)).collect();
+    assert!(
+        changed.is_empty() && gone.is_empty(),
+        "the format changed; the lines are now:\n{}\n\nwhich differ in {changed:#?}\nfrom {gone:#?}",
+        now.join("\n")
+    );
+}
+
+/// Every message comes back from its bytes as it was.
+#[test]
+fn messages_come_back() {
+    for (name, message) in messages() {
+        let bytes = wire::encode(&message);
+        assert_eq!(wire::decode::<Message>(&bytes).unwrap(), message, "{name}");
+        for length in 0..bytes.len() {
+            assert!(wire::decode::<Message>(&bytes[..length]).is_err(), "{name} cut at {length}");
+        }
+    }
+}
+
+/// Feeds bytes to a node that holds a copy, as frames and as probes, and lets time pass.
+fn feed(bytes: &[Vec<u8>]) {
+    let (store, _) = busy_store();
+    let later = Now { monotonic: 1, wall: NOW.wall + 1 };
+    let mut node = node(&store, later);
+    let other = PeerId([1; 32]);
+    node.handle(Input::Connected(other), later);
+    for bytes in bytes {
+        node.handle(Input::Frames(other, vec![bytes.clone()]), later);
+        node.handle(Input::Probe(other, bytes.clone()), later);
+        drain(&mut node);
+    }
+    node.handle(Input::Disconnected(other), later);
+    let after = Now { monotonic: 40_000_000, wall: NOW.wall + 40_000 };
+    node.handle(Input::Timer, after);
+    drain(&mut node);
+    assert!(node.failure().is_none(), "{:?}", node.failure());
+}
+
+/// A frame of one message.
+fn frame(message: &Message) -> Vec<u8> {
+    let mut bytes = vec![wire::FORMAT_VERSION];
+    wire::append_sized(&mut bytes, message);
+    bytes
+}
+
+/// Valid frames with a few bytes changed, cut off or put in.
+fn mutated() -> impl Strategy<Value = Vec<u8>> {
+    let count = messages().len();
+    (
+        0..count,
+        proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>(), 0..3_u8), 0..5),
+    )
+        .prop_map(|(which, changes)| {
+            let (store, probes) = busy_store();
+            drop(store);
+            let mut bytes = match probes.get(which) {
+                Some(probe) if which % 2 == 0 => probe.clone(),
+                _ => frame(&messages().swap_remove(which).1),
+            };
+            for (index, byte, kind) in changes {
+                if bytes.len() < 2 {
+                    break;
+                }
+                let at = index.index(bytes.len());
+                match kind {
+                    0 => bytes[at] = byte,
+                    1 => bytes.truncate(at.max(1)),
+                    _ => bytes.insert(at, byte),
+                }
+            }
+            bytes
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Random bytes never panic, neither in the decoders nor in a node that is fed with them.
+    #[test]
+    fn random_bytes_do_no_harm(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = wire::decode::<Message>(&bytes);
+        let _ = wire::decode::<Record>(&bytes);
+        let _ = wire::decode::<State>(&bytes);
+        if let Some(first) = bytes.first_mut() {
+            *first = wire::FORMAT_VERSION;
+        }
+        let _ = wire::decode::<Message>(&bytes);
+        let _ = wire::decode::<Record>(&bytes);
+        let _ = wire::decode::<State>(&bytes);
+        feed(&[bytes]);
+    }
+
+    /// Valid messages and probes with a few bytes wrong never panic, and never stop a node.
+    #[test]
+    fn mutated_bytes_do_no_harm(bytes in proptest::collection::vec(mutated(), 1..4)) {
+        feed(&bytes);
+    }
+}

@@ -36,7 +36,7 @@ pub const REASSEMBLY_MAX: usize = 2 * crate::wire::ITEM_MAX;
 pub const CHUNK_BYTES: usize = 128 << 10;
 
 /// Bytes of chunks sent ahead of the requester's credit, at least one chunk: all the pulls of one
-/// peer together fit half of a send queue of 16 MiB.
+/// peer together fit a fraction of its send queue.
 pub const CHUNK_WINDOW_BYTES: usize = 512 << 10;
 
 /// The version of the protocol, told in the hello.

@@ -221,11 +221,6 @@ impl Shared {
     }
 
     pub(crate) fn tell(&self, event: Event) {
-        if event.alarm {
-            tracing::warn!("{}", event.text);
-        } else {
-            tracing::info!("{}", event.text);
-        }
         let mut events = lock(&self.events);
         if events.len() >= EVENTS_MAX {
             events.pop_front();

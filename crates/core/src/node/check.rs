@@ -84,8 +84,8 @@ impl Range {
 }
 
 impl<S: Store> Node<S> {
-    /// Whether every connected peer's directory has been compared with ours, or nobody who may know
-    /// more is expected.
+    /// Whether the directories of a majority of the live peers, this one included, have been compared
+    /// with ours, or nobody who may know more is expected.
     pub(super) fn is_in_step(&self, now: Now) -> bool {
         if self.links.is_empty() {
             let expected = self.config.expects_peers || !self.remembered.is_empty();

@@ -388,8 +388,8 @@ impl<S: Store> Node<S> {
             if !self.members.contains_key(&peer) {
                 // It was thought down while the connection stood still. Where both sides think so,
                 // neither would ever probe the other again.
-                let identity = self.membership.identity().clone();
-                self.send(peer, &Message::Hello { identity, epoch: self.epoch });
+                let hello = self.own_hello();
+                self.send(peer, &hello);
             }
         }
     }

@@ -279,7 +279,7 @@ impl World {
     pub fn stop(&mut self, index: usize) {
         let life = self.processes[index].life;
         self.processes[index].stopping = true;
-        self.call(index, |node, now| node.stop(now));
+        self.call(index, tidings_core::node::Node::stop);
         self.schedule(self.now + STOP_TIME, Event::Fault(Act::Stopped(index, life)));
     }
 

@@ -182,6 +182,7 @@ impl Network {
     }
 
     /// Sends a parcel; returns when to look for arrivals.
+    #[expect(clippy::needless_pass_by_value, reason = "a parcel that is sent is gone")]
     pub fn send(&mut self, id: u64, from: usize, parcel: Parcel, now: u64) -> Vec<u64> {
         let latency = self.latency();
         let trouble = self.trouble;

@@ -257,7 +257,7 @@ impl Scenario {
             links,
             faults,
             fault_every: 300 * MILLISECOND + random.below(4 * SECOND),
-            stay_dead: if peers > 3 && random.chance(200) { 1 } else { 0 },
+            stay_dead: usize::from(peers > 3 && random.chance(200)),
             replacement_delay: 1_000 + random.below(15_000),
             clock_spread: if random.chance(300) { 8_000 } else { 200 },
         }

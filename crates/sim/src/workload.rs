@@ -286,7 +286,7 @@ impl World {
                 }
             }
             Ok(_) => {
-                self.checker.broke("5 answers", "a read was answered as something else".into())
+                self.checker.broke("5 answers", "a read was answered as something else".into());
             }
             Err(error) => self.sometimes.saw(&format!("read {}", error.code())),
         }

@@ -3,11 +3,7 @@
 //! `serve` runs a peer with its HTTP door. The client verbs speak to that door and to nothing else, so
 //! whatever they can do, any HTTP client can. `demo` and `bench` start several peers as processes of
 //! their own and measure them from outside. Each command is a file under `commands`.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "printing is what a command line program is for"
-)]
+#![expect(clippy::print_stderr, reason = "printing is what a command line program is for")]
 
 mod cluster;
 mod commands;
@@ -15,13 +11,14 @@ mod exit;
 mod output;
 mod signals;
 
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::commands::{Command, Context};
 use crate::exit::Failure;
-use crate::output::Format;
+use crate::output::{Format, Unread};
 
 /// An eventually consistent key-value store for peers that find each other.
 #[derive(Debug, Parser)]
@@ -30,12 +27,25 @@ struct Arguments {
     /// The peer's HTTP door: where client verbs find it, and where `serve` listens.
     ///
     /// The default is 127.0.0.1:7380. Port 0 makes `serve` pick a free one.
-    #[arg(long, global = true, env = "TIDINGS_HTTP", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "TIDINGS_HTTP",
+        value_name = "URL",
+        help_heading = "Global options"
+    )]
     http: Option<String>,
 
-    /// How to print results. What the default is depends on the command; `table` is for people, the
-    /// others are for programs.
-    #[arg(short, long, global = true, value_enum, env = "TIDINGS_OUTPUT", value_name = "FORMAT")]
+    /// How to print results; the default depends on the command.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        env = "TIDINGS_OUTPUT",
+        value_name = "FORMAT",
+        help_heading = "Global options"
+    )]
     output: Option<Format>,
 
     #[command(subcommand)]
@@ -50,7 +60,12 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Failure::internal(format!("no threads to run on: {error}")).report(),
     };
-    let result = runtime.block_on(arguments.command.run(&context));
+    let run = || runtime.block_on(arguments.command.run(&context));
+    let result = match panic::catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result,
+        Err(unwound) if unwound.is::<Unread>() => Ok(()),
+        Err(unwound) => panic::resume_unwind(unwound),
+    };
     // A blocked read of standard input must not keep the process.
     runtime.shutdown_background();
     match result {

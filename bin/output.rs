@@ -25,6 +25,26 @@ pub(crate) fn stdout() -> io::BufWriter<io::Stdout> {
     io::BufWriter::new(io::stdout())
 }
 
+/// Prints a line, like `println!`, except that a reader who has enough ends the program quietly.
+macro_rules! say {
+    ($($argument:tt)*) => {
+        $crate::output::print_line(format_args!($($argument)*))
+    };
+}
+pub(crate) use say;
+
+/// What unwinds when nobody reads standard output any more. It unwinds, rather than exits, so that
+/// everything that was started is stopped on the way.
+#[derive(Debug)]
+pub(crate) struct Unread;
+
+/// Prints a line; see [`say`].
+pub(crate) fn print_line(line: std::fmt::Arguments<'_>) {
+    if writeln!(io::stdout(), "{line}").is_err() {
+        std::panic::resume_unwind(Box::new(Unread));
+    }
+}
+
 /// Prints one JSON document: indented for `json`, on one line otherwise.
 pub(crate) fn document(format: Format, document: &impl Serialize) -> io::Result<()> {
     let mut out = stdout();
@@ -153,9 +173,11 @@ impl Table {
     }
 }
 
+/// Whether a cell is a number, with or without a unit after it, or stands for one that is missing.
 fn is_number(cell: &str) -> bool {
-    let first = console::strip_ansi_codes(cell);
-    first == "-" || first.starts_with(|c: char| c.is_ascii_digit())
+    let cell = console::strip_ansi_codes(cell);
+    let number = cell.split(' ').next().unwrap_or_default();
+    number.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))
 }
 
 /// A count with thousands apart: `12 345`.

@@ -1,11 +1,13 @@
 //! The command line, as a user meets it: real processes, their output and their exit codes.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::ffi::OsStringExt as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use support::{Peer, assert_fails, code, file, said, tidings, wait_for};
@@ -172,6 +174,7 @@ fn mistakes_of_client_verbs_are_told() {
     assert_fails(&peer.run(&["get", "data/a", "k%", "--base64"]), 2, "not standard base64");
     let full = "v".repeat(2000);
     assert_fails(&peer.run(&["put", "small/a", "k", &full]), 6, "no space");
+    peer.printed(&["put", "data/a", "k", "v", "--acks", "min", "--durability", "synced"]);
     let few = ["put", "data/a", "k", "v", "--acks", "3", "--timeout", "200ms"];
     assert_fails(&peer.run(&few), 5, "1 of 3 holders acknowledged");
     assert_eq!(peer.printed(&["get", "data/a", "k"]), b"v", "an under-replicated write is kept");
@@ -182,6 +185,10 @@ fn mistakes_of_client_verbs_are_told() {
     assert_fails(&peer.piped(&["batch", "data/b"], b"{\"pot\":{}}"), 2, "line 1, column 6");
     assert_eq!(peer.printed(&["list", "data/b"]), b"");
 
+    let line = b"{\"key\":\"k\",\"value\":\"v\"}\n";
+    let output = peer.piped(&["import", "nowhere/a", "-"], line);
+    assert_fails(&output, 6, "no definition matches");
+    assert!(said(&output).contains("0 records were acknowledged"), "{}", said(&output));
     assert_fails(&peer.run(&["import", "data/a", "/none/such"]), 2, "/none/such cannot be used");
     assert_fails(
         &tidings(&["peers", "--http", "https://localhost"]).output().unwrap(),
@@ -209,11 +216,14 @@ fn definitions_are_applied_from_yaml() {
     peer.printed(&["put", "profile/history/ann", "k", "v"]);
     assert_fails(&peer.run(&["put", "profile/history/ANN", "k", "v"]), 6, "no definition matches");
     assert!(printed(&["definitions"]).contains("^profile/history/[a-z]+$"));
-    assert!(printed(&["definitions", "check", &good]).contains("history"));
+    assert!(printed(&["definitions", "check", &good]).contains("regex"));
+    let governed = printed(&["definitions", "check", &good, "profile/history/bo", "x", "-ojsonl"]);
+    let expected = "{\"definition\":\"history\",\"path\":\"profile/history/bo\"}\n{\"definition\":null,\"path\":\"x\"}\n";
+    assert_eq!(governed, expected);
 
     let bad = format!("definitions:\n{}{}", entry("fine", "x/*"), entry("broken", "'regex:a('"));
     let bad = file(directory, "bad.yaml", bad);
-    assert_fails(&peer.run(&["apply", "-f", &bad]), 2, "broken");
+    assert_fails(&peer.run(&["apply", "-f", &bad]), 2, "line 6, column 14: the matcher");
     assert!(!printed(&["definitions", "-ojsonl"]).contains("fine"), "all of them or none");
     let torn = file(directory, "torn.yaml", "definitions:\n  - name: [unclosed\n");
     let output = peer.run(&["apply", "-f", &torn]);
@@ -254,14 +264,16 @@ fn statuses_are_for_scripts_and_for_people() {
 #[test]
 fn a_closed_pipe_is_no_error() {
     let peer = Peer::start();
-    let lines: String = (0..20_000)
-        .map(|number| format!("{{\"key\":\"{number:06}\",\"value\":\"{}\"}}\n", "x".repeat(50)))
-        .collect();
+    let line =
+        |number: u32| format!("{{\"key\":\"{number:06}\",\"value\":\"{}\"}}\n", "x".repeat(50));
+    let lines = (0..20_000).map(line).collect::<Vec<_>>().concat();
     assert_eq!(code(&peer.piped(&["import", "data/p", "-"], lines.as_bytes())), 0);
-    let mut scan = tidings(&["scan", "data/p", "--http", &peer.http]).spawn().unwrap();
-    drop(scan.stdout.take());
-    let output = scan.wait_with_output().unwrap();
-    assert_eq!((code(&output), said(&output)), (0, String::new()));
+    for verb in [&["scan", "data/p"][..], &["list", "data/p"], &["status"], &["status", "data/p"]] {
+        let mut command = tidings(verb).args(["--http", &peer.http]).spawn().unwrap();
+        drop(command.stdout.take());
+        let output = command.wait_with_output().unwrap();
+        assert_eq!((code(&output), said(&output)), (0, String::new()), "{verb:?}");
+    }
 }
 
 /// A peer that cannot start says why, with what to do, and ends with the right code.
@@ -271,8 +283,9 @@ fn serve_refuses_what_it_cannot_run_with() {
     let directory = tempfile::tempdir().unwrap();
     let fresh = directory.path().join("fresh").display().to_string();
     let serve = |arguments: &[&str]| {
-        let mut command = tidings(&["serve", "--no-mdns"]);
-        let mut child = command.args(arguments).spawn().unwrap();
+        // One that runs after all must not outlive the test that fails over it.
+        let mut command = tidings(&["serve", "--no-mdns", "--until-stdin-closes"]);
+        let mut child = command.args(arguments).stdin(Stdio::piped()).spawn().unwrap();
         wait_for("the end of a peer that cannot run", || child.try_wait().unwrap());
         child.wait_with_output().unwrap()
     };
@@ -321,11 +334,38 @@ fn set_mode(file: &str, mode: u32) {
 fn a_peer_stops_cleanly_and_comes_back() {
     let peer = Peer::start();
     peer.printed(&["put", "data/a", "k", "kept"]);
+    // An open watch must not hold up the stop; it is told, and ends.
+    let mut watch = tidings(&["watch", "data/a", "--http", &peer.http]).spawn().unwrap();
+    let mut begun = String::new();
+    let mut errors = BufReader::new(watch.stderr.take().unwrap());
+    errors.read_line(&mut begun).unwrap();
     let (id, directory) = (peer.ready["peer"].clone(), peer.stop());
+    let status = wait_for("the end of the watch", || watch.try_wait().unwrap());
+    assert_eq!(status.code(), Some(3));
     let peer = Peer::bare(directory, &["--name", "again"]);
     assert_eq!(peer.ready["peer"], id);
     assert!(peer.ready["pid"].is_number() && peer.ready["listen"].is_array());
     assert_eq!(peer.printed(&["get", "data/a", "k"]), b"kept");
+}
+
+/// A termination signal is a clean stop, too.
+#[test]
+fn a_signal_stops_a_peer_cleanly() {
+    let mut peer = Peer::start();
+    let killed = Command::new("kill").arg(peer.ready["pid"].to_string()).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(peer.ended().code(), Some(0));
+    assert!(!peer.directory.path().join("ready.json").exists());
+}
+
+/// An entry with a time to live is hidden once that has passed.
+#[test]
+fn an_entry_can_vanish() {
+    let peer = Peer::start();
+    peer.printed(&["put", "data/t", "k", "v", "--ttl", "300ms"]);
+    peer.printed(&["put", "data/t", "stays", "v"]);
+    wait_for("the expiry", || (code(&peer.run(&["get", "data/t", "k"])) == 1).then_some(()));
+    assert_eq!(peer.printed(&["list", "data/t"]), b"stays\n");
 }
 
 /// The help names the exit codes.

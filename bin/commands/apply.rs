@@ -7,12 +7,12 @@ use tidings::Definition;
 
 use super::{Context, read_whole};
 use crate::exit::Failure;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
 /// Largest file of definitions: far above what a cluster's bound on definitions needs.
 const TEXT_MAX: usize = 16 << 20;
 
-/// Creates or changes definitions in the whole cluster: all of the file's or none.
+/// Creates or changes the definitions of the cluster from YAML: all of a file's or none.
 #[derive(Args, Debug)]
 pub(crate) struct Apply {
     /// The file, in YAML; `-` is standard input.
@@ -36,11 +36,11 @@ impl Apply {
         ];
         for (what, names) in groups {
             for name in names {
-                println!("{what:<9}  {name}");
+                say!("{what:<9}  {name}");
             }
         }
         for sentence in applied.overlaps {
-            println!("note: {sentence}");
+            say!("note: {sentence}");
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Context, WriteArguments, read_whole};
 use crate::exit::Failure;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
 /// Most bytes of a batch as JSON: its largest size in bytes, each a six-byte escape, and its frame.
 const TEXT_MAX: usize = 8 << 20;
@@ -35,10 +35,10 @@ impl Batch {
         let write = self.write.write(self.ttl);
         let written = context.client()?.batch_lines(&self.path, text, &write, true).await?;
         match context.format(Format::Table) {
-            Format::Table => println!("{} writes", written.writes),
+            Format::Table => say!("{} writes", written.writes),
             Format::Raw => {
                 for version in written.versions.unwrap_or_default() {
-                    println!("{version}");
+                    say!("{version}");
                 }
             }
             format => output::document(format, &written)?,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use indicatif::ProgressBar;
 use serde::Serialize;
 use tidings::Definition;
 use tidings_gateway::Client;
@@ -18,7 +19,7 @@ use tokio::task::JoinSet;
 use super::Context;
 use crate::cluster::{Cluster, Process, agree, start_all, survey, wait_for};
 use crate::exit::{Code, Failure};
-use crate::output::{self, Format, Table, count};
+use crate::output::{self, Format, Table, count, say};
 use crate::signals;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -32,7 +33,7 @@ const BATCH_WRITES: usize = 500;
 /// A pause between measured single writes, so that each meets idle peers.
 const IDLE: Duration = Duration::from_millis(5);
 
-/// Starts three peers as processes and measures them.
+/// Starts three peers on this machine and measures them.
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
     /// How long each rate is measured.
@@ -77,7 +78,7 @@ impl Bench {
             return Ok(());
         }
         if cfg!(debug_assertions) {
-            println!("this is a debug build: the figures say little; use cargo run --release");
+            say!("this is a debug build: the figures say little; use cargo run --release");
         }
         let mut table = Table::new(&["what", "value", "unit"]);
         for figure in figures {
@@ -93,14 +94,20 @@ impl Bench {
     }
 
     async fn measure(&self, duration: Duration) -> Result<Vec<Figure>, Failure> {
+        // Hidden off a terminal.
+        let spinner = ProgressBar::new_spinner();
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        spinner.set_message("starting three peers");
         let cluster = Cluster::new()?;
         let (processes, _, found) = start_all(&cluster, &NAMES, DISCOVERY).await?;
         let mut figures = vec![figure("peers found each other after", millis(found), "ms")];
         let definition = Definition::new("bench", "glob:bench/*", 3, 3);
         processes[0].client.apply(vec![definition]).await?;
+        spinner.set_message("measuring single writes to idle peers");
         self.latency(&processes, &mut figures).await?;
         let singles =
             Load { path: "bench/singles", writers: self.connections, batch: 1, value: self.value };
+        spinner.set_message("measuring many single writes");
         singles.run(&processes, duration, &mut figures).await?;
         let batches = Load {
             path: "bench/batches",
@@ -108,7 +115,9 @@ impl Bench {
             batch: BATCH_WRITES,
             value: self.value,
         };
+        spinner.set_message("measuring batches");
         batches.run(&processes, duration, &mut figures).await?;
+        spinner.finish_and_clear();
         Ok(figures)
     }
 

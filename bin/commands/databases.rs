@@ -6,7 +6,7 @@ use super::Context;
 use crate::exit::Failure;
 use crate::output::{self, Format, Table};
 
-/// Lists the databases of the cluster by path.
+/// Lists the databases of the cluster.
 #[derive(Args, Debug)]
 pub(crate) struct Databases {}
 

@@ -6,9 +6,11 @@ use clap::Args;
 
 use super::{Context, WriteArguments, bytes_of};
 use crate::exit::Failure;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
-/// Deletes a key and prints the version of the delete. Deleting what is absent is fine.
+/// Deletes a key.
+///
+/// Prints the version of the delete. Deleting what is absent is fine.
 #[derive(Args, Debug)]
 pub(crate) struct Delete {
     /// The path of the database.
@@ -29,7 +31,7 @@ impl Delete {
         let written = context.client()?.delete(&self.path, &key, &write).await?;
         match context.format(Format::Table) {
             format @ (Format::Json | Format::Jsonl) => output::document(format, &written)?,
-            Format::Table | Format::Raw => println!("{}", written.version),
+            Format::Table | Format::Raw => say!("{}", written.version),
         }
         Ok(())
     }

@@ -13,9 +13,9 @@ use super::Context;
 use crate::exit::Failure;
 use crate::output;
 
-/// Writes every entry as a line, `{"key":"a","value":"1"}`, sorted by the bytes of the key.
+/// Writes a database to a file of JSON lines.
 ///
-/// Equal databases make equal files. A file is in place only once it is whole.
+/// A line is `{"key":"a","value":"1"}`, sorted by the bytes of the key. Equal databases make equal files. A file is in place only once it is whole.
 #[derive(Args, Debug)]
 pub(crate) struct Export {
     /// The path of the database.

@@ -8,9 +8,11 @@ use tidings_gateway::json::Row;
 
 use super::{Context, bytes_of};
 use crate::exit::{Code, Failure};
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
-/// Prints the bytes of the value as they are, with a line end after them only on a terminal.
+/// Prints the value of a key.
+///
+/// The bytes come as they are, with a line end after them only on a terminal.
 #[derive(Args, Debug)]
 pub(crate) struct Get {
     /// The path of the database.
@@ -36,7 +38,7 @@ impl Get {
                 let row = Row { key, value: Some(value), version: Some(version) };
                 output::document(format, &row)?;
             }
-            Format::Table => println!("{}", output::shown(&value)),
+            Format::Table => say!("{}", output::shown(&value)),
             Format::Raw => {
                 let mut out = output::stdout();
                 out.write_all(&value)?;

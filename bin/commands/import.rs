@@ -34,9 +34,9 @@ const LINE_MAX: usize = 6 * (limits::VALUE_MAX + limits::KEY_MAX) + 4096;
 const _: () =
     assert!(BATCH_WRITES <= limits::BATCH_WRITES_MAX && BATCH_BYTES < limits::BATCH_BYTES_MAX);
 
-/// Writes every line of a file, `{"key": "a", "value": "1"}`, into a database.
+/// Writes a file of JSON lines into a database.
 ///
-/// Bytes that are not UTF-8 go as `key_base64` and `value_base64`. These are ordinary writes: what is
+/// A line is `{"key": "a", "value": "1"}`. Bytes that are not UTF-8 go as `key_base64` and `value_base64`. These are ordinary writes: what is
 /// there already and not in the file stays. A line that is not understood stops the import; the lines
 /// before it are written, and nothing after it.
 #[derive(Args, Debug)]
@@ -60,18 +60,30 @@ impl Import {
         let mut writer = Writer::new(client, self.path, write);
         let result = import(reader, &bar, &mut writer).await;
         bar.finish_and_clear();
-        let written = writer.written;
-        result.map_err(|failure| {
-            failure.context(|why| {
+        let written = output::count(writer.written);
+        match result {
+            Ok(()) => {
+                eprintln!("{written} records");
+                Ok(())
+            }
+            Err(Stop::Line(failure)) => Err(failure.context(|why| {
+                format!("{why}\n{written} records were written, and nothing after them")
+            })),
+            Err(Stop::Peer(failure)) => Err(failure.context(|why| {
                 format!(
-                    "{why}\n{} records were written, and nothing after them",
-                    output::count(written)
+                    "{why}\n{written} records were acknowledged, and others may have been written"
                 )
-            })
-        })?;
-        eprintln!("{} records", output::count(written));
-        Ok(())
+            })),
+        }
     }
+}
+
+/// Why an import stopped early.
+enum Stop {
+    /// A line cannot be read or understood.
+    Line(Failure),
+    /// The peer did not take a batch.
+    Peer(Failure),
 }
 
 type Source = Box<dyn BufRead + Send>;
@@ -92,7 +104,7 @@ fn open(file: &Path) -> Result<(Source, ProgressBar), Failure> {
     Ok((Box::new(BufReader::with_capacity(1 << 18, source)), bar))
 }
 
-async fn import(mut reader: Source, bar: &ProgressBar, writer: &mut Writer) -> Result<(), Failure> {
+async fn import(mut reader: Source, bar: &ProgressBar, writer: &mut Writer) -> Result<(), Stop> {
     let mut line = Vec::new();
     let mut number = 0_u64;
     let outcome = loop {
@@ -107,7 +119,13 @@ async fn import(mut reader: Source, bar: &ProgressBar, writer: &mut Writer) -> R
             continue;
         }
         match parse(&line) {
-            Ok((key, value)) => writer.add(key, value).await?,
+            Ok((key, value)) => {
+                if let Err(failure) = writer.add(key, value).await {
+                    // The batches on their way are awaited all the same, so that the count is right.
+                    while writer.drain(0).await.is_err() {}
+                    return Err(Stop::Peer(failure));
+                }
+            }
             Err(why) => break Err(Failure::usage(format!("line {number}: {why}"))),
         }
         if number.is_multiple_of(1024) {
@@ -115,8 +133,11 @@ async fn import(mut reader: Source, bar: &ProgressBar, writer: &mut Writer) -> R
         }
     };
     // What stands before a line that is not understood is written before that line is told of.
-    writer.finish().await?;
-    outcome
+    if let Err(failure) = writer.finish().await {
+        while writer.drain(0).await.is_err() {}
+        return Err(Stop::Peer(failure));
+    }
+    outcome.map_err(Stop::Line)
 }
 
 /// Reads a line of bounded length; 0 at the end.

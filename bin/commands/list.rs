@@ -10,7 +10,9 @@ use super::{Context, bytes_of};
 use crate::exit::Failure;
 use crate::output::{self, Format};
 
-/// Lists keys, ascending by bytes, all of them unless `--limit` says less.
+/// Lists keys.
+///
+/// They ascend by bytes, and all are listed unless `--limit` says less.
 #[derive(Args, Debug)]
 pub(crate) struct List {
     /// The path of the database.

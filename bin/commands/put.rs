@@ -8,8 +8,10 @@ use tidings::limits;
 
 use super::{Context, WriteArguments, bytes_of, read_whole};
 use crate::exit::Failure;
-use crate::output::{self, Format};
+use crate::output::{self, Format, say};
 
+/// Sets a key.
+///
 /// Prints the version of the write.
 #[derive(Args, Debug)]
 pub(crate) struct Put {
@@ -48,7 +50,7 @@ impl Put {
         let written = context.client()?.put(&self.path, &key, value, &write).await?;
         match context.format(Format::Table) {
             format @ (Format::Json | Format::Jsonl) => output::document(format, &written)?,
-            Format::Table | Format::Raw => println!("{}", written.version),
+            Format::Table | Format::Raw => say!("{}", written.version),
         }
         Ok(())
     }

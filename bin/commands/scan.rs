@@ -9,7 +9,9 @@ use super::{Context, bytes_of};
 use crate::exit::Failure;
 use crate::output::{self, Format};
 
-/// Prints every entry from START, included, to END, excluded, as of one moment.
+/// Prints every entry between two keys.
+///
+/// START is included, END is not; all entries are of one moment.
 #[derive(Args, Debug)]
 pub(crate) struct Scan {
     /// The path of the database.

@@ -57,7 +57,11 @@ impl Serve {
         tracing::info!(peer = peer.id(), http = door, "serving");
         let stop = signals::stop(until_stdin_closes)
             .map_err(|error| Failure::internal(format!("no signals can be heard: {error}")))?;
-        serve(peer, gateway, stop).await
+        let result = serve(peer, gateway, stop).await;
+        if let Some(file) = &settings.ready_file {
+            let _ = std::fs::remove_file(file);
+        }
+        result
     }
 }
 

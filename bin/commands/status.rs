@@ -5,9 +5,9 @@ use tidings::status::{DatabaseStatus, NodeStatus};
 
 use super::Context;
 use crate::exit::Failure;
-use crate::output::{self, Format, Table, count};
+use crate::output::{self, Format, Table, count, say};
 
-/// Prints how the peer is doing, or how one database is doing, and why.
+/// Prints how the peer, or one database, is doing, and why.
 #[derive(Args, Debug)]
 pub(crate) struct Status {
     /// The path of a database.
@@ -38,7 +38,7 @@ impl Status {
 }
 
 fn field(name: &str, value: impl std::fmt::Display) {
-    println!("{name:<12}{value}");
+    say!("{name:<12}{value}");
 }
 
 fn database(status: &DatabaseStatus) -> std::io::Result<()> {
@@ -55,7 +55,7 @@ fn database(status: &DatabaseStatus) -> std::io::Result<()> {
     for (epoch, sequence) in &status.vector {
         field("vector", format!("{epoch} {}", count(*sequence)));
     }
-    println!();
+    say!("");
     let mut table = Table::new(&["holder", "state", "live", "behind"]);
     for holder in &status.holders {
         table.row([
@@ -85,7 +85,7 @@ fn node(status: &NodeStatus) -> std::io::Result<()> {
     );
     verdict(&status.verdict);
     if !status.counters.is_empty() {
-        println!();
+        say!("");
         let mut table = Table::new(&["counter", "since start"]);
         for (name, value) in &status.counters {
             table.row([name.clone(), count(*value)]);
@@ -96,8 +96,8 @@ fn node(status: &NodeStatus) -> std::io::Result<()> {
 }
 
 fn verdict(sentences: &[String]) {
-    println!();
+    say!("");
     for sentence in sentences {
-        println!("{sentence}");
+        say!("{sentence}");
     }
 }

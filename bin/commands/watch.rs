@@ -10,7 +10,9 @@ use super::{Context, bytes_of};
 use crate::exit::{Code, Failure};
 use crate::output::{self, Format, shown};
 
-/// Prints every winning change, whichever peer accepted it, until interrupted.
+/// Prints changes as they happen.
+///
+/// Every winning change counts, whichever peer accepted it, until interrupted.
 #[derive(Args, Debug)]
 pub(crate) struct Watch {
     /// The path of the database.

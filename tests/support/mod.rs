@@ -11,8 +11,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub mod trio;
+
 /// How long anything may take before a test gives up on it.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+/// How many lines of a peer's log are shown when its test failed.
+const LOG_LINES: usize = 20;
 
 /// The program with these arguments and none of the caller's settings.
 pub fn tidings<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Command {
@@ -27,15 +31,35 @@ pub fn tidings<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Command {
 }
 
 /// Waits until `look` finds something.
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+#[track_caller]
+pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_within(DEADLINE, what, look)
+}
+
+/// Waits until `look` finds something, but not longer than this.
+#[track_caller]
+pub fn wait_within<T>(deadline: Duration, what: &str, look: impl FnMut() -> Option<T>) -> T {
+    let found = found_within(deadline, look);
+    found.unwrap_or_else(|| panic!("{what} did not happen within {deadline:?}"))
+}
+
+/// What `look` finds until the time is over.
+pub fn found_within<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let started = Instant::now();
     loop {
         if let Some(found) = look() {
-            return found;
+            return Some(found);
         }
-        assert!(started.elapsed() < DEADLINE, "{what} did not happen within {DEADLINE:?}");
+        if started.elapsed() > deadline {
+            return None;
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Says something past the capture of output, which would hide it.
+pub fn tell(line: &str) {
+    let _ = std::io::stderr().write_all(format!("\n{line}\n").as_bytes());
 }
 
 /// A peer alone, on loopback, without a secret and without mDNS. It ends with this value.
@@ -63,24 +87,29 @@ impl Peer {
     /// A peer without definitions in a given directory.
     pub fn bare(directory: TempDir, arguments: &[&str]) -> Self {
         let ready_file = directory.path().join("ready.json");
+        assert!(!ready_file.exists(), "a stopped peer takes its ready file away");
         let mut command = tidings(&["serve", "--until-stdin-closes", "--no-mdns"]);
         command.args(["--http", "127.0.0.1:0", "--data"]).arg(directory.path().join("data"));
         command.arg("--ready-file").arg(&ready_file).args(arguments);
-        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        let log_file = directory.path().join("log");
+        let log = std::fs::File::options().create(true).append(true).open(&log_file).unwrap();
+        let mut child = command.stdin(Stdio::piped()).stderr(log).spawn().unwrap();
         let text = wait_for("serving", || {
             if let Some(status) = child.try_wait().unwrap() {
-                let mut said = String::new();
-                child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+                let said = std::fs::read_to_string(&log_file).unwrap();
                 panic!("the peer ended with {status}: {said}");
             }
             std::fs::read_to_string(&ready_file).ok()
         });
         let ready: Value = serde_json::from_str(&text).unwrap();
         let http = ready["http"].as_str().unwrap().to_owned();
-        // Nobody reads its log; a full pipe would stop it.
-        let mut log = child.stderr.take().unwrap();
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         Self { child, http, ready, directory }
+    }
+
+    /// Everything that the processes on this directory said.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.directory.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     pub fn data(&self) -> std::path::PathBuf {
@@ -115,11 +144,24 @@ impl Peer {
         ask(&self.http, method, target, &all, body)
     }
 
+    /// Waits until the process ends.
+    pub fn ended(&mut self) -> std::process::ExitStatus {
+        wait_for("the end of the peer", || self.child.try_wait().unwrap())
+    }
+
     /// Stops cleanly, as at the end of the parent, and gives back the directory.
     pub fn stop(mut self) -> TempDir {
         drop(self.child.stdin.take());
-        let status = wait_for("a clean stop", || self.child.try_wait().unwrap());
+        let status = self.ended();
         assert!(status.success(), "{status}");
+        std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap())
+    }
+
+    /// Kills it in the middle of whatever it does, and gives back the directory.
+    pub fn kill(mut self) -> TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let _ = std::fs::remove_file(self.directory.path().join("ready.json"));
         std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap())
     }
 }
@@ -128,6 +170,12 @@ impl Drop for Peer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let last: Vec<&str> = log.lines().rev().take(LOG_LINES).collect();
+            let last: Vec<&str> = last.into_iter().rev().collect();
+            tell(&format!("--- {} said last:\n{}", self.http, last.join("\n")));
+        }
     }
 }
 
@@ -183,14 +231,25 @@ impl Answer {
 
 /// Sends one HTTP request with exactly these headers.
 pub fn ask(address: &str, method: &str, target: &str, headers: &[String], body: &[u8]) -> Answer {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    let mut head = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n");
-    for header in headers {
-        head += &format!("{header}\r\n");
-    }
-    head += &format!("Content-Length: {}\r\n\r\n", body.len());
-    stream.write_all(head.as_bytes()).unwrap();
+    try_ask(address, method, target, headers, body).unwrap()
+}
+
+/// Sends one HTTP request to a peer that may not be there, or not be there until the answer.
+pub fn try_ask(
+    address: &str,
+    method: &str,
+    target: &str,
+    headers: &[String],
+    body: &[u8],
+) -> std::io::Result<Answer> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nConnection: close\r\n{}Content-Length: {}\r\n\r\n",
+        headers.iter().flat_map(|header| [header.as_str(), "\r\n"]).collect::<String>(),
+        body.len()
+    );
+    stream.write_all(head.as_bytes())?;
     // A body that is refused early need not be taken to its end.
     let _ = stream.write_all(body);
     let mut answer = Vec::new();
@@ -203,7 +262,7 @@ pub fn ask(address: &str, method: &str, target: &str, headers: &[String], body: 
     if answer.header("transfer-encoding") == Some("chunked") {
         answer.body = joined(&answer.body);
     }
-    answer
+    Ok(answer)
 }
 
 /// Joins the chunks of a body.

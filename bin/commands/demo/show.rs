@@ -7,7 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tidings::status::DatabaseStatus;
 
 use crate::cluster::{Cluster, Process};
-use crate::output::{Table, count, short};
+use crate::output::{self, Table, count, short};
 
 /// Prints the parts of the story and remembers what did not hold.
 #[derive(Debug, Default)]
@@ -18,8 +18,8 @@ pub(super) struct Show {
 
 impl Show {
     pub(super) fn title() -> Self {
-        println!("{}", style("tidings demo").bold());
-        println!(
+        output::say!("{}", style("tidings demo").bold());
+        output::say!(
             "three peers on this machine, each a process of its own; every figure is measured"
         );
         Self::default()
@@ -27,16 +27,16 @@ impl Show {
 
     pub(super) fn part(&mut self, text: &str) {
         self.part += 1;
-        println!("\n{} {}", style(format!("{}.", self.part)).cyan().bold(), style(text).bold());
+        output::say!("\n{} {}", style(format!("{}.", self.part)).cyan().bold(), style(text).bold());
     }
 
     /// Something that was promised: whether it held.
     pub(super) fn check(&mut self, held: bool, promise: impl Into<String>) {
         let promise = promise.into();
         if held {
-            println!("   {} {promise}", style("✓").green().bold());
+            output::say!("   {} {promise}", style("✓").green().bold());
         } else {
-            println!("   {} {}", style("✗").red().bold(), style(&promise).red());
+            output::say!("   {} {}", style("✗").red().bold(), style(&promise).red());
             self.failed.push(promise);
         }
     }
@@ -68,14 +68,14 @@ impl Show {
             ]);
         }
         for line in table.lines(3) {
-            println!("{line}");
+            output::say!("{line}");
         }
     }
 }
 
 /// Something that happened.
 pub(super) fn say(text: impl AsRef<str>) {
-    println!("   {}", text.as_ref());
+    output::say!("   {}", text.as_ref());
 }
 
 /// Bars that show, on a terminal, how the copies of a database fill.
@@ -139,20 +139,22 @@ pub(super) fn introduce(process: &Process) -> String {
 
 /// How to talk to peers that go on running.
 pub(super) fn running(processes: &[Process], cluster: &Cluster) {
-    println!("\n{}", style("The peers go on until you press Ctrl-C. Talk to them:").bold());
+    output::say!("\n{}", style("The peers go on until you press Ctrl-C. Talk to them:").bold());
     let [first, .., last] = processes else { return };
     let (first, last) = (&first.ready.http, &last.ready.http);
-    println!("   tidings --http {first} list library/elements element/026/");
-    println!("   tidings --http {first} put profile/history/you hello world");
-    println!("   tidings --http {last} get profile/history/you hello");
-    println!("   tidings --http {last} watch profile/history/you");
-    println!("   curl http://{first}/v1/databases/library%2Felements/status");
-    println!("   their data and logs are in {}", cluster.path().display());
+    // As it was started: it need not be on the search path.
+    let tidings = std::env::args().next().unwrap_or_else(|| "tidings".into());
+    output::say!("   {tidings} --http {first} list library/elements element/026/");
+    output::say!("   {tidings} --http {first} put profile/history/you hello world");
+    output::say!("   {tidings} --http {last} get profile/history/you hello");
+    output::say!("   {tidings} --http {last} watch profile/history/you");
+    output::say!("   curl http://{first}/v1/databases/library%2Felements/status");
+    output::say!("   their data and logs are in {}", cluster.path().display());
 }
 
 /// What to do next.
 pub(super) fn farewell(processes: &[Process]) {
-    println!(
+    output::say!(
         "\n{} the {} peers stop now; with --keep they go on, and say how to talk to them",
         style("Done:").bold(),
         processes.len()

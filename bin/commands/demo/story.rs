@@ -357,7 +357,7 @@ async fn come_back(
         statuses.iter().flatten().map(|status| status.entries).next().unwrap_or(0)
     };
     say(format!(
-        "of {} entries of {}, carol came back with {}",
+        "of {} entries of {}, carol had {} when first asked",
         count(entries(&want)),
         HISTORIES[2],
         count(entries(&had))

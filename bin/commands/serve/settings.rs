@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::exit::Failure;
 
-/// Runs a peer until it is told to stop.
+/// Runs a peer.
 ///
 /// Every setting can also stand in the environment (`TIDINGS_DATA`, …) and in the config file, under
 /// the same name; a flag wins over the environment, and the environment over the file.

@@ -19,12 +19,17 @@ use crate::ident::PeerId;
 use crate::limits::NAME_MAX;
 use crate::wire;
 
-/// Most bytes of a probe packet; it travels in a stream, so this is no MTU.
-pub const PACKET_MAX: usize = 8 << 10;
+/// Most bytes of a probe packet: with its envelope it fits the 8 KiB of the network. It travels in a
+/// stream, so this is no MTU.
+pub const PACKET_MAX: usize = (8 << 10) - 64;
 /// Most addresses that a peer tells of itself.
 pub const ADDRESSES_MAX: usize = 8;
 /// Longest address, in bytes.
 pub const ADDRESS_MAX: usize = 256;
+
+/// By how much a peer that was thought dead raises its incarnation: a quarter of an hour of
+/// milliseconds, so that a clock that is hours off is caught up with in a few steps.
+const RENEWAL_STEP: u64 = 1 << 20;
 
 /// A member of the cluster as it describes itself: one start of one peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +62,9 @@ impl foca::Identity for Identity {
     type Addr = PeerId;
 
     fn renew(&self) -> Option<Self> {
-        Some(Self { incarnation: self.incarnation + 1, ..self.clone() })
+        // A wide step: whoever comes back without its disk may be far below what others remember.
+        let incarnation = self.incarnation.saturating_add(RENEWAL_STEP);
+        Some(Self { incarnation, ..self.clone() })
     }
 
     fn addr(&self) -> PeerId {
@@ -176,7 +183,9 @@ pub(crate) struct Membership {
 
 impl core::fmt::Debug for Membership {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Membership").field("members", &self.foca.num_members()).finish()
+        f.debug_struct("Membership")
+            .field("members", &self.foca.num_members())
+            .finish_non_exhaustive()
     }
 }
 
@@ -184,12 +193,12 @@ impl Membership {
     pub(crate) fn new(identity: Identity, seed: [u8; 32]) -> Self {
         let count = NonZeroUsize::MIN;
         let config = foca::Config {
-            probe_period: Duration::from_millis(1000),
+            probe_period: Duration::from_secs(1),
             probe_rtt: Duration::from_millis(400),
             num_indirect_probes: count.saturating_add(2),
             max_transmissions: NonZeroU8::MIN.saturating_add(9),
             suspect_to_down_after: Duration::from_secs(3),
-            remove_down_after: Duration::from_secs(24 * 3600).into(),
+            remove_down_after: Duration::from_hours(24).into(),
             max_packet_size: count.saturating_add(PACKET_MAX - 1),
             notify_down_members: true,
             periodic_announce: Some(PeriodicParams {
@@ -201,7 +210,7 @@ impl Membership {
                 num_members: count.saturating_add(1),
             }),
             periodic_gossip: Some(PeriodicParams {
-                frequency: Duration::from_millis(1000),
+                frequency: Duration::from_secs(1),
                 num_members: count.saturating_add(1),
             }),
         };

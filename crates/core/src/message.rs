@@ -1,6 +1,7 @@
 //! What peers say to each other over their ordered stream.
 //!
-//! A frame is a version byte and one or more messages. A message too large for a frame travels as
+//! A frame is a version byte and one or more messages, each behind its length, so that a message of a
+//! later version is skipped and not the rest of the frame. A message too large for a frame travels as
 //! [`Message::Fragment`]s, with other messages in between, and is acted on only when whole.
 
 use alloc::string::String;
@@ -30,12 +31,16 @@ pub const FRAGMENT_BYTES: usize = 128 << 10;
 /// Most bytes of fragments kept for one peer: one message of the largest size, and one more.
 pub const REASSEMBLY_MAX: usize = 2 * crate::wire::ITEM_MAX;
 
-/// Bytes of records in one chunk of a cut, before its last record: a few fit the window, so that
-/// the stream never runs dry and other databases get their turn.
+/// Most bytes of records in one chunk of a cut, unless a single record is larger: a few fit the
+/// window, so that the stream never runs dry and other databases get their turn.
 pub const CHUNK_BYTES: usize = 128 << 10;
 
-/// Chunks of a cut sent ahead of the requester's credit.
-pub const CHUNK_WINDOW: u32 = 8;
+/// Bytes of chunks sent ahead of the requester's credit, at least one chunk: all the pulls of one
+/// peer together fit a fraction of its send queue.
+pub const CHUNK_WINDOW_BYTES: usize = 512 << 10;
+
+/// The version of the protocol, told in the hello.
+pub const PROTOCOL_VERSION: u16 = 1;
 
 /// Names one database in one generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,6 +60,10 @@ pub enum Message {
         identity: Identity,
         /// Its live epoch.
         epoch: Epoch,
+        /// The version of the protocol it speaks.
+        protocol: u16,
+        /// Bits of what it can do beyond that version; none yet.
+        features: u64,
     },
     /// The cluster remembers a later incarnation of the receiver: go above it.
     Stale {
@@ -94,6 +103,8 @@ pub enum Message {
         epoch: Epoch,
         /// The last one.
         upto: u64,
+        /// When the sender wants it acknowledged.
+        durability: Durability,
     },
     /// The sender reflects an epoch up to here.
     Acknowledge {
@@ -152,6 +163,8 @@ pub enum Message {
         system: u64,
         /// Of all others.
         user: u64,
+        /// Whether the receiver shall tell its own: the sender is not in step with it yet.
+        answer: bool,
     },
     /// Fingerprints of ranges of databases, where summaries differ.
     Ranges(Vec<RangeSum>),
@@ -216,7 +229,7 @@ pub enum Message {
         request: u64,
         /// Counted from 0: a gap means that changes were lost.
         index: u64,
-        /// Stored key and record.
+        /// Stored key and record; none: nothing came since, and `index` is the next one.
         changes: Vec<(Vec<u8>, Record)>,
     },
     /// The receiver's watch is over.
@@ -345,7 +358,7 @@ pub enum Reply {
     /// Stamp times and dots of the writes.
     Written(Vec<crate::stamp::Version>),
     /// The status.
-    Status(DatabaseStatus),
+    Status(alloc::boxed::Box<DatabaseStatus>),
     /// Done; nothing to say.
     Done,
 }

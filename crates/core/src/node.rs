@@ -86,6 +86,8 @@ pub enum Output {
     Changed(DatabaseId, Arc<[(Vec<u8>, Record)]>),
     /// Changes of a database that is watched at a holder, for the call with this token.
     ChangedElsewhere(u64, Result<Vec<(Vec<u8>, Record)>, Error>),
+    /// A watched database came into being at other peers: the watch sees nothing of it.
+    WatchLost(DatabaseId),
     /// Something a person may want to know.
     Event(Event),
     /// The store failed: the node stopped serving.
@@ -173,6 +175,9 @@ pub struct Config {
     pub weight: u32,
     /// Derived from the cluster secret; the same on every peer.
     pub cluster_key: [u8; 32],
+    /// Whether other peers are expected: a database that this peer does not know is taken for new only
+    /// once one of them was asked, or none was found for a while.
+    pub expects_peers: bool,
     /// How far this peer's clock may be off its peers' median before its writes are refused, in
     /// milliseconds.
     pub max_clock_skew: Millis,
@@ -250,6 +255,9 @@ struct Timers {
     scrub: u64,
 }
 
+/// Most peers whose addresses are kept for the next start.
+const REMEMBERED_MAX: usize = 1_000;
+
 const NEVER: u64 = u64::MAX;
 const MILLISECOND: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
@@ -273,13 +281,20 @@ impl<S: Store> Node<S> {
     ///
     /// # Errors
     /// When the store fails or its rows are damaged.
-    pub fn new(config: Config, store: S, seed: [u8; 32], now: Now) -> Result<Self, StoreError> {
+    pub fn new(config: Config, store: S, seed: [u8; 32], now: Now) -> Result<Self, Error> {
         let mut random = ChaCha8Rng::from_seed(seed);
         let epoch = random_epoch(&mut random);
         let mut membership_seed = [0; 32];
         random.fill_bytes(&mut membership_seed);
 
-        let own: OwnRow = read_row(&store, &rows::peer_key("own"))?.unwrap_or_default();
+        let cluster = Fingerprint::new(&config.cluster_key).short(b"cluster");
+        let own: Option<OwnRow> = read_row(&store, &rows::peer_key("own"))?;
+        if own.as_ref().is_some_and(|own| own.cluster != cluster) {
+            return Err(Error::Start(
+                "the data belongs to a cluster with another secret: give that secret, or start with an empty directory".into(),
+            ));
+        }
+        let own = own.unwrap_or(OwnRow { cluster, ..OwnRow::default() });
         let incarnation = now.wall.max(own.incarnation.saturating_add(1 << 16));
         let identity = Identity {
             peer: config.peer,
@@ -289,7 +304,9 @@ impl<S: Store> Node<S> {
             weight: config.weight,
             addresses: Vec::new(),
         };
-        let remembered = read_row(&store, &rows::peer_key("peers"))?.unwrap_or_default();
+        // Where peers were is a hint: a row that does not decode is no reason not to start.
+        let remembered = read_row(&store, &rows::peer_key("peers")).ok().flatten();
+        let remembered = remembered.unwrap_or_default();
         let clean = read_row(&store, &rows::peer_key("clean"))?;
         let reserved = clean.map_or(own.reserved, |at: Time| at);
 
@@ -335,7 +352,7 @@ impl<S: Store> Node<S> {
         };
 
         let mut transaction = Transaction::default();
-        let own = OwnRow { incarnation, epoch, reserved };
+        let own = OwnRow { cluster, incarnation, epoch, reserved };
         transaction.put(Space::Meta, rows::peer_key("own"), wire::encode(&own));
         transaction.remove(Space::Meta, rows::peer_key("clean"));
         node.store.commit(transaction.into_batch())?;
@@ -424,7 +441,10 @@ impl<S: Store> Node<S> {
                 self.listen_on(addresses, now);
                 Ok(())
             }
-            Input::Synced(ticket) => self.synced(ticket, now),
+            Input::Synced(ticket) => {
+                self.synced(ticket);
+                Ok(())
+            }
             Input::Timer => self.fire(now),
         };
         self.finish(result, now);
@@ -492,6 +512,7 @@ impl<S: Store> Node<S> {
         if self.timers.summary <= at {
             self.timers.summary = at + SUMMARY_EVERY;
             self.send_summaries();
+            self.confirm_watches();
         }
         if self.timers.ping <= at {
             self.timers.ping = at + PING_EVERY;
@@ -566,6 +587,11 @@ impl<S: Store> Node<S> {
                 if self.remembered.get(&peer) != Some(&identity.addresses)
                     && !identity.addresses.is_empty()
                 {
+                    let older =
+                        self.remembered.keys().find(|peer| !self.members.contains_key(peer));
+                    if let (true, Some(&older)) = (self.remembered.len() >= REMEMBERED_MAX, older) {
+                        self.remembered.remove(&older);
+                    }
                     self.remembered.insert(peer, identity.addresses);
                     let mut transaction = Transaction::default();
                     let row = wire::encode(&self.remembered);
@@ -668,6 +694,8 @@ fn random_epoch(random: &mut ChaCha8Rng) -> Epoch {
 /// The row of the peer itself.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct OwnRow {
+    /// Which secret the data was written under.
+    cluster: u64,
     incarnation: u64,
     epoch: Epoch,
     reserved: Time,

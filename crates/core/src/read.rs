@@ -23,6 +23,9 @@ pub fn read_record(
     row.map(|bytes| crate::replica::decode_record(&bytes)).transpose()
 }
 
+/// A stored key and its record.
+pub type Found = (Vec<u8>, Record);
+
 /// Live rows of a range of stored keys in a copy, and whether there are more.
 ///
 /// # Errors
@@ -32,7 +35,7 @@ pub fn read_page(
     prefix: Prefix,
     page: &PageRequest,
     wall: Millis,
-) -> Result<(Vec<(Vec<u8>, Record)>, bool), StoreError> {
+) -> Result<(Vec<Found>, bool), StoreError> {
     let limit = (page.limit as usize).clamp(1, PAGE_MAX);
     let place = |bound: &Bound<Vec<u8>>| match bound {
         Bound::Included(key) => Bound::Included(rows::data_key(prefix, key)),
@@ -58,13 +61,14 @@ pub fn read_page(
         if !record.is_visible(wall) {
             continue;
         }
-        if rows.len() >= limit || bytes > PAGE_BYTES_MAX {
+        let weight = key.len() + if page.keys_only { 0 } else { record.payload().len() };
+        if rows.len() >= limit || (!rows.is_empty() && bytes + weight > PAGE_BYTES_MAX) {
             return Ok((rows, true));
         }
+        bytes += weight;
         if page.keys_only {
             record.register.val = crate::record::Payload::Value(Vec::new(), None);
         }
-        bytes += key.len() + record.payload().len();
         rows.push((key[4..].to_vec(), record));
     }
 }

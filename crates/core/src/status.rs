@@ -94,7 +94,7 @@ pub struct PeerStatus {
     pub peer: String,
     /// Its name.
     pub name: String,
-    /// `alive`, `suspect` or `down`.
+    /// `alive` or `down`.
     pub state: String,
     /// Whether there is a connection now.
     pub connected: bool,

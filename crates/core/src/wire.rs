@@ -12,8 +12,9 @@ use serde::de::DeserializeOwned;
 /// The version byte in front of every stored row and every sent frame.
 pub const FORMAT_VERSION: u8 = 1;
 
-/// Most bytes of one encoded item: the longest value, with room for its key and its envelope.
-pub const ITEM_MAX: usize = crate::limits::VALUE_MAX + (64 << 10);
+/// Most bytes that one decoded item may claim: the longest value, and as much again for what
+/// travels beside it. Whoever builds a message stays well below.
+pub const ITEM_MAX: usize = 2 * crate::limits::VALUE_MAX;
 
 const CONFIG: bincode::config::Configuration<
     bincode::config::LittleEndian,
@@ -53,14 +54,42 @@ pub fn append<T: Serialize>(bytes: &mut Vec<u8>, item: &T) {
     assert!(result.is_ok(), "our own types always encode: {result:?}");
 }
 
+/// Appends one item behind its length, so that a reader that does not know it can skip it.
+pub fn append_sized<T: Serialize>(bytes: &mut Vec<u8>, item: &T) {
+    let start = bytes.len();
+    bytes.extend_from_slice(&[0; 4]);
+    append(bytes, item);
+    let length = (bytes.len() - start - 4) as u32;
+    bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+/// Takes the bytes of one sized item off the front of `rest`.
+///
+/// # Errors
+/// [`WireError::Malformed`] when they are not all there.
+pub fn take_sized<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], WireError> {
+    let (length, after) = rest.split_first_chunk::<4>().ok_or(WireError::Malformed)?;
+    let length = u32::from_le_bytes(*length) as usize;
+    let (item, after) = after.split_at_checked(length).ok_or(WireError::Malformed)?;
+    *rest = after;
+    Ok(item)
+}
+
+/// Decodes one item without a version byte; nothing may follow it.
+///
+/// # Errors
+/// [`WireError::Malformed`] when the bytes are not exactly one such item.
+pub fn decode_bare<T: DeserializeOwned>(mut bytes: &[u8]) -> Result<T, WireError> {
+    let item = take(&mut bytes)?;
+    if bytes.is_empty() { Ok(item) } else { Err(WireError::Malformed) }
+}
+
 /// Decodes one item with its version byte; nothing may follow it.
 ///
 /// # Errors
 /// [`WireError`] when the bytes are not exactly one such item.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
-    let mut rest = body(bytes)?;
-    let item = take(&mut rest)?;
-    if rest.is_empty() { Ok(item) } else { Err(WireError::Malformed) }
+    decode_bare(body(bytes)?)
 }
 
 /// The bytes after the version byte.

@@ -105,7 +105,7 @@ fn messages() -> Vec<(String, Message)> {
     };
     let version = Version { time: Time(12), dot: Dot { epoch: E, sequence: 13 } };
     let plain = vec![
-        ("hello", Message::Hello { identity: identity(), epoch: E }),
+        ("hello", Message::Hello { identity: identity(), epoch: E, protocol: 1, features: 0 }),
         ("stale", Message::Stale { incarnation: 5 }),
         ("fragment", Message::Fragment { message: 1, index: 2, last: true, bytes: vec![7; 3] }),
         (
@@ -118,7 +118,10 @@ fn messages() -> Vec<(String, Message)> {
                 unreached: vec![PeerId([2; 32])],
             },
         ),
-        ("offer", Message::Offer { target: TARGET, epoch: E, upto: 300 }),
+        (
+            "offer",
+            Message::Offer { target: TARGET, epoch: E, upto: 300, durability: Durability::Synced },
+        ),
         (
             "acknowledge",
             Message::Acknowledge {
@@ -143,7 +146,7 @@ fn messages() -> Vec<(String, Message)> {
             },
         ),
         ("credit", Message::Credit { session: 1 }),
-        ("summary", Message::Summary { system: 1, user: u64::MAX }),
+        ("summary", Message::Summary { system: 1, user: u64::MAX, answer: true }),
         (
             "ranges",
             Message::Ranges(vec![RangeSum { range: Range { bits: 4, prefix: 1 << 60 }, sum: 5 }]),
@@ -191,7 +194,7 @@ fn messages() -> Vec<(String, Message)> {
         Ok(Reply::Got(vec![None, Some(record())])),
         Ok(Reply::Page(vec![(vec![0, 1], record())], true)),
         Ok(Reply::Written(vec![version])),
-        Ok(Reply::Status(status())),
+        Ok(Reply::Status(status().into())),
         Ok(Reply::Done),
         Err(Error::KeyLength { length: 0 }),
         Err(Error::ValueLength { length: 1 }),
@@ -244,6 +247,7 @@ fn node(store: &MemoryStore, now: Now) -> Node<MemoryStore> {
         zone: "z".into(),
         weight: 100,
         cluster_key: [9; 32],
+        expects_peers: false,
         max_clock_skew: 10_000,
         replacement_delay: 30_000,
     };
@@ -267,7 +271,7 @@ fn busy_store() -> (MemoryStore, Vec<Vec<u8>>) {
     definition.durability = Durability::Synced;
     definition.ttl = Some(1000);
     definition.priority = -1;
-    node.apply(vec![definition], NOW).unwrap();
+    node.apply(&[definition], NOW).unwrap();
     for (key, payload) in [
         (b"kept".as_slice(), Payload::Value(b"value".to_vec(), None)),
         (b"ends", Payload::Value(Vec::new(), Some(1_750_000_001_000))),
@@ -280,8 +284,8 @@ fn busy_store() -> (MemoryStore, Vec<Vec<u8>>) {
     }
     let other = PeerId([1; 32]);
     node.handle(Input::Connected(other), NOW);
-    let mut hello = vec![wire::FORMAT_VERSION];
-    wire::append(&mut hello, &Message::Hello { identity: identity(), epoch: Epoch(5) });
+    let (identity, epoch) = (identity(), Epoch(5));
+    let hello = frame(&Message::Hello { identity, epoch, protocol: 1, features: 0 });
     node.handle(Input::Frames(other, vec![hello]), NOW);
     node.stop(NOW).unwrap();
     let probes = drain(&mut node).into_iter().filter_map(|output| match output {
@@ -367,6 +371,13 @@ fn feed(bytes: &[Vec<u8>]) {
     assert!(node.failure().is_none(), "{:?}", node.failure());
 }
 
+/// A frame of one message.
+fn frame(message: &Message) -> Vec<u8> {
+    let mut bytes = vec![wire::FORMAT_VERSION];
+    wire::append_sized(&mut bytes, message);
+    bytes
+}
+
 /// Valid frames with a few bytes changed, cut off or put in.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let count = messages().len();
@@ -379,7 +390,7 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
             drop(store);
             let mut bytes = match probes.get(which) {
                 Some(probe) if which % 2 == 0 => probe.clone(),
-                _ => wire::encode(&messages().swap_remove(which).1),
+                _ => frame(&messages().swap_remove(which).1),
             };
             for (index, byte, kind) in changes {
                 if bytes.len() < 2 {

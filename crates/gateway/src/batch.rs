@@ -30,7 +30,7 @@ pub(crate) async fn batch(
     let with_versions = query.flag("versions", true)?;
     let batch = parse(&body)?;
     let database = door.peer.database(&path).await?;
-    let options = write_options(&door, &database, &query).await?;
+    let options = write_options(&database, &query)?;
     let versions = database.batch_with(batch, &options).await?;
     let writes = versions.len();
     let versions = with_versions.then(|| versions.iter().map(ToString::to_string).collect());

@@ -30,7 +30,7 @@ pub(crate) async fn put(
     refuse_conditions(&headers)?;
     let query = Query::parse(&uri, &WRITE_PARAMETERS)?;
     let database = door.peer.database(&path).await?;
-    let options = write_options(&door, &database, &query).await?;
+    let options = write_options(&database, &query)?;
     check_key(&key)?;
     let value = match value {
         Err(problem) if problem.code == "body-too-large" => Err(Problem::from(
@@ -54,7 +54,7 @@ pub(crate) async fn delete(
     refuse_conditions(&headers)?;
     let query = Query::parse(&uri, &["durability", "acks", "timeout"])?;
     let database = door.peer.database(&path).await?;
-    let options = write_options(&door, &database, &query).await?;
+    let options = write_options(&database, &query)?;
     check_key(&key)?;
     Ok(written(database.delete_with(key, &options).await?))
 }
@@ -134,11 +134,7 @@ pub(crate) async fn incr() -> Problem {
 }
 
 /// Reads what a write asks for: `durability`, `acks` (a number or `min`), `ttl`, `timeout`.
-pub(crate) async fn write_options(
-    door: &Door,
-    database: &Database,
-    query: &Query,
-) -> Result<WriteOptions, Problem> {
+pub(crate) fn write_options(database: &Database, query: &Query) -> Result<WriteOptions, Problem> {
     let durability = match query.text("durability")? {
         None => None,
         Some("buffered") => Some(Durability::Buffered),
@@ -150,7 +146,7 @@ pub(crate) async fn write_options(
         }
     };
     let acks = match query.text("acks")? {
-        Some("min") => minimum_copies(door, database).await?,
+        Some("min") => Some(database.definition().replication.min),
         Some("0") => {
             return Err(Problem::bad_argument("acks=0: this peer itself is the first of 1"));
         }
@@ -162,14 +158,6 @@ pub(crate) async fn write_options(
         timeout: query.duration("timeout")?,
         ttl: query.duration("ttl")?,
     })
-}
-
-/// The `min` of the definition that a database is bound to.
-async fn minimum_copies(door: &Door, database: &Database) -> Result<Option<u32>, Problem> {
-    let bound = database.status().await?.definition;
-    let definitions = door.peer.definitions()?;
-    let definition = definitions.iter().find(|definition| Some(&definition.name) == bound.as_ref());
-    Ok(definition.map(|definition| definition.replication.min))
 }
 
 /// Conditions that this version cannot honour are refused, because ignoring one would overwrite what

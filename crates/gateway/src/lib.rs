@@ -3,6 +3,29 @@
 //! A [`Gateway`] binds a loopback address and serves `/v1` over a [`tidings::Peer`]; a [`Client`] is
 //! the other end, which the command line uses. Both share the JSON forms in [`json`].
 //!
+//! # The interface
+//!
+//! | request | answer |
+//! |---|---|
+//! | `PUT /v1/databases/{path}/keys/{key}?durability=&acks=&ttl=&timeout=` | `{"version"}`, and an `ETag`; the body is the value |
+//! | `GET`, `HEAD` of the same | the value; the `ETag` is the version; honours `If-None-Match` |
+//! | `DELETE` of the same, `?durability=&acks=&timeout=` | `{"version"}`, also for what is absent |
+//! | `GET …/{path}/keys?prefix=&limit=&cursor=&reverse=&values=` | [`RowPage`](json::RowPage): `{"entries", "truncated", "cursor"}` |
+//! | `GET …/{path}/scan?start=&end=` | a [`Row`](json::Row) per line (NDJSON), from `start` to before `end`, of one moment |
+//! | `POST …/{path}/batch?durability=&acks=&ttl=&timeout=&versions=` | [`BatchWritten`](json::BatchWritten); the body is a JSON list of [`Operation`](json::Operation)s or one per line |
+//! | `GET …/{path}/watch?prefix=` | server-sent events: `ready`, then `change` with an `Operation`, at last `error` with a problem |
+//! | `GET …/{path}/status` | [`DatabaseStatus`](tidings::status::DatabaseStatus) |
+//! | `POST …/{path}/sync?timeout=` | `{"synced": true}` once this peer has what its reachable holders have |
+//! | `GET /v1/databases?limit=&cursor=` | [`DatabasePage`](json::DatabasePage) |
+//! | `GET /v1/definitions`, `POST` of the same form | [`DefinitionList`](json::DefinitionList); [`Applied`](json::Applied), all or none |
+//! | `GET`, `PUT`, `DELETE /v1/definitions/{name}` | the definition; `Applied`; `{"removed"}` |
+//! | `GET /v1/peers`, `GET /v1/status` | [`PeerList`](json::PeerList), [`NodeStatus`](tidings::status::NodeStatus) |
+//! | `GET /health/live`, `/health/ready`, `/metrics` | text |
+//!
+//! `acks` is a number of holders, this one included, or `min`, that of the definition. Durations are a
+//! whole number and a unit, such as `250ms`, `30s`, `7d`. A parameter that is unknown or given twice is
+//! an error. What the interface will have and this version has not answers 501.
+//!
 //! # How bytes travel
 //!
 //! In a URL, `{path}` and `{key}` are percent-encoded whole, so `/` inside them is `%2F` and any
@@ -15,8 +38,14 @@
 //! # Errors
 //!
 //! Every error is a problem body after RFC 9457 (`application/problem+json`) with a stable `code`; the
-//! table from error to status is in one place, [`Problem`]. A database's 404 means that the key, the
-//! database's status or the definition is absent, and nothing else.
+//! table from error to status is in one place, [`problem`]. Where something is asked for by name, 404
+//! means that it is absent (`not-found`), and nothing else; an address that does not exist at all has
+//! the code `no-endpoint`.
+//!
+//! # Who may speak
+//!
+//! Programs on this machine: the door binds to loopback only, answers only to a `Host` that is this
+//! machine, and refuses requests of web pages of any other origin.
 
 mod batch;
 mod cluster;

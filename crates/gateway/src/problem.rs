@@ -1,4 +1,7 @@
 //! Errors as the door tells them: problem bodies after RFC 9457, with stable codes.
+//!
+//! The codes of the library are those of [`Error::code`]. The door's own are `not-found`, `denied`,
+//! `no-endpoint`, `method-not-allowed`, `body-too-large` and `not-available`.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};

@@ -17,7 +17,7 @@ use crate::store::{AnyStore, Directory, FjallStore, StoreConfig};
 use crate::{Peer, Result};
 
 /// Shortest cluster secret, in bytes: shorter ones can be guessed.
-pub(crate) const SECRET_MIN: usize = 16;
+pub const SECRET_MIN: usize = 16;
 
 /// Settings of a peer before it starts.
 #[derive(Clone, Debug)]
@@ -139,6 +139,7 @@ impl PeerBuilder {
             zone: self.zone.clone(),
             weight: (self.weight * 100.0).round() as u32,
             cluster_key,
+            expects_peers: mdns || !bootstrap.is_empty(),
             max_clock_skew: MAX_CLOCK_SKEW,
             replacement_delay: REPLACEMENT_DELAY,
         };
@@ -151,7 +152,7 @@ impl PeerBuilder {
         let shared = Shared::new(node, store, born);
         let definitions = self.definitions.clone();
         if !definitions.is_empty() {
-            shared.with(|node, now| node.apply(definitions, now))??;
+            shared.with(|node, now| node.apply(&definitions, now))??;
         }
 
         let arrivals = Arc::new(Arrivals(OnceLock::new()));
@@ -224,16 +225,16 @@ impl PeerBuilder {
             return Ok((Keypair::generate_ed25519(), AnyStore::Memory(MemoryStore::default())));
         };
         let directory = Directory::open(path).map_err(|error| start(&error))?;
-        let keypair = match directory.identity().map_err(|error| start(&error))? {
-            Some(bytes) => Keypair::from_protobuf_encoding(&bytes).map_err(|error| {
+        let known = directory.identity().map_err(|error| start(&error))?;
+        let keypair = if let Some(bytes) = known {
+            Keypair::from_protobuf_encoding(&bytes).map_err(|error| {
                 start(&format!("the identity in {} is damaged: {error}", path.display()))
-            })?,
-            None => {
-                let keypair = Keypair::generate_ed25519();
-                let bytes = keypair.to_protobuf_encoding().map_err(|error| start(&error))?;
-                directory.set_identity(&bytes).map_err(|error| start(&error))?;
-                keypair
-            }
+            })?
+        } else {
+            let keypair = Keypair::generate_ed25519();
+            let bytes = keypair.to_protobuf_encoding().map_err(|error| start(&error))?;
+            directory.set_identity(&bytes).map_err(|error| start(&error))?;
+            keypair
         };
         let store = FjallStore::open(&directory, &self.store).map_err(|error| start(&error))?;
         Ok((keypair, AnyStore::Fjall(store)))

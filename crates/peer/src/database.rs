@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::Stream;
@@ -50,8 +50,9 @@ struct Handle {
     path: Path,
     id: DatabaseId,
     definition: Definition,
-    /// The local number plus one, once the copy here is known to be complete.
-    here: AtomicU32,
+    /// Once the copy here is known to be complete: its local number, and above it the count of copies
+    /// moved at that time, plus one.
+    here: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -151,7 +152,7 @@ impl Database {
         id: DatabaseId,
         definition: Definition,
     ) -> Self {
-        let (here, closed) = (AtomicU32::new(0), AtomicBool::new(false));
+        let (here, closed) = (AtomicU64::new(0), AtomicBool::new(false));
         Self { handle: Arc::new(Handle { shared, path, id, definition, here, closed }) }
     }
 
@@ -180,15 +181,20 @@ impl Database {
     async fn place(&self) -> Result<Place> {
         self.check()?;
         let known = self.handle.here.load(Ordering::Acquire);
-        if known > 0 {
-            return Ok(Place::Here(known - 1));
+        let moved = self.shared().moved.load(Ordering::Acquire);
+        if known >> 32 == (moved & 0x7fff_ffff) + 1 {
+            return Ok(Place::Here(known as u32));
         }
         let deadline = tokio::time::Instant::now() + STEP_TIMEOUT;
         loop {
             let path = &self.handle.path;
-            let place = self.shared().with(|node, now| node.place(path, now))?;
+            let (place, moved) =
+                self.shared().with(|node, now| (node.place(path, now), node.copies_moved()))?;
             match place {
-                Place::Here(prefix) => self.handle.here.store(prefix + 1, Ordering::Release),
+                Place::Here(prefix) => {
+                    let known = (((moved & 0x7fff_ffff) + 1) << 32) | u64::from(prefix);
+                    self.handle.here.store(known, Ordering::Release);
+                }
                 Place::Unknown if tokio::time::Instant::now() < deadline => {
                     tokio::time::sleep(STEP_POLL).await;
                     continue;
@@ -433,7 +439,7 @@ impl Database {
         };
         let scan = Scan {
             database: self.clone(),
-            source: None,
+            source: ScanSource::Unknown,
             start: Some(start),
             end,
             ready: Vec::new().into_iter(),
@@ -455,8 +461,10 @@ impl Database {
             let (sender, receiver) = tokio::sync::oneshot::channel();
             let operation = Operation::Watch { prefix: stored_key(&prefix) };
             let timeout = crate::peer::REQUEST_TIMEOUT;
-            let token = shared.request(&self.handle.path, operation, timeout, sender)?;
-            let watch = Watch::register(shared, Source::Elsewhere(token), prefix);
+            let watch =
+                shared.request_and(&self.handle.path, operation, timeout, sender, |token| {
+                    Watch::register(shared, Source::Elsewhere(token), prefix)
+                })?;
             receiver.await.map_err(|_| Error::Closed("the peer".into()))??;
             return Ok(watch);
         }
@@ -498,11 +506,20 @@ impl Database {
     }
 }
 
+/// Where a scan reads.
+enum ScanSource {
+    /// Not known before the first page.
+    Unknown,
+    /// In a snapshot of the copy here.
+    Here(Prefix, AnySnapshot),
+    /// At a holder.
+    Elsewhere,
+}
+
 /// A scan under way.
 struct Scan {
     database: Database,
-    /// The snapshot that is read, or `None` inside for a database held elsewhere.
-    source: Option<Option<(Prefix, AnySnapshot)>>,
+    source: ScanSource,
     start: Option<Bound<Vec<u8>>>,
     end: Bound<Vec<u8>>,
     ready: std::vec::IntoIter<Entry>,
@@ -518,15 +535,17 @@ impl Scan {
             let end = self.end.clone();
             let page =
                 PageRequest { start, end, limit: SCAN_PAGE, reverse: false, keys_only: false };
-            if self.source.is_none() {
-                self.source = Some(match self.database.place().await? {
-                    Place::Here(prefix) => Some((prefix, self.database.shared().store.snapshot())),
-                    _ => None,
-                });
+            if matches!(self.source, ScanSource::Unknown) {
+                self.source = match self.database.place().await? {
+                    Place::Here(prefix) => {
+                        ScanSource::Here(prefix, self.database.shared().store.snapshot())
+                    }
+                    _ => ScanSource::Elsewhere,
+                };
             }
             self.database.check()?;
             let (rows, more) = match &self.source {
-                Some(Some((prefix, snapshot))) => {
+                ScanSource::Here(prefix, snapshot) => {
                     read_page(snapshot, *prefix, &page, self.database.shared().now().wall)?
                 }
                 _ => self.database.page(page).await?,
@@ -553,8 +572,11 @@ fn entry_of((stored, record): (Vec<u8>, Record)) -> Option<Entry> {
     }
 }
 
+/// Bounds of stored keys.
+type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
 /// The stored keys that a page of a listing covers.
-fn list_range(options: &ListOptions) -> Result<(Bound<Vec<u8>>, Bound<Vec<u8>>)> {
+fn list_range(options: &ListOptions) -> Result<KeyRange> {
     let prefix = stored_key(&options.prefix);
     let mut end = prefix_end(&prefix).map_or(Bound::Unbounded, Bound::Excluded);
     let mut start = Bound::Included(prefix);

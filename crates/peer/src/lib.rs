@@ -44,7 +44,7 @@ mod peer;
 pub mod net;
 pub mod store;
 
-pub use builder::PeerBuilder;
+pub use builder::{PeerBuilder, SECRET_MIN};
 pub use database::{Batch, Database, Entry, ListOptions, Page, WriteOptions};
 pub use peer::{ApplyReport, Peer};
 pub use shared::Event;

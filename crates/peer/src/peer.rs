@@ -78,7 +78,7 @@ impl Peer {
     pub async fn apply(&self, definitions: Vec<Definition>) -> Result<ApplyReport> {
         self.shared.check()?;
         let [created, changed, unchanged, overlaps] =
-            self.shared.with(|node, now| node.apply(definitions, now))??;
+            self.shared.with(|node, now| node.apply(&definitions, now))??;
         Ok(ApplyReport { created, changed, unchanged, overlaps })
     }
 
@@ -202,7 +202,7 @@ pub(crate) async fn status(shared: &Arc<Shared>, path: &Path) -> Result<Database
         return Ok(status);
     }
     match request(shared, path, Operation::Status).await? {
-        Reply::Status(status) => Ok(status),
+        Reply::Status(status) => Ok(*status),
         _ => Err(Error::Internal("a status was answered as something else".into())),
     }
 }

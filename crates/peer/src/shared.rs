@@ -38,6 +38,8 @@ pub struct Event {
 /// What all handles of one peer share.
 pub(crate) struct Shared {
     node: Mutex<Node<AnyStore>>,
+    /// How many copies here have stopped being complete: see `Node::copies_moved`.
+    pub(crate) moved: AtomicU64,
     /// For reads, which do not take the node's mutex.
     pub(crate) store: AnyStore,
     network: OnceLock<Network>,
@@ -81,6 +83,7 @@ impl Shared {
     pub(crate) fn new(node: Node<AnyStore>, store: AnyStore, born: Instant) -> Arc<Self> {
         Arc::new(Self {
             node: Mutex::new(node),
+            moved: AtomicU64::new(0),
             store,
             network: OnceLock::new(),
             born,
@@ -142,11 +145,14 @@ impl Shared {
             self.fail(error.clone());
             return Err(error);
         };
+        // Under the mutex: what is asked after the end would wait for an answer for ever.
+        self.check()?;
         let result = call(&mut node, self.now());
         while let Some(output) = node.poll_output() {
             self.carry_out(output);
         }
         let at = node.poll_timeout();
+        self.moved.store(node.copies_moved(), Ordering::Release);
         drop(node);
         if at < self.timer_at.load(Ordering::Acquire) {
             self.timer.notify_one();
@@ -206,6 +212,7 @@ impl Shared {
             Output::ChangedElsewhere(token, changes) => {
                 lock(&self.watches).changed_elsewhere(token, changes);
             }
+            Output::WatchLost(id) => lock(&self.watches).lost(id),
             Output::Event(event) => {
                 self.tell(Event { alarm: event.is_alarm(), text: event.to_string() });
             }
@@ -214,11 +221,6 @@ impl Shared {
     }
 
     pub(crate) fn tell(&self, event: Event) {
-        if event.alarm {
-            tracing::warn!("{}", event.text);
-        } else {
-            tracing::info!("{}", event.text);
-        }
         let mut events = lock(&self.events);
         if events.len() >= EVENTS_MAX {
             events.pop_front();
@@ -278,11 +280,14 @@ impl Shared {
         if self.stopped.load(Ordering::Acquire) {
             return Ok(());
         }
-        let result = self.with(|node, now| node.stop(now))?;
+        let result = self.with(|node, now| {
+            let result = node.stop(now);
+            self.stopped.store(true, Ordering::Release);
+            result
+        })?;
         if let Some(network) = self.network() {
             network.shutdown().await;
         }
-        self.stopped.store(true, Ordering::Release);
         self.end();
         let store = self.store.clone();
         let synced = tokio::task::spawn_blocking(move || tidings_core::store::Store::sync(&store))
@@ -460,11 +465,22 @@ impl Shared {
         timeout: u64,
         sender: oneshot::Sender<Result<Reply>>,
     ) -> Result<u64> {
-        self.check()?;
+        self.request_and(path, operation, timeout, sender, |token| token)
+    }
+
+    /// Like `request`, and does something with the token before the answer can come.
+    pub(crate) fn request_and<R>(
+        &self,
+        path: &tidings_core::name::Path,
+        operation: tidings_core::message::Operation,
+        timeout: u64,
+        sender: oneshot::Sender<Result<Reply>>,
+        then: impl FnOnce(u64) -> R,
+    ) -> Result<R> {
         self.with(|node, now| {
             let token = node.request(path, operation, timeout, now);
             self.expect_with(token, sender);
-            token
+            then(token)
         })
     }
 
@@ -475,7 +491,6 @@ impl Shared {
         timeout: u64,
         sender: oneshot::Sender<Result<Reply>>,
     ) -> Result<u64> {
-        self.check()?;
         self.with(|node, now| {
             let token = node.sync(path, timeout, now);
             self.expect_with(token, sender);

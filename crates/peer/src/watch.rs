@@ -56,15 +56,21 @@ impl Watches {
         changes: Result<Vec<(Vec<u8>, Record)>>,
     ) {
         let Some(sender) = self.elsewhere.get(&token) else { return };
-        let kept = match changes {
-            Ok(changes) => sender.send(&changes.into()),
-            Err(_) => {
-                sender.lagged.store(true, Ordering::Release);
-                false
-            }
+        let kept = if let Ok(changes) = changes {
+            sender.send(&changes.into())
+        } else {
+            sender.lagged.store(true, Ordering::Release);
+            false
         };
         if !kept {
             self.elsewhere.remove(&token);
+        }
+    }
+
+    /// Ends the watches of a database that came into being elsewhere: they would see nothing of it.
+    pub(crate) fn lost(&mut self, id: DatabaseId) {
+        for sender in self.here.remove(&id).into_iter().flatten() {
+            sender.lagged.store(true, Ordering::Release);
         }
     }
 
@@ -98,8 +104,8 @@ pub(crate) enum Source {
     Elsewhere(u64),
 }
 
-/// The changes of one database from now on. Ends with [`Error::Lagged`] when the reader is too slow
-/// or the connection to the watched holder broke: then list the database again and start a new
+/// The changes of one database from now on. Ends with [`Error::Lagged`] when the reader is too slow,
+/// the connection to the watched holder broke, or the database came into being at other peers: then list the database again and start a new
 /// watch. Ends with `None` when the peer stops.
 pub struct Watch {
     shared: Arc<Shared>,
@@ -146,13 +152,12 @@ impl Watch {
             if self.over {
                 return None;
             }
-            match self.changes.recv().await {
-                Some(changes) => self.take(&changes),
-                None => {
-                    self.over = true;
-                    if self.lagged.load(Ordering::Acquire) {
-                        return Some(Err(Error::Lagged));
-                    }
+            if let Some(changes) = self.changes.recv().await {
+                self.take(&changes);
+            } else {
+                self.over = true;
+                if self.lagged.load(Ordering::Acquire) {
+                    return Some(Err(Error::Lagged));
                 }
             }
         }

@@ -11,7 +11,7 @@ async fn peer(name: &str, others: &[&Peer]) -> Peer {
     for other in others {
         builder = builder.bootstrap(other.listen_addresses().remove(0));
     }
-    builder.start().await.expect("the peer starts")
+    builder.start().await.unwrap_or_else(|error| panic!("the peer does not start: {error}"))
 }
 
 /// Waits for something, with a deadline.

@@ -4,7 +4,7 @@
 //! which faults and rare branches were reached. Exits with 1 when an invariant broke, and with 2 when
 //! a branch that must be reached was not (in campaigns of at least 100 seeds).
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;

@@ -81,7 +81,7 @@ impl World {
     }
 
     /// Where `TIDINGS_SIM_DESCRIBE` is set, says what each peer thinks.
-    #[allow(clippy::print_stderr, reason = "it is asked for")]
+    #[expect(clippy::print_stderr, reason = "it is asked for")]
     pub fn describe(&self) {
         if !self.talks {
             return;

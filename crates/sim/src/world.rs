@@ -256,6 +256,7 @@ impl World {
             zone: String::new(),
             weight: 100,
             cluster_key: [7; 32],
+            expects_peers: true,
             max_clock_skew: tidings_core::node::MAX_CLOCK_SKEW,
             replacement_delay: self.scenario.replacement_delay,
         };
@@ -271,7 +272,7 @@ impl World {
                 self.feed(index, Input::Addresses(address));
                 if index < self.scenario.appliers {
                     let definitions = self.scenario.definitions.clone();
-                    let applied = self.call(index, |node, now| node.apply(definitions, now));
+                    let applied = self.call(index, |node, now| node.apply(&definitions, now));
                     if let Some(Err(error)) = applied
                         && !matches!(error, Error::Storage(_))
                     {
@@ -377,7 +378,7 @@ impl World {
                     }
                 }
             }
-            Output::ChangedElsewhere(..) => {}
+            Output::ChangedElsewhere(..) | Output::WatchLost(_) => {}
             Output::Event(event) => self.told(index, &event),
             Output::Failed(error) => {
                 self.trace.note("failed", &[index as u64]);

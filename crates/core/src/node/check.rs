@@ -30,10 +30,16 @@ const PARTS_MAX: usize = 4096;
 const BUSY: u64 = SECOND;
 /// A database that stays busy is compared all the same after this many rounds.
 const BUSY_ROUNDS: u8 = 5;
+/// How long a peer that expects others waits for the first of them before it takes its own directory
+/// for all there is: mDNS answers within a second or two.
+const STEP_GRACE: u64 = 3 * SECOND;
 /// Rows told in one page of a self-check, and pages in one round: half a million rows, the rest is
 /// compared in the next round.
 const CHECK_PAGE: usize = 4096;
 const CHECK_PAGES: usize = 128;
+
+/// Stored keys and shortened elements, ascending.
+type Elements = Vec<(Vec<u8>, u64)>;
 
 /// One page of the live rows in some buckets.
 #[derive(Debug)]
@@ -68,17 +74,22 @@ impl Range {
         })
     }
 
+    fn is_known(self) -> bool {
+        self.bits <= 64 && self.bits.is_multiple_of(RANGE_STEP)
+    }
+
     fn is_sane(self) -> bool {
         self.bits <= 64 - RANGE_STEP && self.bits.is_multiple_of(RANGE_STEP)
     }
 }
 
 impl<S: Store> Node<S> {
-    /// Whether every connected peer's directory has been compared with ours, or nobody who may know
-    /// more is expected.
+    /// Whether the directories of a majority of the live peers, this one included, have been compared
+    /// with ours, or nobody who may know more is expected.
     pub(super) fn is_in_step(&self, now: Now) -> bool {
         if self.links.is_empty() {
-            let grace = if self.remembered.is_empty() { 0 } else { 3 * SECOND };
+            let expected = self.config.expects_peers || !self.remembered.is_empty();
+            let grace = if expected { STEP_GRACE } else { 0 };
             return now.monotonic >= self.started.monotonic + grace;
         }
         let in_step = self.links.values().filter(|link| link.in_step).count();
@@ -126,8 +137,13 @@ impl<S: Store> Node<S> {
     }
 
     pub(super) fn send_summary(&mut self, peer: PeerId) {
+        let answer = self.links.get(&peer).is_some_and(|link| !link.in_step);
+        self.tell_summary(peer, answer);
+    }
+
+    fn tell_summary(&mut self, peer: PeerId, answer: bool) {
         let (system, user) = self.sums(peer);
-        self.send(peer, &Message::Summary { system, user });
+        self.send(peer, &Message::Summary { system, user, answer });
     }
 
     /// The periodic compare: begun by the lower peer id of each pair, and by either side while it is
@@ -145,8 +161,11 @@ impl<S: Store> Node<S> {
         }
     }
 
-    pub(super) fn summary_arrived(&mut self, peer: PeerId, system: u64, user: u64) {
+    pub(super) fn summary_arrived(&mut self, peer: PeerId, system: u64, user: u64, answer: bool) {
         let (own_system, own_user) = self.sums(peer);
+        if answer {
+            self.tell_summary(peer, false);
+        }
         if system == own_system {
             if let Some(link) = self.links.get_mut(&peer) {
                 link.in_step = true;
@@ -197,7 +216,8 @@ impl<S: Store> Node<S> {
     }
 
     pub(super) fn ranges_arrived(&mut self, peer: PeerId, sums: &[RangeSum]) {
-        if sums.len() > PARTS_MAX || !sums.iter().all(|sum| sum.range.bits <= 64) {
+        let ascending = sums.windows(2).all(|pair| pair[0].range.last() < pair[1].range.first());
+        if sums.len() > PARTS_MAX || !ascending || !sums.iter().all(|sum| sum.range.is_known()) {
             self.misbehaved(peer, "ranges out of bounds");
             return;
         }
@@ -325,7 +345,7 @@ impl<S: Store> Node<S> {
         buckets: &[u8; 32],
         start: &[u8],
         limit: usize,
-    ) -> Result<(Vec<(Vec<u8>, u64)>, Option<Vec<u8>>), StoreError> {
+    ) -> Result<(Elements, Option<Vec<u8>>), StoreError> {
         let mut page = Vec::new();
         let Some(held) = self.held.get(&id) else { return Ok((page, None)) };
         let prefix = held.replica.prefix;
@@ -382,8 +402,10 @@ impl<S: Store> Node<S> {
                         || self.fingerprint.element(stored, &record) as u64 != *element
                     {
                         // Either may be the newer one: the merge on both sides decides.
-                        bytes += record.payload().len();
-                        missing.push((stored.clone(), record));
+                        if missing.is_empty() || bytes + record.payload().len() <= PAGE_BYTES_MAX {
+                            bytes += record.payload().len();
+                            missing.push((stored.clone(), record));
+                        }
                         wanted.push(stored.clone());
                     }
                 }
@@ -399,14 +421,18 @@ impl<S: Store> Node<S> {
         for row in self.store.range(Space::Data, lower, end.as_ref().map(|key| &**key)) {
             let (key, data) = row?;
             let stored = &key[4..];
-            if bytes > PAGE_BYTES_MAX {
-                break;
-            }
             if has_bucket(&page.buckets, bucket_of(stored)) && !theirs.contains_key(stored) {
                 let record = crate::replica::decode_record(&data)?;
                 if record.is_live() {
                     bytes += record.payload().len();
+                    if !missing.is_empty()
+                        && (bytes > PAGE_BYTES_MAX || missing.len() >= CHECK_PAGE)
+                    {
+                        break;
+                    }
                     missing.push((stored.to_vec(), record));
+                    // The peer may have a tombstone for it, which its live rows do not show.
+                    wanted.push(stored.to_vec());
                 }
             }
         }
@@ -427,12 +453,11 @@ impl<S: Store> Node<S> {
         now: Now,
     ) -> Result<(), StoreError> {
         let id = target.database;
+        // A page of each side, at most.
         let malformed = rows.iter().any(|(stored, record)| {
-            record.is_malformed()
-                || stored.is_empty()
-                || stored.len() > crate::limits::KEY_MAX + 256
+            record.is_malformed() || stored.is_empty() || stored.len() > super::push::STORED_KEY_MAX
         });
-        if malformed || wanted.len() > CHECK_PAGE {
+        if malformed || wanted.len() > 2 * CHECK_PAGE {
             self.misbehaved(peer, "a repair with rows out of bounds");
             return Ok(());
         }
@@ -465,10 +490,10 @@ impl<S: Store> Node<S> {
             let Some(held) = self.held.get(&id) else { break };
             if let Some(record) = held.replica.record(&nothing, &self.store, &stored)? {
                 bytes += record.payload().len() + stored.len();
+                if !found.is_empty() && bytes > PAGE_BYTES_MAX {
+                    break;
+                }
                 found.push((stored, record));
-            }
-            if bytes > PAGE_BYTES_MAX {
-                break;
             }
         }
         if !found.is_empty() {

@@ -58,11 +58,12 @@ impl Forwards {
         peer: PeerId,
         request: u64,
         index: u64,
+        confirms: bool,
     ) -> Option<(u64, bool)> {
         let watch = self.watches.get_mut(&request).filter(|watch| watch.peer == peer)?;
         let token = watch.token;
         let next = watch.next == index;
-        watch.next += 1;
+        watch.next += u64::from(!confirms);
         if !next {
             self.watches.remove(&request);
         }
@@ -77,7 +78,7 @@ impl<S: Store> Node<S> {
         let durability = durability.or_else(defined).unwrap_or_default();
         let operation = Operation::Write { writes, durability, acks, timeout };
         // The holder waits for the acknowledgements; this peer waits a little longer for its answer.
-        self.forward(reply, path, operation, timeout.max(1_000) + 1_000, now);
+        self.forward(reply, path, operation, timeout.max(1_000).saturating_add(1_000), now);
     }
 
     /// Sends an operation to a holder.
@@ -258,7 +259,7 @@ impl<S: Store> Node<S> {
         }
         let result = match self.place(&path, now) {
             Place::Here(prefix) => self.serve(peer, request, &path, prefix, operation, now)?,
-            _ => Err(self.not_here(&path)),
+            _ => Err(Self::not_here(&path)),
         };
         self.reply(to, result);
         Ok(())
@@ -293,21 +294,22 @@ impl<S: Store> Node<S> {
                     let record = read_record(&snapshot, prefix, &key)?;
                     bytes += record.as_ref().map_or(0, |record| record.payload().len());
                     records.push(record);
+                    if records.len() > 1 && bytes > PAGE_BYTES_MAX {
+                        return Ok(Err(Error::BadArgument(format!(
+                            "the values have more than {PAGE_BYTES_MAX} bytes, which is what travels at once: ask for fewer keys"
+                        ))));
+                    }
                 }
-                if records.len() > 1 && bytes > PAGE_BYTES_MAX {
-                    Err(Error::BadArgument(format!(
-                        "the values have {bytes} bytes, at most {PAGE_BYTES_MAX} travel at once: ask for fewer keys"
-                    )))
-                } else {
-                    Ok(Reply::Got(records))
-                }
+                Ok(Reply::Got(records))
             }
             Operation::Page(page) => {
                 let snapshot = self.store.snapshot();
                 let (rows, more) = read_page(&snapshot, prefix, &page, now.wall)?;
                 Ok(Reply::Page(rows, more))
             }
-            Operation::Status => self.database_status(path).map(Reply::Status),
+            Operation::Status => {
+                self.database_status(path).map(|status| Reply::Status(status.into()))
+            }
             Operation::Invite => self.invite(id, path, peer, now),
             Operation::Watch { prefix } => {
                 if self.watch.add(id, peer, request, prefix) {

@@ -9,7 +9,9 @@ use super::work::Work;
 use super::{Event, Node, Output};
 use crate::clock::Now;
 use crate::ident::{DatabaseId, Epoch, PeerId};
-use crate::message::{FRAGMENT_BYTES, FRAME_MAX, FRAME_TARGET, Message, REASSEMBLY_MAX};
+use crate::message::{
+    FRAGMENT_BYTES, FRAME_MAX, FRAME_TARGET, Message, PROTOCOL_VERSION, REASSEMBLY_MAX,
+};
 use crate::stamp::Millis;
 use crate::store::{Store, StoreError};
 use crate::wire;
@@ -64,8 +66,8 @@ impl<S: Store> Node<S> {
             self.disconnected(peer, now)?;
         }
         self.links.insert(peer, Link::default());
-        let identity = self.membership.identity().clone();
-        self.send(peer, &Message::Hello { identity, epoch: self.epoch });
+        let hello = self.own_hello();
+        self.send(peer, &hello);
         self.send_ping(peer, now);
         self.send_summary(peer);
         Ok(())
@@ -81,9 +83,14 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
+    fn own_hello(&self) -> Message {
+        let identity = self.membership.identity().clone();
+        Message::Hello { identity, epoch: self.epoch, protocol: PROTOCOL_VERSION, features: 0 }
+    }
+
     pub(super) fn send(&mut self, peer: PeerId, message: &Message) {
         let mut bytes = Vec::with_capacity(64);
-        wire::append(&mut bytes, message);
+        wire::append_sized(&mut bytes, message);
         self.send_encoded(peer, &bytes);
     }
 
@@ -106,7 +113,7 @@ impl<S: Store> Node<S> {
                 bytes: part.to_vec(),
             };
             let mut encoded = Vec::with_capacity(part.len() + 16);
-            wire::append(&mut encoded, &fragment);
+            wire::append_sized(&mut encoded, &fragment);
             link.append(peer, &encoded, &mut self.outputs);
         }
     }
@@ -141,9 +148,13 @@ impl<S: Store> Node<S> {
                 continue;
             };
             while !rest.is_empty() {
-                let Ok(message) = wire::take::<Message>(&mut rest) else {
-                    self.misbehaved(peer, "a malformed message");
+                let Ok(bytes) = wire::take_sized(&mut rest) else {
+                    self.misbehaved(peer, "a truncated message");
                     break;
+                };
+                let Ok(message) = wire::decode_bare::<Message>(bytes) else {
+                    self.misbehaved(peer, "a malformed message, or one of a later version");
+                    continue;
                 };
                 self.receive_message(peer, message, &mut arrived, now)?;
             }
@@ -182,17 +193,19 @@ impl<S: Store> Node<S> {
 
     fn act_on(&mut self, peer: PeerId, message: Message, now: Now) -> Result<(), StoreError> {
         match message {
-            Message::Push { .. } | Message::Fragment { .. } => {}
-            Message::Hello { identity, epoch } => self.hello(peer, identity, epoch, now),
+            Message::Hello { identity, epoch, .. } => self.hello(peer, identity, epoch, now),
             Message::Stale { incarnation } => {
                 let mut identity = self.membership.identity().clone();
                 if incarnation >= identity.incarnation && incarnation < u64::MAX / 2 {
                     identity.incarnation = incarnation + 1;
-                    self.membership.change_identity(identity.clone(), now.monotonic);
-                    self.broadcast(&Message::Hello { identity, epoch: self.epoch });
+                    self.membership.change_identity(identity, now.monotonic);
+                    let hello = self.own_hello();
+                    self.broadcast(&hello);
                 }
             }
-            Message::Offer { target, epoch, upto } => self.offered(peer, target, epoch, upto, now),
+            Message::Offer { target, epoch, upto, durability } => {
+                self.offered(peer, target, (epoch, upto), durability, now);
+            }
             Message::Acknowledge { target, epoch, upto, durability } => {
                 self.acknowledged(peer, target, epoch, upto, durability);
             }
@@ -208,7 +221,9 @@ impl<S: Store> Node<S> {
             Message::Refuse { target, session, why } => {
                 return self.refused(peer, target, session, why, now);
             }
-            Message::Summary { system, user } => self.summary_arrived(peer, system, user),
+            Message::Summary { system, user, answer } => {
+                self.summary_arrived(peer, system, user, answer);
+            }
             Message::Ranges(sums) => self.ranges_arrived(peer, &sums),
             Message::Items { items } => self.items_arrived(peer, &items, now),
             Message::Buckets { target, vector, sums } => {
@@ -228,13 +243,13 @@ impl<S: Store> Node<S> {
                 return self.request_arrived(peer, request, &path, operation, now);
             }
             Message::Response { request, result } => {
-                self.response_arrived(peer, request, result, now)
+                self.response_arrived(peer, request, result, now);
             }
             Message::Changes { request, index, changes } => {
                 self.changes_arrived(peer, request, index, changes);
             }
             Message::Unwatch { request } => self.watch.unwatch(peer, request),
-            Message::Bye => {}
+            Message::Push { .. } | Message::Fragment { .. } | Message::Bye => {}
         }
         Ok(())
     }
@@ -316,13 +331,12 @@ impl<S: Store> Node<S> {
         }
         let (_, whole) = link.parts.remove(&message)?;
         let mut rest = whole.as_slice();
-        match wire::take(&mut rest) {
-            Ok(message) if rest.is_empty() => Some(message),
-            _ => {
-                self.misbehaved(peer, "a malformed message in fragments");
-                None
-            }
+        let message = wire::take_sized(&mut rest).and_then(wire::decode_bare);
+        if message.is_err() || !rest.is_empty() {
+            self.misbehaved(peer, "a malformed message in fragments");
+            return None;
         }
+        message.ok()
     }
 
     pub(super) fn probed(&mut self, peer: PeerId, packet: &[u8], now: Now) {
@@ -374,8 +388,8 @@ impl<S: Store> Node<S> {
             if !self.members.contains_key(&peer) {
                 // It was thought down while the connection stood still. Where both sides think so,
                 // neither would ever probe the other again.
-                let identity = self.membership.identity().clone();
-                self.send(peer, &Message::Hello { identity, epoch: self.epoch });
+                let hello = self.own_hello();
+                self.send(peer, &hello);
             }
         }
     }
@@ -398,8 +412,8 @@ impl<S: Store> Node<S> {
         self.store.commit(work.transaction.into_batch())?;
         self.store.sync()?;
         self.event(Event::EpochSeenElsewhere);
-        let identity = self.membership.identity().clone();
-        self.broadcast(&Message::Hello { identity, epoch: self.epoch });
+        let hello = self.own_hello();
+        self.broadcast(&hello);
         Ok(())
     }
 }

@@ -2,7 +2,6 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::push::{ReplyTo, Waiting};
@@ -183,7 +182,7 @@ impl<S: Store> Node<S> {
         let id = self.database_id(submission.path.as_str());
         match self.place_of(id, now) {
             Place::Here(_) => {}
-            Place::Elsewhere if forwarded => return Err(self.not_here(&submission.path)),
+            Place::Elsewhere if forwarded => return Err(Self::not_here(&submission.path)),
             Place::Elsewhere => return Ok(None),
             Place::Nowhere => {
                 self.definition_for(&submission.path)?;
@@ -205,7 +204,7 @@ impl<S: Store> Node<S> {
         Ok(Some(id))
     }
 
-    pub(super) fn not_here(&self, path: &Path) -> Error {
+    pub(super) fn not_here(path: &Path) -> Error {
         Error::Unavailable {
             path: path.to_string(),
             why: "the asked peer holds no complete copy".into(),
@@ -295,7 +294,8 @@ impl<S: Store> Node<S> {
     pub(super) fn stage_own(&mut self, work: &mut Work, reserved: Option<Time>) {
         let incarnation = self.membership.identity().incarnation;
         let reserved = reserved.unwrap_or(self.clock.reservation());
-        let own = OwnRow { incarnation, epoch: self.epoch, reserved };
+        let cluster = self.fingerprint.short(b"cluster");
+        let own = OwnRow { cluster, incarnation, epoch: self.epoch, reserved };
         work.transaction.put(Space::Meta, rows::peer_key("own"), wire::encode(&own));
     }
 
@@ -377,8 +377,11 @@ impl<S: Store> Node<S> {
             let Some(held) = self.held.get(&id) else { continue };
             let Ok(path) = Path::any(&held.replica.path) else { continue };
             let submission = Submission { path, writes, durability: None, acks: 1, timeout: 0 };
-            if let Err(error) = self.stage_writes(&mut work, &mut staged, id, &submission, now)? {
-                return Err(StoreError::Stopped(Arc::from(error.to_string())));
+            if self.stage_writes(&mut work, &mut staged, id, &submission, now)?.is_err() {
+                // A forged row at the end of time cannot be overwritten: what the peer wanted to say
+                // of it stays unsaid, and nothing else suffers.
+                self.count("system_writes_refused", 1);
+                return self.roll_back(work);
             }
         }
         self.commit_own(work, now)?;

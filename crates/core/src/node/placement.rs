@@ -15,7 +15,7 @@ use super::push::ReplyTo;
 use super::{Event, MILLISECOND, Node, SECOND};
 use crate::clock::Now;
 use crate::definition::{Definition, Replication};
-use crate::directory::Lesson;
+use crate::directory::{Holder, Lesson};
 use crate::error::Error;
 use crate::ident::{DatabaseId, PeerId};
 use crate::message::{Operation, Reply};
@@ -33,6 +33,20 @@ const INVITATIONS_MAX: usize = 10_000;
 /// Most joins that a peer has under way: the rest waits.
 const JOINS_MAX: usize = 64;
 
+/// A joiner that takes longer than this no longer counts as a copy to be: milliseconds.
+const JOIN_PATIENCE: u64 = 10 * 60 * 1_000;
+
+/// How a pull ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PullEnd {
+    /// Everything that the peer had when this session began is here.
+    Whole(u64),
+    /// The peer has no copy that can answer.
+    Refused,
+    /// The connection broke, or no answer came in time.
+    Lost,
+}
+
 /// A copy being filled.
 #[derive(Debug, Default)]
 struct Join {
@@ -40,8 +54,6 @@ struct Join {
     todo: BTreeSet<PeerId>,
     /// Whether one of them was pulled from.
     filled: bool,
-    /// Since when nobody at all has had a complete copy, in monotonic microseconds.
-    orphaned: Option<u64>,
 }
 
 /// A call that waits until this peer has what its reachable holders have.
@@ -49,6 +61,8 @@ struct Join {
 struct SyncWait {
     token: u64,
     id: DatabaseId,
+    /// The last session of a pull that began before the call.
+    after: u64,
     todo: BTreeSet<PeerId>,
     deadline: u64,
     timeout: u64,
@@ -61,6 +75,8 @@ enum Task {
     Own(DatabaseId),
     /// Definitions changed.
     Redefine,
+    /// A database that is watched here came into being, perhaps elsewhere.
+    Watched(DatabaseId),
 }
 
 /// Placement under way.
@@ -78,6 +94,12 @@ pub(super) struct Placement {
     /// Whether anything changed since the last review.
     changed: bool,
     reviewed: u64,
+    /// Since when a database has had no complete copy anywhere, in monotonic microseconds.
+    orphaned: BTreeMap<DatabaseId, u64>,
+    /// See [`Node::copies_moved`].
+    moved: u64,
+    /// Where the last tick stopped looking for joins that can go on.
+    cursor: Option<DatabaseId>,
 }
 
 impl<S: Store> Node<S> {
@@ -106,6 +128,10 @@ impl<S: Store> Node<S> {
                 if peer == self.config.peer {
                     self.defer(Task::Own(id));
                 }
+                if !self.held.contains_key(&id) && self.watch.is_watched(id) {
+                    self.defer(Task::Watched(id));
+                }
+                self.review_waiters();
             }
             // Without its path the copy could not be made when this peer was named its holder.
             Lesson::Known(id) => {
@@ -132,6 +158,11 @@ impl<S: Store> Node<S> {
         let Some(task) = self.placement.tasks.pop_front() else { return Ok(false) };
         match task {
             Task::Own(id) => self.review_own(id, now)?,
+            Task::Watched(id) => {
+                if !self.held.contains_key(&id) {
+                    self.outputs.push_back(super::Output::WatchLost(id));
+                }
+            }
             Task::Redefine => {
                 self.placement.changed = true;
                 let ids: Vec<DatabaseId> = self.held.keys().copied().collect();
@@ -157,11 +188,7 @@ impl<S: Store> Node<S> {
         let held = self.held.get(&id).map(|held| held.role);
         match (holder.state, held) {
             (HolderState::Active, Some(HolderState::Active)) => {}
-            (HolderState::Active, Some(_)) => {
-                if let Some(held) = self.held.get_mut(&id) {
-                    held.role = HolderState::Active;
-                }
-            }
+            (HolderState::Active, Some(_)) => self.set_role(id, HolderState::Active),
             (HolderState::Active, None) => {
                 // The disk was lost: what is not here must not count as a copy.
                 self.set_holder(id, self.config.peer, HolderState::Joining, now)?;
@@ -179,18 +206,27 @@ impl<S: Store> Node<S> {
                 self.set_holder(id, self.config.peer, HolderState::Active, now)?;
             }
             (HolderState::Joining, Some(_)) => {
-                if let Some(held) = self.held.get_mut(&id) {
-                    held.role = HolderState::Joining;
-                }
+                self.set_role(id, HolderState::Joining);
                 self.start_join(id, now)?;
             }
-            (state @ (HolderState::Leaving | HolderState::Gone), _) => {
-                if let Some(held) = self.held.get_mut(&id) {
-                    held.role = state;
-                }
-            }
+            (state @ (HolderState::Leaving | HolderState::Gone), _) => self.set_role(id, state),
         }
         Ok(())
+    }
+
+    fn set_role(&mut self, id: DatabaseId, role: HolderState) {
+        if let Some(held) = self.held.get_mut(&id) {
+            if held.role == HolderState::Active && role != HolderState::Active {
+                self.placement.moved += 1;
+            }
+            held.role = role;
+        }
+    }
+
+    /// Counts the copies here that stopped being complete: while it stands still, a reader that found
+    /// a copy complete finds it so again.
+    pub fn copies_moved(&self) -> u64 {
+        self.placement.moved
     }
 
     /// Whether the directory names anyone with a complete copy, alive or not.
@@ -265,86 +301,95 @@ impl<S: Store> Node<S> {
         let own = self.config.peer;
         let mut writes = Vec::new();
         writes.extend(self.directory.database_write(id, path.as_str()));
-        writes.extend(self.directory.holder_write(id, own, HolderState::Active, now.wall));
         for peer in self.ranked(id).into_iter().filter(|peer| *peer != own).take(min - 1) {
             writes.extend(self.directory.holder_write(id, peer, HolderState::Joining, now.wall));
         }
+        // Last: where two peers create one path at once and invite each other, the one with the
+        // greater stamp stays active everywhere.
+        writes.extend(self.directory.holder_write(id, own, HolderState::Active, now.wall));
         self.count("databases_created", 1);
         self.write_system(writes, now)
     }
 
     /// Pulls once from every live active holder; then the copy is complete.
     fn start_join(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
-        if self.placement.joins.len() >= JOINS_MAX && !self.placement.joins.contains_key(&id) {
-            self.placement.waiting.insert(id);
+        if self.placement.joins.get(&id).is_some_and(|join| !join.todo.is_empty()) {
             return Ok(());
         }
-        self.placement.waiting.remove(&id);
-        let todo: BTreeSet<PeerId> = self.connected_holders(id).into_iter().collect();
-        let join = self.placement.joins.entry(id).or_default();
-        if join.todo.is_empty() {
-            join.todo.clone_from(&todo);
-            join.filled = false;
-            for peer in todo {
-                self.pull_all(id, peer, now);
+        self.placement.waiting.insert(id);
+        if self.placement.joins.len() >= JOINS_MAX {
+            return Ok(());
+        }
+        let mut todo: BTreeSet<PeerId> = self.connected_holders(id).into_iter().collect();
+        if todo.is_empty() {
+            match self.orphans(id, now) {
+                Some(others) if others.is_empty() => return self.joined(id, now),
+                Some(others) => todo = others,
+                // Nobody to pull from is connected: the next tick looks again.
+                None => return Ok(()),
             }
         }
-        Ok(())
-    }
-
-    /// Where the last complete copy was lost, whoever is left shares what it has: after the
-    /// replacement delay, the best of the live joiners pulls from the others, and then counts as
-    /// complete. Without this a database whose only holder lost its disk could never be used again.
-    fn adopt(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
-        let orphaned = !self.has_active_holder(id) && self.is_in_step(now);
-        let Some(join) = self.placement.joins.get_mut(&id) else { return Ok(()) };
-        if !orphaned || !join.todo.is_empty() {
-            join.orphaned = None;
-            return Ok(());
-        }
-        let since = *join.orphaned.get_or_insert(now.monotonic);
-        if since + self.config.replacement_delay * MILLISECOND > now.monotonic {
-            return Ok(());
-        }
-        let own = self.config.peer;
-        let others: BTreeSet<PeerId> = self
-            .directory
-            .holders(id)
-            .filter(|(peer, holder)| {
-                *peer != own && holder.state == HolderState::Joining && self.is_live(*peer)
-            })
-            .map(|(peer, _)| peer)
-            .collect();
-        let best = others.iter().all(|peer| self.rank_key(id, own) < self.rank_key(id, *peer));
-        if !best || !others.iter().all(|peer| self.links.contains_key(peer)) {
-            return Ok(());
-        }
-        self.count("copies_adopted", 1);
-        if others.is_empty() {
-            return self.joined(id, now);
-        }
-        if let Some(join) = self.placement.joins.get_mut(&id) {
-            join.todo.clone_from(&others);
-            join.filled = false;
-        }
-        for peer in others {
+        self.placement.waiting.remove(&id);
+        self.placement.joins.insert(id, Join { todo: todo.clone(), filled: false });
+        for peer in todo {
             self.pull_all(id, peer, now);
         }
         Ok(())
     }
 
-    /// A pull of a database from a peer ended. `whole`: everything it had is here.
+    /// Where a database has lost every complete copy: the other holders, for the best-ranked of them,
+    /// which gathers what they have. All of them must be connected, or after the replacement delay all
+    /// that are alive: a database whose only complete holder lost its disk could never be used again.
+    fn orphans(&mut self, id: DatabaseId, now: Now) -> Option<BTreeSet<PeerId>> {
+        if self.has_active_holder(id) || !self.is_in_step(now) {
+            self.placement.orphaned.remove(&id);
+            return None;
+        }
+        let since = *self.placement.orphaned.entry(id).or_insert(now.monotonic);
+        let late = since + self.config.replacement_delay * MILLISECOND <= now.monotonic;
+        let own = self.config.peer;
+        let left: Vec<PeerId> = self
+            .directory
+            .holders(id)
+            .filter(|(peer, holder)| {
+                holder.state == HolderState::Joining && (!late || self.is_live(*peer))
+            })
+            .map(|(peer, _)| peer)
+            .collect();
+        let best = left.iter().min_by_key(|peer| self.rank_key(id, **peer));
+        let others: BTreeSet<PeerId> = left.iter().copied().filter(|peer| *peer != own).collect();
+        if best != Some(&own) || !others.iter().all(|peer| self.links.contains_key(peer)) {
+            return None;
+        }
+        self.placement.orphaned.remove(&id);
+        self.count("copies_adopted", 1);
+        Some(others)
+    }
+
+    /// A pull of a database from a peer ended.
     pub(super) fn pulled_from(
         &mut self,
         id: DatabaseId,
         peer: PeerId,
-        whole: bool,
+        end: PullEnd,
         now: Now,
     ) -> Result<(), StoreError> {
+        let mut again = false;
+        let connected = self.links.contains_key(&peer);
         let mut done = Vec::new();
         self.placement.syncs.retain_mut(|wait| {
-            if wait.id == id {
-                wait.todo.remove(&peer);
+            if wait.id == id && wait.todo.contains(&peer) {
+                let enough = match end {
+                    // One that began before the call may have missed what came before it.
+                    PullEnd::Whole(session) => session > wait.after,
+                    PullEnd::Refused => true,
+                    PullEnd::Lost => !connected,
+                };
+                if enough {
+                    wait.todo.remove(&peer);
+                } else {
+                    again = true;
+                }
             }
             if wait.todo.is_empty() {
                 done.push(wait.token);
@@ -354,26 +399,62 @@ impl<S: Store> Node<S> {
         for token in done {
             self.reply(ReplyTo::Token(token), Ok(Reply::Done));
         }
-        let Some(join) = self.placement.joins.get_mut(&id) else { return Ok(()) };
-        join.filled |= whole && join.todo.contains(&peer);
-        join.todo.remove(&peer);
-        if !join.todo.is_empty() || !join.filled {
-            return Ok(());
+        if let Some(join) = self.placement.joins.get_mut(&id)
+            && join.todo.contains(&peer)
+        {
+            if end == PullEnd::Lost && connected {
+                again = true;
+            } else {
+                join.todo.remove(&peer);
+                join.filled |= matches!(end, PullEnd::Whole(_));
+            }
+            let (over, filled) = (join.todo.is_empty(), join.filled);
+            if over {
+                self.placement.joins.remove(&id);
+                if filled {
+                    self.joined(id, now)?;
+                } else {
+                    self.placement.waiting.insert(id);
+                }
+            }
         }
-        self.joined(id, now)
+        if again {
+            self.pull_all(id, peer, now);
+        }
+        Ok(())
     }
 
-    /// A copy is complete.
+    /// A copy became complete.
     fn joined(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
-        self.placement.joins.remove(&id);
-        if let Some(held) = self.held.get_mut(&id) {
-            held.role = HolderState::Active;
+        self.placement.waiting.remove(&id);
+        if self.held.contains_key(&id) {
+            self.set_role(id, HolderState::Active);
             self.set_holder(id, self.config.peer, HolderState::Active, now)?;
             self.count("copies_joined", 1);
             self.say_joined(id);
         }
-        if let Some(next) = self.placement.waiting.pop_first() {
-            self.start_join(next, now)?;
+        let next = self.placement.waiting.first().copied();
+        next.map_or(Ok(()), |next| self.start_join(next, now))
+    }
+
+    /// Begins joins that waited: as many as there is room for, from where the last tick stopped, so
+    /// that those with nobody to pull from do not stand in the way of the others.
+    fn resume_joins(&mut self, now: Now) -> Result<(), StoreError> {
+        use core::ops::Bound;
+        let start = self.placement.cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        let waiting: Vec<DatabaseId> = self
+            .placement
+            .waiting
+            .range((start, Bound::Unbounded))
+            .take(8 * JOINS_MAX)
+            .copied()
+            .collect();
+        self.placement.cursor = waiting.last().copied();
+        for id in waiting {
+            if self.placement.joins.len() >= JOINS_MAX {
+                break;
+            }
+            self.start_join(id, now)?;
         }
         Ok(())
     }
@@ -384,18 +465,7 @@ impl<S: Store> Node<S> {
 
     /// Every second: joins that found nobody, waits that are over, databases with too few copies.
     pub(super) fn placement_tick(&mut self, now: Now) -> Result<(), StoreError> {
-        let stuck: Vec<DatabaseId> = self
-            .placement
-            .joins
-            .iter()
-            .filter(|(_, join)| join.todo.is_empty())
-            .map(|(id, _)| *id)
-            .chain(self.placement.waiting.iter().take(JOINS_MAX).copied())
-            .collect();
-        for id in stuck {
-            self.start_join(id, now)?;
-            self.adopt(id, now)?;
-        }
+        self.resume_joins(now)?;
         let due = self.placement.changed || !self.placement.lacking.is_empty();
         if due && self.placement.reviewed + REVIEW_EVERY <= now.monotonic {
             self.placement.reviewed = now.monotonic;
@@ -423,11 +493,16 @@ impl<S: Store> Node<S> {
             }
             let Some(Definition { replication, .. }) = self.definition_of(&path) else { continue };
             let min = replication.min as usize;
-            let kept = |state| matches!(state, HolderState::Active | HolderState::Joining);
+            // A joiner counts only while it may still be filling its copy.
+            let kept = |holder: &Holder| match holder.state {
+                HolderState::Active => true,
+                HolderState::Joining => now.wall.saturating_sub(holder.since) < JOIN_PATIENCE,
+                HolderState::Leaving | HolderState::Gone => false,
+            };
             let holders: Vec<PeerId> = self
                 .directory
                 .holders(id)
-                .filter(|(_, holder)| kept(holder.state))
+                .filter(|(_, holder)| kept(holder))
                 .map(|(peer, _)| peer)
                 .collect();
             let live = holders.iter().filter(|peer| self.is_live(**peer)).count();
@@ -514,7 +589,8 @@ impl<S: Store> Node<S> {
         } else {
             let deadline = now.monotonic.saturating_add(timeout.saturating_mul(MILLISECOND));
             self.timers.calls = self.timers.calls.min(deadline);
-            let wait = SyncWait { token, id, todo: todo.clone(), deadline, timeout };
+            let after = self.pull.last_session();
+            let wait = SyncWait { token, id, after, todo: todo.clone(), deadline, timeout };
             self.placement.syncs.push(wait);
             for peer in todo {
                 self.pull_all(id, peer, now);
@@ -547,17 +623,17 @@ impl<S: Store> Node<S> {
     /// [`Error::BadDefinition`] for the first that is wrong; nothing was changed.
     pub fn apply(
         &mut self,
-        definitions: Vec<Definition>,
+        definitions: &[Definition],
         now: Now,
     ) -> Result<[Vec<String>; 4], Error> {
         self.alive()?;
         let [mut created, mut changed, mut unchanged, mut overlaps] = <[Vec<String>; 4]>::default();
         let mut writes = Vec::new();
         let mut after = self.registry.clone();
-        for definition in &definitions {
+        for definition in definitions {
             after.insert(definition.clone())?;
         }
-        for definition in &definitions {
+        for definition in definitions {
             let name = definition.name.clone();
             overlaps.extend(after.overlaps(definition));
             match self.registry.get(&name) {

@@ -8,12 +8,13 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
+use super::placement::PullEnd;
 use super::work::Work;
 use super::{Event, NEVER, Node, SECOND};
 use crate::clock::Now;
 use crate::definition::Durability;
 use crate::ident::{DatabaseId, Epoch, PeerId};
-use crate::message::{CHUNK_BYTES, CHUNK_WINDOW, Cut, Message, Refusal, Target};
+use crate::message::{CHUNK_BYTES, CHUNK_WINDOW_BYTES, Cut, Message, Refusal, Target};
 use crate::record::Sent;
 use crate::replica::Replica;
 use crate::rows;
@@ -81,9 +82,12 @@ struct Answer<R> {
     epochs: VecDeque<(Epoch, u64)>,
     /// The epoch being read.
     current: Option<(Epoch, Rows)>,
+    /// A record that did not fit the chunk before.
+    carried: Option<(Epoch, Sent)>,
     cut: Cut,
     index: u32,
-    credit: u32,
+    /// Bytes of the chunks that the requester has not applied yet.
+    unapplied: VecDeque<usize>,
     deadline: u64,
 }
 
@@ -111,6 +115,11 @@ impl<R> Default for Pulls<R> {
 }
 
 impl<R> Pulls<R> {
+    /// The number of the latest pull that began.
+    pub(super) fn last_session(&self) -> u64 {
+        self.sessions
+    }
+
     /// How long a pull of a database waits for a chunk.
     fn patience(&self, id: DatabaseId) -> u64 {
         PULL_PATIENCE << self.overdue.get(&id).copied().unwrap_or(0)
@@ -189,18 +198,12 @@ impl<S: Store> Node<S> {
 
     /// Begins pulls that waited for a free place.
     fn start_waiting_pulls(&mut self, now: Now) {
-        if self.pull.fetches.len() < FETCHES_MAX {
-            let ids: Vec<DatabaseId> = self
-                .pull
-                .wanted
-                .keys()
-                .filter(|id| !self.pull.fetches.contains_key(id))
-                .take(FETCHES_MAX)
-                .copied()
-                .collect();
-            for id in ids {
-                self.start_pull(id, now);
-            }
+        while self.pull.fetches.len() < FETCHES_MAX {
+            let mut waiting = self.pull.wanted.keys();
+            let next = waiting.find(|id| !self.pull.fetches.contains_key(id)).copied();
+            // What needs no pull any more is taken off the table here, so this ends.
+            let Some(id) = next else { return };
+            self.start_pull(id, now);
         }
     }
 
@@ -268,8 +271,9 @@ impl<S: Store> Node<S> {
             epochs,
             current: None,
             cut,
+            carried: None,
             index: 0,
-            credit: CHUNK_WINDOW,
+            unapplied: VecDeque::new(),
             deadline: now.monotonic + ANSWER_PATIENCE,
         };
         self.pull.answers.insert((peer, session), answer);
@@ -280,7 +284,8 @@ impl<S: Store> Node<S> {
         if theirs_is_news && !self.is_pulling(id, peer) {
             self.pull_all(id, peer, now);
         }
-        if differs {
+        // One side of a pair begins the compare, the one with the lower peer id.
+        if differs && self.config.peer < peer {
             self.send_buckets(peer, id)?;
         }
         Ok(())
@@ -291,8 +296,9 @@ impl<S: Store> Node<S> {
         let mut sent = 0;
         let Some(answer) = self.pull.answers.get_mut(&(peer, session)) else { return Ok(()) };
         let mut done = false;
-        while answer.credit > 0 && !done {
-            let (records, last) = answer.next_chunk()?;
+        while !done && answer.unapplied.iter().sum::<usize>() < CHUNK_WINDOW_BYTES {
+            let (records, bytes, last) = answer.next_chunk()?;
+            answer.unapplied.push_back(bytes.max(1));
             sent += records.iter().map(|(_, records)| records.len() as u64).sum::<u64>();
             chunks.push(Message::Chunk {
                 target: answer.target,
@@ -302,7 +308,6 @@ impl<S: Store> Node<S> {
                 cut: last.then(|| answer.cut.clone()),
             });
             answer.index += 1;
-            answer.credit -= 1;
             done = last;
         }
         if done {
@@ -322,7 +327,7 @@ impl<S: Store> Node<S> {
         now: Now,
     ) -> Result<(), StoreError> {
         if let Some(answer) = self.pull.answers.get_mut(&(peer, session)) {
-            answer.credit = (answer.credit + 1).min(CHUNK_WINDOW);
+            answer.unapplied.pop_front();
             answer.deadline = now.monotonic + ANSWER_PATIENCE;
             return self.send_chunks(peer, session);
         }
@@ -345,6 +350,11 @@ impl<S: Store> Node<S> {
             // A chunk was lost on the way, or the pull was given up: its deadline tries again.
             return Ok(());
         }
+        let heard = records.iter().filter(|(epoch, _)| *epoch == self.epoch);
+        let heard = heard.flat_map(|(_, records)| records).map(|sent| sent.sequence);
+        let told = cut.iter().map(|cut| cut.vector.get(self.epoch));
+        let heard = heard.chain(told).max().unwrap_or(0);
+        self.check_own_epoch(id, self.epoch, heard)?;
         let mut work = Work::default();
         work.touched.insert(id);
         let wanted = self.wants_changes(id);
@@ -380,7 +390,10 @@ impl<S: Store> Node<S> {
             for interval in cut.pending {
                 state.progress.reflect(interval);
             }
-            state.retired.extend(cut.retired);
+            for (epoch, last) in cut.retired {
+                let known = state.retired.entry(epoch).or_default();
+                *known = last.max(*known);
+            }
             state.floor.merge(&cut.floor);
             state.newest_collected = state.newest_collected.max(cut.newest_collected);
             diverged = cut.whole
@@ -395,16 +408,22 @@ impl<S: Store> Node<S> {
         }
         let patience = self.pull.patience(id);
         if last {
-            self.pull_finished(id, peer, now)?;
+            self.pull_finished(id, peer, session, now)?;
         } else if let Some(fetch) = self.pull.fetches.get_mut(&id) {
             fetch.index += 1;
             fetch.deadline = now.monotonic + patience;
             self.send(peer, &Message::Credit { session });
         }
-        if diverged { self.send_buckets(peer, id) } else { Ok(()) }
+        if diverged && self.config.peer < peer { self.send_buckets(peer, id) } else { Ok(()) }
     }
 
-    fn pull_finished(&mut self, id: DatabaseId, peer: PeerId, now: Now) -> Result<(), StoreError> {
+    fn pull_finished(
+        &mut self,
+        id: DatabaseId,
+        peer: PeerId,
+        session: u64,
+        now: Now,
+    ) -> Result<(), StoreError> {
         self.pull.fetches.remove(&id);
         self.pull.overdue.remove(&id);
         self.acknowledge_epoch_of(peer, id);
@@ -414,7 +433,7 @@ impl<S: Store> Node<S> {
         {
             link.in_step = true;
         }
-        self.pulled_from(id, peer, true, now)?;
+        self.pulled_from(id, peer, PullEnd::Whole(session), now)?;
         self.start_pull(id, now);
         self.start_waiting_pulls(now);
         Ok(())
@@ -454,17 +473,17 @@ impl<S: Store> Node<S> {
             // The deadline tries again.
             return Ok(());
         }
-        self.abort_pull(id, now)
+        self.abort_pull(id, PullEnd::Refused, now)
     }
 
-    fn abort_pull(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
+    fn abort_pull(&mut self, id: DatabaseId, end: PullEnd, now: Now) -> Result<(), StoreError> {
         if let Some(fetch) = self.pull.fetches.remove(&id) {
             self.count("pulls_given_up", 1);
             if let Some(link) = self.links.get_mut(&fetch.peer) {
                 // The next summary begins the compare again.
                 link.to_step.clear();
             }
-            self.pulled_from(id, fetch.peer, false, now)?;
+            self.pulled_from(id, fetch.peer, end, now)?;
             self.start_pull(id, now);
             self.start_waiting_pulls(now);
         }
@@ -488,11 +507,11 @@ impl<S: Store> Node<S> {
             .map(|(id, _)| *id)
             .collect();
         for id in ids {
-            self.abort_pull(id, now)?;
+            self.abort_pull(id, PullEnd::Lost, now)?;
         }
         // Whoever waits for a pull that never began waits for it no longer.
         for id in dropped {
-            self.pulled_from(id, peer, false, now)?;
+            self.pulled_from(id, peer, PullEnd::Lost, now)?;
         }
         Ok(())
     }
@@ -511,7 +530,7 @@ impl<S: Store> Node<S> {
         for id in overdue {
             let times = self.pull.overdue.entry(id).or_default();
             *times = (*times + 1).min(PATIENCE_DOUBLINGS);
-            self.abort_pull(id, now)?;
+            self.abort_pull(id, PullEnd::Lost, now)?;
         }
         let fetches = self.pull.fetches.values().map(|fetch| fetch.deadline);
         let answers = self.pull.answers.values().map(|answer| answer.deadline);
@@ -527,15 +546,32 @@ impl<S: Store> Node<S> {
 }
 
 impl<R: Read> Answer<R> {
-    /// Records for one chunk, and whether they are the last.
-    fn next_chunk(&mut self) -> Result<(Vec<(Epoch, Vec<Sent>)>, bool), StoreError> {
-        let mut chunk: Vec<(Epoch, Vec<Sent>)> = Vec::new();
+    /// Records for one chunk, their bytes, and whether they are the last.
+    fn next_chunk(&mut self) -> Result<(Chunked, usize, bool), StoreError> {
+        let mut chunk: Chunked = Vec::new();
         let mut bytes = 0;
-        while bytes < CHUNK_BYTES {
+        while let Some((epoch, sent)) = self.next_record()? {
+            let weight = sent.weight();
+            if bytes > 0 && bytes + weight > CHUNK_BYTES {
+                self.carried = Some((epoch, sent));
+                return Ok((chunk, bytes, false));
+            }
+            bytes += weight;
+            match chunk.last_mut() {
+                Some((last, records)) if *last == epoch => records.push(sent),
+                _ => chunk.push((epoch, alloc::vec![sent])),
+            }
+        }
+        Ok((chunk, bytes, true))
+    }
+
+    fn next_record(&mut self) -> Result<Option<(Epoch, Sent)>, StoreError> {
+        if let Some(carried) = self.carried.take() {
+            return Ok(Some(carried));
+        }
+        loop {
             let Some((epoch, rows)) = &mut self.current else {
-                let Some((epoch, above)) = self.epochs.pop_front() else {
-                    return Ok((chunk, true));
-                };
+                let Some((epoch, above)) = self.epochs.pop_front() else { return Ok(None) };
                 self.current = Some((epoch, log_above(&self.snapshot, self.prefix, epoch, above)));
                 continue;
             };
@@ -552,16 +588,13 @@ impl<R: Read> Answer<R> {
             if record.dot() != dot {
                 continue;
             }
-            let sent = Sent::new(&stored, &record);
-            bytes += sent.weight();
-            match chunk.last_mut() {
-                Some((last, records)) if *last == epoch => records.push(sent),
-                _ => chunk.push((epoch, alloc::vec![sent])),
-            }
+            return Ok(Some((epoch, Sent::new(&stored, &record))));
         }
-        Ok((chunk, self.epochs.is_empty() && self.current.is_none()))
     }
 }
+
+/// The records of one chunk, by epoch.
+type Chunked = Vec<(Epoch, Vec<Sent>)>;
 
 fn log_above(read: &impl Read, prefix: rows::Prefix, epoch: Epoch, sequence: u64) -> Rows {
     use core::ops::Bound;
@@ -577,7 +610,6 @@ fn epochs_above(replica: &Replica, vector: &Vector) -> VecDeque<(Epoch, u64)> {
         .progress
         .vector
         .iter()
-        .map(|(epoch, last)| (epoch, last))
         .chain(state.progress.loose())
         .chain(state.retired.iter().map(|(&epoch, &last)| (epoch, last)));
     let mut above = BTreeMap::new();

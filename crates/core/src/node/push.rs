@@ -52,6 +52,8 @@ struct Outstanding {
     epoch: Epoch,
     acknowledged: u64,
     upto: u64,
+    /// It is offered until it is acknowledged with this durability.
+    durability: Durability,
     offer_at: u64,
     pause: u64,
 }
@@ -139,14 +141,12 @@ impl<S: Store> Node<S> {
         }
         let mut bytes = Vec::with_capacity(64 + records.iter().map(Sent::weight).sum::<usize>());
         let count = records.len() as u64;
-        wire::append(
-            &mut bytes,
-            &Message::Push { target, interval, records, durability, unreached },
-        );
+        let push = Message::Push { target, interval, records, durability, unreached };
+        wire::append_sized(&mut bytes, &push);
         for peer in connected {
             self.send_encoded(peer, &bytes);
             self.count("records_pushed", count);
-            self.expect_acknowledgement(peer, target.database, interval, now);
+            self.expect_acknowledgement(peer, target.database, interval, durability, now);
         }
     }
 
@@ -155,6 +155,7 @@ impl<S: Store> Node<S> {
         peer: PeerId,
         database: DatabaseId,
         interval: Interval,
+        durability: Durability,
         now: Now,
     ) {
         let offer_at = now.monotonic + OFFER_FIRST;
@@ -163,6 +164,7 @@ impl<S: Store> Node<S> {
                 epoch: interval.epoch,
                 acknowledged: interval.from,
                 upto: 0,
+                durability,
                 offer_at,
                 pause: OFFER_FIRST,
             });
@@ -171,6 +173,7 @@ impl<S: Store> Node<S> {
             outstanding.acknowledged = interval.from;
         }
         outstanding.upto = interval.upto;
+        outstanding.durability = outstanding.durability.max(durability);
         outstanding.offer_at = offer_at.min(outstanding.offer_at.max(now.monotonic));
         outstanding.pause = OFFER_FIRST;
         self.timers.offers = self.timers.offers.min(outstanding.offer_at);
@@ -180,16 +183,17 @@ impl<S: Store> Node<S> {
         let mut due = Vec::new();
         for (&(peer, database), outstanding) in &mut self.push.outstanding {
             if outstanding.offer_at <= now.monotonic {
-                due.push((peer, database, outstanding.epoch, outstanding.upto));
+                let Outstanding { epoch, upto, durability, .. } = *outstanding;
+                due.push((peer, database, epoch, upto, durability));
                 outstanding.offer_at = now.monotonic + outstanding.pause;
                 outstanding.pause = (outstanding.pause * 2).min(OFFER_MAX);
             }
         }
-        for (peer, database, epoch, upto) in due {
+        for (peer, database, epoch, upto, durability) in due {
             match self.target(database) {
                 Some(target) if self.is_receiver(peer, database) => {
                     self.count("offers", 1);
-                    self.send(peer, &Message::Offer { target, epoch, upto });
+                    self.send(peer, &Message::Offer { target, epoch, upto, durability });
                 }
                 _ => {
                     self.push.outstanding.remove(&(peer, database));
@@ -236,6 +240,11 @@ impl<S: Store> Node<S> {
         {
             self.misbehaved(peer, "an interval with records outside it or out of bounds");
             return Ok(());
+        }
+        if !self.held.contains_key(&id) {
+            // The directory may say so in what arrived just before: then a copy is begun now.
+            self.commit_arrived(peer, arrived, now)?;
+            while self.placement_step(now)? {}
         }
         if !self.is_ours(target) {
             return Ok(());
@@ -352,8 +361,8 @@ impl<S: Store> Node<S> {
         &mut self,
         peer: PeerId,
         target: Target,
-        epoch: Epoch,
-        upto: u64,
+        (epoch, upto): (Epoch, u64),
+        durability: Durability,
         now: Now,
     ) {
         if !self.is_ours(target) {
@@ -362,8 +371,15 @@ impl<S: Store> Node<S> {
         let Some(held) = self.held.get(&target.database) else { return };
         let have = held.replica.state.progress.vector.get(epoch);
         if have >= upto {
-            let durability = Durability::Buffered;
-            self.send(peer, &Message::Acknowledge { target, epoch, upto: have, durability });
+            let buffered = Durability::Buffered;
+            self.send(
+                peer,
+                &Message::Acknowledge { target, epoch, upto: have, durability: buffered },
+            );
+            if durability == Durability::Synced {
+                let ticket = self.request_sync();
+                self.push.unsynced.insert(ticket, alloc::vec![(peer, target, epoch, have)]);
+            }
         } else {
             self.pull_gap(target.database, peer, epoch, upto, now);
         }
@@ -380,6 +396,7 @@ impl<S: Store> Node<S> {
         let key = (peer, target.database);
         if let Some(outstanding) = self.push.outstanding.get_mut(&key)
             && outstanding.epoch == epoch
+            && outstanding.durability <= durability
         {
             outstanding.acknowledged = outstanding.acknowledged.max(upto);
             if outstanding.acknowledged >= outstanding.upto {
@@ -389,27 +406,42 @@ impl<S: Store> Node<S> {
         if self.push.waiters.is_empty() || self.target(target.database) != Some(target) {
             return;
         }
-        let active = self
-            .directory
-            .holder(target.database, peer)
-            .is_some_and(|holder| holder.state == HolderState::Active);
-        if !active && !self.directory.is_system(target.database) {
-            return;
-        }
-        let mut done = Vec::new();
-        for (number, waiter) in &mut self.push.waiters {
+        for waiter in self.push.waiters.values_mut() {
             if waiter.database == target.database
                 && waiter.epoch == epoch
                 && waiter.upto <= upto
                 && waiter.durability <= durability
             {
                 waiter.have.insert(peer);
-                if waiter.is_done() {
-                    done.push(*number);
-                }
             }
         }
-        self.finish_waiters(&done);
+        self.review_waiters();
+    }
+
+    /// Answers the writes that have what they waited for. A holder that is still joining counts from
+    /// the moment it is active.
+    pub(super) fn review_waiters(&mut self) {
+        let mut done = Vec::new();
+        for (number, waiter) in &self.push.waiters {
+            if waiter.ticket.is_none() && self.copies_of(waiter) >= waiter.want {
+                done.push(*number);
+            }
+        }
+        for number in done {
+            if let Some(waiter) = self.push.waiters.remove(&number) {
+                self.reply(waiter.reply, Ok(Reply::Written(waiter.versions)));
+            }
+        }
+    }
+
+    /// Active holders that have what a write waits for, this one included.
+    fn copies_of(&self, waiter: &Waiter) -> u32 {
+        let id = waiter.database;
+        let counts = |peer: &&PeerId| {
+            self.directory.is_system(id)
+                || self.directory.holder(id, **peer).is_some_and(|h| h.state == HolderState::Active)
+        };
+        waiter.have.iter().filter(counts).count() as u32 + 1
     }
 
     /// Answers a write at once, or when its sync and its acknowledgements are there. True: later.
@@ -449,32 +481,19 @@ impl<S: Store> Node<S> {
         true
     }
 
-    pub(super) fn synced(&mut self, ticket: u64, _now: Now) -> Result<(), StoreError> {
+    pub(super) fn synced(&mut self, ticket: u64) {
         let later = self.push.unsynced.split_off(&(ticket + 1));
         let ready = core::mem::replace(&mut self.push.unsynced, later);
         for (peer, target, epoch, upto) in ready.into_values().flatten() {
             let durability = Durability::Synced;
             self.send(peer, &Message::Acknowledge { target, epoch, upto, durability });
         }
-        let mut done = Vec::new();
-        for (number, waiter) in &mut self.push.waiters {
+        for waiter in self.push.waiters.values_mut() {
             if waiter.ticket.is_some_and(|waits| waits <= ticket) {
                 waiter.ticket = None;
-                if waiter.is_done() {
-                    done.push(*number);
-                }
             }
         }
-        self.finish_waiters(&done);
-        Ok(())
-    }
-
-    fn finish_waiters(&mut self, numbers: &[u64]) {
-        for number in numbers {
-            if let Some(waiter) = self.push.waiters.remove(number) {
-                self.reply(waiter.reply, Ok(Reply::Written(waiter.versions)));
-            }
-        }
+        self.review_waiters();
     }
 
     /// Ends the waits whose time is over; the earliest deadline of the others.
@@ -491,7 +510,7 @@ impl<S: Store> Node<S> {
             let error = if waiter.ticket.is_some() {
                 Error::TimedOut(waiter.timeout)
             } else {
-                Error::UnderReplicated { have: waiter.have.len() as u32 + 1, want: waiter.want }
+                Error::UnderReplicated { have: self.copies_of(&waiter), want: waiter.want }
             };
             self.reply(waiter.reply, Err(error));
         }
@@ -514,12 +533,6 @@ impl<S: Store> Node<S> {
     }
 }
 
-impl Waiter {
-    fn is_done(&self) -> bool {
-        self.ticket.is_none() && self.have.len() as u32 + 1 >= self.want
-    }
-}
-
 /// Whether no bound is broken by a sent record.
 pub(super) fn is_sane(sent: &Sent) -> bool {
     sent.sequence > 0
@@ -528,8 +541,8 @@ pub(super) fn is_sane(sent: &Sent) -> bool {
         && (1..=STORED_KEY_MAX).contains(&sent.key.len())
 }
 
-/// Longest stored key: a keyspace name and a key, with their lengths.
-const STORED_KEY_MAX: usize = crate::limits::KEY_MAX + 256;
+/// Longest stored key: a key with room for its keyspace, and for the names of sub-registers.
+pub(super) const STORED_KEY_MAX: usize = crate::limits::KEY_MAX + 1024;
 
 /// The same push for the holders its sender could not reach, which pass it on no further.
 fn relayed(
@@ -540,6 +553,7 @@ fn relayed(
 ) -> Vec<u8> {
     let mut bytes = Vec::new();
     let (records, unreached) = (records.to_vec(), Vec::new());
-    wire::append(&mut bytes, &Message::Push { target, interval, records, durability, unreached });
+    let push = Message::Push { target, interval, records, durability, unreached };
+    wire::append_sized(&mut bytes, &push);
     bytes
 }

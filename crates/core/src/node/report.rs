@@ -22,7 +22,7 @@ impl<S: Store> Node<S> {
     pub fn database_status(&self, path: &Path) -> Result<DatabaseStatus, Error> {
         self.alive()?;
         let id = self.database_id(path.as_str());
-        let Some(held) = self.held.get(&id) else { return Err(self.not_here(path)) };
+        let Some(held) = self.held.get(&id) else { return Err(Self::not_here(path)) };
         let state = &held.replica.state;
         let definition = self.definition_of(path.as_str());
         let holders = self.holder_statuses(id);
@@ -121,7 +121,7 @@ impl<S: Store> Node<S> {
                     verdict.push(format!(
                         "{} has not acknowledged {behind} writes of this peer",
                         holder.peer
-                    ))
+                    ));
                 }
                 None if holder.state != HolderState::Gone => {
                     verdict.push(format!("{} holds a copy and is not connected", holder.peer));

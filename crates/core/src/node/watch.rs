@@ -18,6 +18,8 @@ const WATCHES_PER_PEER: usize = 10_000;
 struct Remote {
     prefix: Vec<u8>,
     index: u64,
+    /// Whether anything was sent since the last confirmation.
+    sent: bool,
 }
 
 /// Who watches what.
@@ -46,7 +48,10 @@ impl Watches {
         if held >= WATCHES_PER_PEER {
             return false;
         }
-        self.remote.entry(id).or_default().insert((peer, request), Remote { prefix, index: 0 });
+        self.remote
+            .entry(id)
+            .or_default()
+            .insert((peer, request), Remote { prefix, index: 0, sent: false });
         true
     }
 
@@ -91,6 +96,7 @@ impl<S: Store> Node<S> {
                 if !changes.is_empty() {
                     let index = watch.index;
                     watch.index += 1;
+                    watch.sent = true;
                     messages.push((*peer, Message::Changes { request: *request, index, changes }));
                 }
             }
@@ -103,6 +109,22 @@ impl<S: Store> Node<S> {
         }
     }
 
+    /// Tells watchers at other peers how many changes they should have seen: a last one that was
+    /// dropped on the way would go unnoticed otherwise.
+    pub(super) fn confirm_watches(&mut self) {
+        let mut due = Vec::new();
+        for watches in self.watch.remote.values_mut() {
+            for ((peer, request), watch) in watches {
+                if core::mem::take(&mut watch.sent) {
+                    due.push((*peer, *request, watch.index));
+                }
+            }
+        }
+        for (peer, request, index) in due {
+            self.send(peer, &Message::Changes { request, index, changes: Vec::new() });
+        }
+    }
+
     pub(super) fn changes_arrived(
         &mut self,
         peer: PeerId,
@@ -110,7 +132,8 @@ impl<S: Store> Node<S> {
         index: u64,
         changes: Vec<(Vec<u8>, Record)>,
     ) {
-        match self.forward.next_change(peer, request, index) {
+        match self.forward.next_change(peer, request, index, changes.is_empty()) {
+            Some((_, true)) if changes.is_empty() => {}
             Some((token, true)) => {
                 self.outputs.push_back(Output::ChangedElsewhere(token, Ok(changes)));
             }

@@ -14,9 +14,9 @@ pub const MAX_PROBE_BYTES: usize = 8 * 1024;
 
 /// How many bytes of frames may wait for one peer.
 ///
-/// About a tenth of a second of a gigabit link, and sixteen of the largest frames; what does not
-/// fit is dropped, and pulled later by the protocol above.
-pub const FRAME_QUEUE_BYTES: usize = 16 * 1024 * 1024;
+/// About half a second of a gigabit link, and several of the largest messages (a value of 8 MiB in
+/// fragments) at once; what does not fit is dropped, and pulled later by the protocol above.
+pub const FRAME_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
 /// How many bytes of probes may wait for one peer: an old probe is worth nothing.
 pub const PROBE_QUEUE_BYTES: usize = 64 * 1024;

@@ -1,0 +1,251 @@
+//! Hosts on one Ethernet, as network namespaces: each with an address of its own and nothing else
+//! in reach. The switch is a namespace too, so that the machine's own network is left alone.
+//!
+//! Needs root and `ip` of iproute2. Everything lies in namespaces whose names begin with
+//! `tidings-` and the process id; they go when the value goes, and what a killed test left behind
+//! goes at the start of the next.
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::wait_for;
+
+/// What the names of all namespaces begin with.
+const NAME: &str = "tidings-";
+/// Where every host's HTTP door is, on its own loopback.
+const HTTP: &str = "127.0.0.1:7380";
+
+/// A switch and the hosts on it. One exists at a time: the machine is small.
+pub(crate) struct Lan {
+    switch: String,
+    hosts: Vec<String>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Lan {
+    /// Hosts with the addresses 10.77.0.1, 10.77.0.2, …; `None`, and a loud line, where this
+    /// cannot be done.
+    pub(crate) fn new(hosts: u8) -> Option<Self> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        if let Err(why) = possible() {
+            // Around the capture of output, which would hide it.
+            let line = format!(
+                "\n*** SKIPPED: the test of real networks needs root and iproute2: {why} ***\n"
+            );
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+            assert!(
+                std::env::var_os("TIDINGS_NAMESPACES").is_none_or(|v| v != "required"),
+                "{line}"
+            );
+            return None;
+        }
+        let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sweep();
+        let prefix =
+            format!("{NAME}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut lan = Self { switch: format!("{prefix}-switch"), hosts: Vec::new(), _alone: alone };
+        ip(&format!("netns add {}", lan.switch));
+        let switch = lan.switch.clone();
+        ip(&format!("-n {switch} link add bridge0 type bridge"));
+        ip(&format!("-n {switch} link set bridge0 up"));
+        for number in 1..=hosts {
+            let host = format!("{prefix}-{number}");
+            ip(&format!("netns add {host}"));
+            lan.hosts.push(host.clone());
+            ip(&format!("-n {switch} link add port{number} type veth peer name eth0 netns {host}"));
+            ip(&format!("-n {switch} link set port{number} master bridge0 up"));
+            ip(&format!("-n {host} addr add {}/24 dev eth0", address(number)));
+            ip(&format!("-n {host} link set lo up"));
+            ip(&format!("-n {host} link set eth0 up"));
+        }
+        Some(lan)
+    }
+
+    /// A command on a host, counted from 1.
+    pub(crate) fn on(&self, host: u8, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.hosts[usize::from(host) - 1], program]);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("TIDINGS_") {
+                command.env_remove(name);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts `tidings serve` on a host; [`Serving::ready`] waits for it.
+    pub(crate) fn serve(&self, host: u8, secret: &str, arguments: &[&str]) -> Serving {
+        let directory = tempfile::tempdir().unwrap();
+        let place = |name: &str| directory.path().join(name);
+        write_private(&place("secret"), secret);
+        std::fs::write(
+            place("definitions.yaml"),
+            "{name: any, matcher: data/*, replication: {min: 3, max: 5}}",
+        )
+        .unwrap();
+        let mut command = self.on(host, env!("CARGO_BIN_EXE_tidings"));
+        command
+            .args(["serve", "--until-stdin-closes", "--http", HTTP, "--data"])
+            .arg(place("data"));
+        command.arg("--secret-file").arg(place("secret"));
+        command.arg("--definitions").arg(place("definitions.yaml"));
+        command.arg("--ready-file").arg(place("ready.json")).args(arguments);
+        let log = std::fs::File::create(place("log")).unwrap();
+        // Should this process be killed, the pipe closes and the peer stops.
+        let child = command.stdin(Stdio::piped()).stderr(log).spawn().unwrap();
+        let host = self.hosts[usize::from(host) - 1].clone();
+        Serving { child, host, directory }
+    }
+}
+
+impl Drop for Lan {
+    fn drop(&mut self) {
+        for namespace in self.hosts.iter().chain([&self.switch]) {
+            let _ = Command::new("ip").args(["netns", "del", namespace]).output();
+        }
+    }
+}
+
+/// The address of a host.
+pub(crate) fn address(host: u8) -> String {
+    format!("10.77.0.{host}")
+}
+
+/// A running peer on a host; killed when dropped.
+pub(crate) struct Serving {
+    child: Child,
+    host: String,
+    directory: TempDir,
+}
+
+impl Serving {
+    /// Waits until it serves, and gives what it says about itself.
+    pub(crate) fn ready(&mut self) -> Value {
+        let file = self.directory.path().join("ready.json");
+        let text = wait_for("serving", || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the peer ended with {status}: {}", self.log());
+            }
+            std::fs::read_to_string(&file).ok()
+        });
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Runs a client verb on its host.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.host, env!("CARGO_BIN_EXE_tidings")]);
+        command.args(arguments).args(["--http", HTTP]).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// What a client verb prints as JSON; `Null` when it fails.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let mut all = arguments.to_vec();
+        all.extend(["-o", "json"]);
+        serde_json::from_slice(&self.run(&all).stdout).unwrap_or(Value::Null)
+    }
+
+    /// The ids of the peers it is connected to and holds for alive.
+    pub(crate) fn connected(&self) -> Vec<String> {
+        let listed = self.json(&["peers"]);
+        let peers = listed.as_array().or_else(|| listed["peers"].as_array()).cloned();
+        let alive = |peer: &Value| peer["connected"] == true && peer["state"] == "alive";
+        let found = peers.unwrap_or_default().into_iter().filter(alive);
+        found.filter_map(|peer| Some(peer["peer"].as_str()?.to_owned())).collect()
+    }
+
+    /// Every peer it lists at all, whatever the state.
+    pub(crate) fn listed(&self) -> String {
+        String::from_utf8(self.run(&["peers", "-o", "json"]).stdout).unwrap()
+    }
+
+    /// A counter of its status, 0 when it is not there.
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        self.json(&["status"])["counters"][name].as_u64().unwrap_or(0)
+    }
+
+    /// Resident memory in KiB and the number of open files.
+    pub(crate) fn weight(&self) -> (u64, usize) {
+        let process = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let status = std::fs::read_to_string(process.join("status")).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kib = resident.split_whitespace().next().unwrap().parse().unwrap();
+        (kib, std::fs::read_dir(process.join("fd")).unwrap().count())
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Everything it said.
+    pub(crate) fn log(&self) -> String {
+        let mut said = String::new();
+        if let Ok(mut file) = std::fs::File::open(self.directory.path().join("log")) {
+            let _ = file.read_to_string(&mut said);
+        }
+        said
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let mut text = String::new();
+            let _ = write!(text, "--- {} said:\n{}", self.host, self.log());
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+        }
+    }
+}
+
+/// Whether namespaces can be made here, or why not.
+fn possible() -> Result<(), String> {
+    static ONE_BY_ONE: Mutex<()> = Mutex::new(());
+    let name = format!("{NAME}{}-try", std::process::id());
+    let run = |arguments: &[&str]| match Command::new("ip").args(arguments).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Err(format!("ip does not run: {error}")),
+    };
+    let _guard = ONE_BY_ONE.lock();
+    let tried = run(&["netns", "add", &name])
+        .and_then(|()| run(&["-n", &name, "link", "add", "bridge0", "type", "bridge"]));
+    let _ = run(&["netns", "del", &name]);
+    tried
+}
+
+/// Deletes what tests left behind whose process is gone.
+fn sweep() {
+    let Ok(output) = Command::new("ip").args(["netns", "list"]).output() else { return };
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let name = line.split(' ').next().unwrap_or_default();
+        let Some(rest) = name.strip_prefix(NAME) else { continue };
+        let process = rest.split('-').next().and_then(|id| id.parse::<u32>().ok());
+        if process.is_some_and(|id| !PathBuf::from(format!("/proc/{id}")).exists()) {
+            let _ = Command::new("ip").args(["netns", "del", name]).output();
+        }
+    }
+}
+
+fn ip(arguments: &str) {
+    let output = Command::new("ip").args(arguments.split(' ')).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "ip {arguments}: {said}");
+}
+
+fn write_private(path: &std::path::Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}

@@ -1,0 +1,185 @@
+//! Three peers on loopback that find each other by address, each of which can be killed and started
+//! again on its data. Every database under `data/` has a copy at each of them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Peer, found_within, wait_for};
+
+/// How many peers there are.
+pub const PEERS: usize = 3;
+
+/// The peers; one that was killed leaves its directory.
+pub struct Trio {
+    peers: [Result<Peer, TempDir>; PEERS],
+}
+
+impl Trio {
+    /// Starts them, waits until all know all, and tells them what the databases are.
+    pub fn start() -> Self {
+        let first = Peer::bare(tempfile::tempdir().unwrap(), &[]);
+        let known = addresses(&first);
+        let second = begun(tempfile::tempdir().unwrap(), &known);
+        let third = begun(tempfile::tempdir().unwrap(), &known);
+        let trio = Self { peers: [Ok(first), Ok(second), Ok(third)] };
+        trio.meet();
+        let definitions = json!({ "definitions": [
+            { "name": "all", "matcher": "glob:data/*", "replication": { "min": PEERS, "max": PEERS } },
+        ]});
+        let body = definitions.to_string();
+        let answer = trio.peer(0).ask("POST", "/v1/definitions", &[], body.as_bytes());
+        assert_eq!(answer.status, 200, "{answer:?}");
+        for peer in trio.peers() {
+            wait_for("the definition everywhere", || {
+                (peer.ask("GET", "/v1/definitions/all", &[], b"").status == 200).then_some(())
+            });
+        }
+        trio
+    }
+
+    /// One that runs.
+    #[track_caller]
+    pub fn peer(&self, index: usize) -> &Peer {
+        self.peers[index].as_ref().unwrap_or_else(|_| panic!("peer {index} does not run"))
+    }
+
+    /// Those that run.
+    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.iter().filter_map(|peer| peer.as_ref().ok())
+    }
+
+    /// Kills one in the middle of whatever it does.
+    pub fn kill(&mut self, index: usize) {
+        let gone = Err(tempfile::tempdir().unwrap());
+        let directory = match std::mem::replace(&mut self.peers[index], gone) {
+            Ok(peer) => peer.kill(),
+            Err(directory) => directory,
+        };
+        self.peers[index] = Err(directory);
+    }
+
+    /// Starts one again that was killed, at another port, and tells it where the others are.
+    pub fn restart(&mut self, index: usize) {
+        let known: Vec<String> = self.peers().flat_map(addresses).collect();
+        let gone = Err(tempfile::tempdir().unwrap());
+        let Err(directory) = std::mem::replace(&mut self.peers[index], gone) else {
+            panic!("peer {index} runs already");
+        };
+        self.peers[index] = Ok(begun(directory, &known));
+    }
+
+    /// Waits until those that run know each other.
+    pub fn meet(&self) {
+        let all = self.peers().count();
+        for peer in self.peers() {
+            wait_for("the peers knowing each other", || {
+                (peer.ask("GET", "/v1/status", &[], b"").json()["live_peers"] == all).then_some(())
+            });
+        }
+    }
+
+    /// Waits until every peer's own copy is the same: vector, digest, entries and tombstones. Gives
+    /// what they say, and how long it took.
+    pub fn converge(&self, path: &str, deadline: Duration) -> (Value, Duration) {
+        let started = Instant::now();
+        let target = format!("/v1/databases/{}/status", encoded(path));
+        let mut last: Vec<Value> = Vec::new();
+        let found = found_within(deadline, || {
+            last = self.peers().map(|peer| peer.ask("GET", &target, &[], b"").json()).collect();
+            let own = last.iter().zip(self.peers());
+            let own = own.filter(|(status, peer)| status["peer"] == peer.ready["peer"]);
+            let same = own.filter(|(status, _)| agreed(status) == agreed(&last[0]));
+            (same.count() == PEERS).then(|| last[0].clone())
+        });
+        let Some(status) = found else {
+            let said: Vec<String> = last.iter().map(Value::to_string).collect();
+            panic!("no agreement on {path} within {deadline:?}:\n{}", said.join("\n"));
+        };
+        (status, started.elapsed())
+    }
+}
+
+/// What has to be the same of two copies.
+pub fn agreed(status: &Value) -> [&Value; 6] {
+    ["vector", "digest", "entries", "tombstones", "bytes", "generation"].map(|name| &status[name])
+}
+
+/// Starts a peer that knows where others are.
+fn begun(directory: TempDir, known: &[String]) -> Peer {
+    let arguments: Vec<&str> =
+        known.iter().flat_map(|address| ["--peer", address.as_str()]).collect();
+    Peer::bare(directory, &arguments)
+}
+
+/// Where a peer listens.
+fn addresses(peer: &Peer) -> Vec<String> {
+    let listen = peer.ready["listen"].as_array().unwrap();
+    listen.iter().map(|address| address.as_str().unwrap().to_owned()).collect()
+}
+
+/// A path or a key for a URL.
+pub fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(byte.into());
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// Every row of a peer's copy, key to value and version, as a scan tells it.
+pub fn rows(peer: &Peer, path: &str) -> BTreeMap<String, (String, String)> {
+    let target = format!("/v1/databases/{}/scan", encoded(path));
+    let answer = peer.ask("GET", &target, &[], b"");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let text = String::from_utf8(answer.body).unwrap();
+    text.lines()
+        .map(|line| {
+            let row: Value = serde_json::from_str(line).unwrap();
+            let field = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+            assert!(row["error"].is_null(), "the scan broke off: {line}");
+            (field("key"), (field("value"), field("version")))
+        })
+        .collect()
+}
+
+/// A generator of pseudo-random numbers: the same for the same seed.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// `SplitMix64`.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below a bound.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+/// The seed that an environment variable names, or one that is new each time.
+pub fn seed(variable: &str) -> u64 {
+    let given = std::env::var(variable).ok();
+    given.map_or_else(
+        || {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            Random::new(now.unwrap().as_nanos() as u64).next() % 1_000_000
+        },
+        |text| text.parse().unwrap(),
+    )
+}

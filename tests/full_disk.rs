@@ -10,7 +10,7 @@
 mod support;
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use serde_json::{Value, json};
 use support::{Answer, ask, tell, tidings, try_ask, wait_for};
@@ -59,28 +59,40 @@ impl Drop for Disk {
 struct Serving {
     child: Child,
     http: String,
+    ready: PathBuf,
     log: PathBuf,
 }
 
 impl Serving {
-    fn start(disk: &Disk, beside: &TempDir) -> Self {
+    /// Starts one that may not come to serve.
+    fn begin(disk: &Disk, beside: &TempDir) -> Self {
         let (ready, log) = (beside.path().join("ready.json"), beside.path().join("log"));
+        let _ = std::fs::remove_file(&ready);
         let mut command = tidings(&["serve", "--until-stdin-closes", "--no-mdns"]);
         command.args(["--http", "127.0.0.1:0", "--data"]).arg(disk.directory.path().join("data"));
         command.arg("--ready-file").arg(&ready);
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stderr(std::fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let text = wait_for("serving", || {
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("the peer ended with {status}: {}", std::fs::read_to_string(&log).unwrap());
+        let said = std::fs::File::create(&log).unwrap();
+        let child = command.stdin(Stdio::piped()).stderr(said).spawn().unwrap();
+        Self { child, http: String::new(), ready, log }
+    }
+
+    /// Waits until it serves, or until it ended with this status and these words.
+    fn outcome(&mut self) -> Result<(), (ExitStatus, String)> {
+        wait_for("serving or an end", || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Some(Err((status, std::fs::read_to_string(&self.log).unwrap())));
             }
-            std::fs::read_to_string(&ready).ok()
-        });
-        let said: Value = serde_json::from_str(&text).unwrap();
-        Self { child, http: said["http"].as_str().unwrap().to_owned(), log }
+            let said: Value =
+                serde_json::from_str(&std::fs::read_to_string(&self.ready).ok()?).unwrap();
+            said["http"].as_str().unwrap().clone_into(&mut self.http);
+            Some(Ok(()))
+        })
+    }
+
+    fn start(disk: &Disk, beside: &TempDir) -> Self {
+        let mut peer = Self::begin(disk, beside);
+        peer.outcome().unwrap();
+        peer
     }
 
     fn headers(&self) -> [String; 1] {
@@ -152,9 +164,20 @@ fn a_full_disk_stops_a_peer_and_loses_nothing() {
     assert!(last.contains("No space left on device"), "{log}");
     assert!(refused.contains("No space left on device"), "{refused}");
 
-    disk.mount(&format!("remount,size={LARGE}")).unwrap();
+    // Trying again without room fails in words, too, and does no harm.
     drop(peer);
-    let _ = std::fs::remove_file(beside.path().join("ready.json"));
+    let mut again = Serving::begin(&disk, &beside);
+    match again.outcome() {
+        Err((status, log)) => {
+            tell(&format!("full disk: a new start without room ended with {status}: {log}"));
+            assert!(matches!(status.code(), Some(6 | 70)), "{status}: {log}");
+            assert!(log.contains("No space left on device"), "{log}");
+            assert!(!log.contains("panicked"), "{log}");
+        }
+        Ok(()) => tell("full disk: a new start found room: it shortened what it had"),
+    }
+    drop(again);
+    disk.mount(&format!("remount,size={LARGE}")).unwrap();
     let peer = Serving::start(&disk, &beside);
     let missing: Vec<_> = acknowledged
         .iter()

@@ -36,7 +36,7 @@ struct Places {
 
 impl Places {
     fn set(&self, index: usize, address: &str) {
-        self.addresses.lock().unwrap()[index] = address.to_owned();
+        address.clone_into(&mut self.addresses.lock().unwrap()[index]);
         self.news.notify_all();
     }
 

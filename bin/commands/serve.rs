@@ -83,18 +83,6 @@ async fn serve(
                 .await;
         }
     });
-    let events = tokio::spawn({
-        let peer = peer.clone();
-        async move {
-            while let Some(event) = peer.next_event().await {
-                if event.alarm {
-                    tracing::warn!("{}", event.text);
-                } else {
-                    tracing::info!("{}", event.text);
-                }
-            }
-        }
-    });
     let failure = tokio::select! {
         why = stop => {
             tracing::info!("stopping: {why}");
@@ -109,7 +97,6 @@ async fn serve(
         return Err(Failure::internal(format!("the peer failed and stopped: {error}")));
     }
     let stopped = tokio::time::timeout(STOP_TIMEOUT, peer.shutdown()).await;
-    events.abort();
     match stopped {
         Ok(result) => result.map_err(Failure::from),
         Err(_) => Err(Failure::internal(format!(

@@ -4,6 +4,7 @@
 //! Needs root and `ip` of iproute2. Everything lies in namespaces whose names begin with
 //! `tidings-` and the process id; they go when the value goes, and what a killed test left behind
 //! goes at the start of the next.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::fmt::Write as _;
 use std::io::Read as _;
@@ -67,6 +68,16 @@ impl Lan {
             ip(&format!("-n {host} link set eth0 up"));
         }
         Some(lan)
+    }
+
+    /// Takes a host's cable out of the switch.
+    pub(crate) fn cut(&self, host: u8) {
+        ip(&format!("-n {} link set port{host} down", self.switch));
+    }
+
+    /// Puts it back.
+    pub(crate) fn heal(&self, host: u8) {
+        ip(&format!("-n {} link set port{host} up", self.switch));
     }
 
     /// A command on a host, counted from 1.
@@ -161,6 +172,13 @@ impl Serving {
         let alive = |peer: &Value| peer["connected"] == true && peer["state"] == "alive";
         let found = peers.unwrap_or_default().into_iter().filter(alive);
         found.filter_map(|peer| Some(peer["peer"].as_str()?.to_owned())).collect()
+    }
+
+    /// What it says of the only other peer: its state, and whether there is a connection.
+    pub(crate) fn other(&self) -> Option<(String, bool)> {
+        let listed = self.json(&["peers"]);
+        let [peer] = listed.as_array()?.as_slice() else { return None };
+        Some((peer["state"].as_str()?.to_owned(), peer["connected"].as_bool()?))
     }
 
     /// Every peer it lists at all, whatever the state.

@@ -22,7 +22,6 @@ const LONG: &[(&str, &str)] = &[
     ("crates/core/src/node/pull.rs", "both ends of one exchange"),
     ("crates/core/src/node/push.rs", "both ends of one exchange"),
     ("crates/peer/src/database.rs", "one public type with the documentation of each call"),
-    ("crates/peer/src/shared.rs", "one lock, and everything that is done under it"),
     ("crates/peer/tests/net.rs", "one mesh, seen from many sides"),
 ];
 

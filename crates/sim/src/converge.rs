@@ -73,7 +73,7 @@ impl World {
     }
 
     /// Where `TIDINGS_SIM_DESCRIBE` is set, says what happens.
-    #[allow(clippy::print_stderr, reason = "it is asked for")]
+    #[expect(clippy::print_stderr, reason = "it is asked for")]
     pub(crate) fn say(&self, what: impl FnOnce() -> String) {
         if self.talks {
             eprintln!("{:>12} {}", self.now, what());

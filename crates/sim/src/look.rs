@@ -22,6 +22,8 @@ pub struct Copy {
     pub state: State,
     /// Its rows: stored keys and records.
     pub rows: BTreeMap<Vec<u8>, Record>,
+    /// Whether the log names every row by its dot, and nothing else.
+    pub log_fits: bool,
     /// Hash over all rows.
     pub canonical: u64,
 }
@@ -62,7 +64,17 @@ pub fn copies(read: &impl Read) -> Result<Copies, StoreError> {
             found.insert(key[4..].to_vec(), decode_record(&bytes)?);
         }
         let canonical = canonical.value();
-        copies.insert(id, Copy { path, prefix, state, rows: found, canonical });
+        let mut named = 0;
+        let mut log_fits = true;
+        for row in prefix_rows(read, Space::Log, &prefix.to_be_bytes()) {
+            let (key, stored) = row?;
+            let row = found.get(&stored);
+            log_fits &=
+                row.is_some_and(|record: &Record| rows::log_dot(&key) == Some(record.dot()));
+            named += 1;
+        }
+        log_fits &= named == found.len();
+        copies.insert(id, Copy { path, prefix, state, rows: found, log_fits, canonical });
     }
     Ok(copies)
 }

@@ -86,6 +86,14 @@ impl Apart {
         apart.wait_until(NOTICE, &("alive".to_owned(), true));
         write(&apart.peers[0], "shared", SHARED);
         wait_within(NOTICE, "a shared base", || apart.agree(SHARED).then_some(()));
+        // Both look after each other by now, which two that have just met may not do yet.
+        for _ in 0..2 {
+            let heard = || apart.peers.each_ref().map(|p| p.counter("probe_bytes_received"));
+            let before = heard();
+            wait_within(NOTICE, "probes", || {
+                heard().iter().zip(before).all(|(now, before)| *now > before).then_some(())
+            });
+        }
         apart.lan.cut(2);
         let noticed = apart.wait_until(NOTICE, until);
         tell(&format!("heal: {until:?} {noticed:?} after the cut"));

@@ -183,7 +183,6 @@ fn a_short_cut_costs_no_more() {
 /// Two peers that took each other for dead are alive to each other again, whether their connection
 /// outlived the cut or is a new one.
 #[test]
-#[ignore = "fails: a peer without a live member tells its renewed identity to nobody"]
 fn the_dead_are_alive_again() {
     for connected in [true, false] {
         let Some(apart) = Apart::new(&("down".to_owned(), connected)) else { return };

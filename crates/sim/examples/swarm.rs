@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use tidings_sim::sometimes::Sometimes;
-use tidings_sim::swarm;
+use tidings_sim::{run, scenario::Scenario};
 
 struct Arguments {
     from: u64,
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
                     if seed >= arguments.upto {
                         return;
                     }
-                    let report = catch_unwind(AssertUnwindSafe(|| swarm::run(seed)));
+                    let report = catch_unwind(AssertUnwindSafe(|| run::run(Scenario::swarm(seed))));
                     let Ok(mut total) = total.lock() else { return };
                     let Ok(report) = report else {
                         println!("{seed} PANIC");

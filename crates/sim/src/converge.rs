@@ -37,7 +37,8 @@ impl World {
         self.excuse_the_dead();
         let began = self.now;
         loop {
-            self.run_for(SECOND);
+            // Often at first, so that a quick convergence is measured well.
+            self.run_for(((self.now - began) / 10).clamp(SECOND / 20, SECOND));
             if self.checker.violation.is_some() {
                 return None;
             }
@@ -51,6 +52,9 @@ impl World {
             }
         }
         let took = self.now - began;
+        self.sample_if_wanted();
+        self.measures.ended = true;
+        self.measures.settled_bytes = Some(self.measures.bytes);
         for process in self.processes.iter_mut().filter(|process| !process.dead) {
             process.tainted = false;
         }
@@ -242,7 +246,7 @@ impl World {
     /// Every living peer knows where everything is: "not found" is not said of what others hold.
     fn check_readers(&mut self) {
         let databases = self.checker.databases();
-        for path in self.scenario.paths.clone() {
+        for path in self.paths.clone() {
             let Ok(parsed) = Path::new(&path) else { continue };
             for index in self.living() {
                 let place = self

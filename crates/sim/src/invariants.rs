@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidings_core::ident::DatabaseId;
-use tidings_core::record::Fingerprint;
+use tidings_core::record::{Fingerprint, Record};
 use tidings_core::vector::PENDING_MAX;
 
 use crate::look::{Copies, Copy};
@@ -168,7 +168,12 @@ pub(crate) fn difference(one: &Copy, other: &Copy) -> String {
     for (key, _) in one.records().chain(other.records()) {
         let (a, b) = (one.record(key), other.record(key));
         if a != b {
-            return format!("{:?}: {a:?} and {b:?}", String::from_utf8_lossy(key));
+            // Without the values, which may be long: this is also said of copies that still differ.
+            let short = |record: Option<&Record>| {
+                record.map(|record| (record.stamp(), record.is_live(), record.payload().len()))
+            };
+            let key = String::from_utf8_lossy(key);
+            return format!("{key:?}: {:?} and {:?}", short(a), short(b));
         }
     }
     "in no row".into()

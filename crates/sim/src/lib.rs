@@ -15,11 +15,13 @@
 //! - [`swarm`]: whole runs, by seed.
 
 mod accidents;
+pub mod campaign;
 pub mod checker;
 mod connections;
 pub mod converge;
 pub mod disk;
 mod driver;
+pub mod failure;
 pub mod faults;
 pub mod history;
 pub mod invariants;
@@ -28,8 +30,10 @@ pub mod measure;
 pub mod network;
 pub mod process;
 pub mod random;
+pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod shrink;
 pub mod sometimes;
 pub mod timeline;
 pub mod trace;

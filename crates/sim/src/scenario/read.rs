@@ -15,6 +15,8 @@ use crate::timeline::text;
 
 /// Longest duration of anything: a year.
 pub const DURATION_MAX: u64 = 366 * 86_400 * SECOND;
+/// How many samples a run takes where the scenario does not say how often.
+const SAMPLES: u64 = 60;
 /// Most operations, or new databases, in a second.
 const RATE_MAX: u64 = 1_000_000;
 /// Rates are kept in a thousandth of one in a second.
@@ -55,7 +57,6 @@ impl Scenario {
         let zoneless = peers.iter().all(|class| class.zone.is_empty());
         scenario.peers = peers;
         scenario.replacement_delay = tidings_core::node::REPLACEMENT_DELAY;
-        scenario.sample_every = SECOND;
         scenario.name = "scenario".into();
         fields.fill("name", &mut scenario.name, Item::text)?;
         fields.fill("description", &mut scenario.description, Item::text)?;
@@ -67,6 +68,7 @@ impl Scenario {
         fields.fill("settle_within", &mut scenario.patience, long)?;
         let often = |item: &Item, name: &str| item.duration(name, 1_000..=DURATION_MAX);
         fields.fill("check_every", &mut scenario.check_every, often)?;
+        scenario.sample_every = (scenario.duration / SAMPLES).max(SECOND / 10);
         fields.fill("sample_every", &mut scenario.sample_every, often)?;
         fields.fill("replacement_delay", &mut scenario.replacement_delay, |item, name| {
             item.duration(name, 0..=DURATION_MAX).map(|micros| micros / 1_000)

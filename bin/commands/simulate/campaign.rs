@@ -105,13 +105,14 @@ fn execute(
             told += 1;
             if told <= FAILED_MAX {
                 let label = campaign.points[run.point].label();
-                bar.println(format!("{label}, seed {}, {}: {}", run.seed, run.verdict.word(), run.why));
-                match at {
-                    Some(folder) => {
-                        bar.println(format!("  replay: tidings simulate replay {}", folder.display()));
-                    }
-                    None => bar.println(format!("  replay: {again} --seeds {}", run.seed)),
-                }
+                let replay = match at {
+                    Some(folder) => format!("tidings simulate replay {}", folder.display()),
+                    None => format!("{again} --seeds {}", run.seed),
+                };
+                let (seed, verdict, why) = (run.seed, run.verdict.word(), &run.why);
+                bar.suspend(|| {
+                    eprintln!("{label}, seed {seed}, {verdict}: {why}\n  replay: {replay}");
+                });
             }
             bar.set_message(format!("{told} failed, "));
         }
@@ -170,12 +171,12 @@ fn tell(campaign: &Campaign, runs: &[Run], format: Format) -> Result<(), Failure
         let mean = |value: &dyn Fn(&Run) -> Option<f64>| {
             Mean::of(&of().filter_map(value).collect::<Vec<f64>>())
         };
-        let seconds = |mean: Option<Mean>| match mean {
-            None => "–".to_owned(),
-            Some(Mean { mean, interval, count }) if count > 1 => {
-                format!("{mean:.3} ± {interval:.3} s")
+        let seconds = |mean: Option<Mean>| {
+            let Some(Mean { mean, interval, .. }) = mean else { return "–".to_owned() };
+            if mean < 1.0 {
+                return format!("{:.1} ± {:.1} ms", mean * 1e3, interval * 1e3);
             }
-            Some(Mean { mean, .. }) => format!("{mean:.3} s"),
+            format!("{mean:.1} ± {interval:.1} s")
         };
         let at = |which: usize| {
             seconds(mean(&|run| run.propagation[which].map(|micros| micros as f64 / 1e6)))

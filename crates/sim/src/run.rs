@@ -157,6 +157,12 @@ pub(crate) fn run_world(mut world: World) -> (Report, World) {
     (report, world)
 }
 
+/// A measured time in words.
+fn measured(micros: u64) -> String {
+    let millis = micros as f64 / 1e3;
+    if millis < 1_000.0 { format!("{millis:.1} ms") } else { format!("{:.1} s", millis / 1e3) }
+}
+
 /// Expectations that were not met.
 fn missed(report: &Report, scenario: &Scenario) -> Vec<String> {
     let mut missed = Vec::new();
@@ -168,12 +174,12 @@ fn missed(report: &Report, scenario: &Scenario) -> Vec<String> {
     if let (Some(bound), Some(took)) = (expect.converge_within, report.convergence)
         && took > bound
     {
-        missed.push(format!("converged in {}, expected within {}", show(took), show(bound)));
+        missed.push(format!("converged in {}, expected within {}", measured(took), show(bound)));
     }
     if let (Some(bound), Some(took)) = (expect.propagation_p99, report.propagation[2])
         && took > bound
     {
-        let (took, bound) = (show(took), show(bound));
+        let (took, bound) = (measured(took), show(bound));
         missed.push(format!("99 of 100 writes arrived within {took}, expected within {bound}"));
     }
     if let Some(bound) = expect.lost_writes

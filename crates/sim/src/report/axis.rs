@@ -21,7 +21,9 @@ impl Unit {
     /// A value in words.
     pub(super) fn show(self, value: f64) -> String {
         match self {
-            Self::Count => scaled(value, &[(1e9, " G"), (1e6, " M"), (1e4, " k")], ""),
+            // What is below 10,000 is as short without a prefix.
+            Self::Count if value < 1e4 => digits(value),
+            Self::Count => scaled(value, &[(1e9, " G"), (1e6, " M"), (1e3, " k")], ""),
             Self::Share => format!("{} %", digits(value * 100.0)),
             Self::Seconds => show_time(value),
             Self::Millis => show_time(value / 1e3),
@@ -46,7 +48,6 @@ pub(super) fn show_time(seconds: f64) -> String {
 }
 
 fn scaled(value: f64, units: &[(f64, &str)], plain: &str) -> String {
-    // What is between 1,000 and 10,000 is as short without a prefix.
     match units.iter().find(|(unit, _)| value >= *unit) {
         Some((unit, name)) => format!("{}{name}", digits(value / unit)),
         None => format!("{}{plain}", digits(value)),

@@ -89,9 +89,11 @@ impl Plane {
         }
         for time in time_ticks(self.last) {
             let (x, label) = (self.x(time), show_time(time));
+            let anchor = if x > WIDTH - RIGHT - 20.0 { "end" } else { "middle" };
+            let x = if anchor == "end" { WIDTH - 2.0 } else { x };
             write!(
                 out,
-                "<text class=\"tick\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
+                "<text class=\"tick\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{label}</text>",
                 HEIGHT - BOTTOM + 18.0
             )?;
         }
@@ -166,7 +168,8 @@ impl Chart<'_> {
             .flat_map(|line| line.points.iter().map(|(_, mean)| mean.mean + mean.interval))
             .fold(0.0, f64::max);
         let top = self.top.unwrap_or_else(|| {
-            ticks(highest, self.unit == Unit::Count).last().copied().unwrap_or(1.0)
+            // Some room above, so that a line does not run along the edge.
+            ticks(highest * 1.02, self.unit == Unit::Count).last().copied().unwrap_or(1.0)
         });
         let plane = Plane { last, top };
         let mut out = String::new();

@@ -202,5 +202,13 @@ fn draw_fault(random: &mut Random, kind: FaultKind, peers: usize, longest: u64) 
     } else {
         Vec::new()
     };
-    Fault { kind, peer, other, side, lasts: Some(lasts.max(1)), amount }
+    // What the kind does not need is not said, so that the fault reads back as it was.
+    Fault {
+        kind,
+        peer: if kind.has_peer() { peer } else { 0 },
+        other: if kind.has_other() { other } else { 0 },
+        side,
+        lasts: kind.has_time().then_some(lasts.max(1)),
+        amount,
+    }
 }

@@ -76,9 +76,7 @@ impl Simulate {
                 let (files, set, run) = (self.files, self.set, self.run);
                 apart(move |stop| campaign::files(&files, &set, &run, format, stop)).await
             }
-            Some(Other::Swarm(run)) => {
-                apart(move |stop| campaign::swarm(&run, format, stop)).await
-            }
+            Some(Other::Swarm(run)) => apart(move |stop| campaign::swarm(&run, format, stop)).await,
             Some(Other::Replay(replay)) => apart(move |_| replay.run(format)).await,
             Some(Other::Shrink(shrink)) => apart(move |_| shrink.run()).await,
             Some(Other::Compare(compare)) => compare.run(format),

@@ -54,7 +54,10 @@ pub(super) fn swarm(run: &RunArguments, format: Format, stop: &AtomicBool) -> Re
     }
     Err(Failure::new(
         Code::Unreached,
-        format!("these were never reached, so nothing is proved about them: {}", missing.join(", ")),
+        format!(
+            "these were never reached, so nothing is proved about them: {}",
+            missing.join(", ")
+        ),
     ))
 }
 
@@ -77,7 +80,8 @@ fn execute(
     again: &str,
     stop: &AtomicBool,
 ) -> Result<Vec<Run>, Failure> {
-    let refused = |error: tidings_sim::campaign::store::StoreError| Failure::usage(error.to_string());
+    let refused =
+        |error: tidings_sim::campaign::store::StoreError| Failure::usage(error.to_string());
     let opened = arguments.out.as_ref().map(|folder| Store::open(folder, campaign));
     let (mut store, found) = opened.transpose().map_err(refused)?.unzip();
     let mut runs: Vec<Run> = found.unwrap_or_default();

@@ -30,7 +30,7 @@ impl Shrink {
         let within = tidings_gateway::duration::parse(&self.within)
             .map_err(|error| Failure::usage(format!("--within: {error}")))?;
         let scenario = read_scenario(&self.path)?;
-        let events = scenario.expand().timeline.len();
+        let events = scenario.clone().expand().timeline.len();
         let bar = bar(events as u64, "{bar:40} {pos} events left, {msg}");
         bar.set_position(events as u64);
         let mut told = |events: usize, runs: usize| {
@@ -45,7 +45,8 @@ impl Shrink {
                 self.path.display()
             )));
         };
-        let folder = if self.path.is_dir() { Some(self.path.as_path()) } else { self.path.parent() };
+        let folder =
+            if self.path.is_dir() { Some(self.path.as_path()) } else { self.path.parent() };
         let file = folder.map_or_else(PathBuf::new, PathBuf::from).join("shrunk.toml");
         std::fs::write(&file, shrunk.scenario.to_toml())
             .map_err(|error| Failure::file("file", &file, &error))?;

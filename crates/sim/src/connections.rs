@@ -96,10 +96,7 @@ impl World {
             return;
         }
         let [one, other] = ends;
-        let times = [
-            self.now + self.news_time(one, other),
-            self.now + self.news_time(other, one),
-        ];
+        let times = [self.now + self.news_time(one, other), self.now + self.news_time(other, one)];
         let mut sorted = ends;
         sorted.sort_unstable();
         let link = self.link(one, other);

@@ -167,10 +167,7 @@ impl FaultKind {
 
     /// Whether it lasts for a time.
     pub const fn has_time(self) -> bool {
-        !matches!(
-            self,
-            Self::CommitFails | Self::ClockJump | Self::Flap | Self::Reset | Self::Die
-        )
+        !matches!(self, Self::CommitFails | Self::ClockJump | Self::Flap | Self::Reset | Self::Die)
     }
 
     const fn needs_life(self) -> bool {

@@ -21,8 +21,8 @@
 mod accidents;
 pub mod campaign;
 pub mod checker;
-mod connections;
 pub mod cluster;
+mod connections;
 pub mod converge;
 pub mod disk;
 mod driver;

@@ -19,8 +19,7 @@ pub const KINDS: [&str; 8] =
     ["push", "acknowledge", "pull", "compare", "request", "membership", "fragment", "probe"];
 
 /// The kind of each message, in the order in which the protocol numbers them.
-const MESSAGES: [usize; 21] =
-    [5, 5, 6, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5];
+const MESSAGES: [usize; 21] = [5, 5, 6, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5];
 
 /// Most arrivals that are remembered for percentiles, one in every so many once there are more.
 const ARRIVALS_MAX: usize = 1 << 20;
@@ -155,15 +154,12 @@ impl World {
         }
         let process = &mut self.processes[index];
         let Some(node) = &process.node else { return };
-        let since = match process.active.get(&id) {
-            Some(since) => *since,
-            None => {
-                let own = node.directory().holders(id).find(|(peer, _)| *peer == process.peer);
-                if own.is_some_and(|(_, holder)| holder.state == HolderState::Active) {
-                    process.active.insert(id, self.now);
-                }
-                return;
+        let Some(&since) = process.active.get(&id) else {
+            let own = node.directory().holders(id).find(|(peer, _)| *peer == process.peer);
+            if own.is_some_and(|(_, holder)| holder.state == HolderState::Active) {
+                process.active.insert(id, self.now);
             }
+            return;
         };
         for (_, record) in changes {
             let Payload::Value(value, _) = record.payload() else { continue };
@@ -195,9 +191,9 @@ impl World {
         for process in &self.processes {
             let Some(node) = &process.node else { continue };
             running += 1;
-            for (id, role) in node.copies().filter(|(_, role)| *role == HolderState::Active) {
+            for (id, _) in node.copies().filter(|(_, role)| *role == HolderState::Active) {
                 let Some(replica) = node.replica(id) else { continue };
-                if replica.path.starts_with("_tidings/") || role != HolderState::Active {
+                if replica.path.starts_with("_tidings/") {
                     continue;
                 }
                 stored += replica.state.bytes;
@@ -268,10 +264,16 @@ mod tests {
             (Message::Stale { incarnation: 7 }, "membership"),
             (Message::Fragment { message: 1, index: 0, last: true, bytes: vec![1] }, "fragment"),
             (Message::Credit { session: 1 }, "pull"),
-            (Message::Refuse { target, session: 1, why: tidings_core::message::Refusal::Busy }, "pull"),
+            (
+                Message::Refuse { target, session: 1, why: tidings_core::message::Refusal::Busy },
+                "pull",
+            ),
             (Message::Summary { system: 1, user: 2, answer: false }, "compare"),
             (Message::Repair { target, rows: Vec::new(), wanted: Vec::new() }, "compare"),
-            (Message::Response { request: 1, result: Ok(tidings_core::message::Reply::Done) }, "request"),
+            (
+                Message::Response { request: 1, result: Ok(tidings_core::message::Reply::Done) },
+                "request",
+            ),
             (Message::Unwatch { request: 1 }, "request"),
             (Message::Bye, "membership"),
         ];

@@ -149,7 +149,11 @@ impl Network {
     /// How long the news of a connection (that it is set up, or broke) takes from one process to
     /// another at a time.
     pub fn news_time(&mut self, link: &Link, from: usize, to: usize, now: u64) -> u64 {
-        latency(link, self.trouble.delay, &mut Quick::new(self.seed, &[from as u64, to as u64, now]))
+        latency(
+            link,
+            self.trouble.delay,
+            &mut Quick::new(self.seed, &[from as u64, to as u64, now]),
+        )
     }
 
     /// Opens a connection whose ends hear of it by the given time.

@@ -64,7 +64,7 @@ impl Random {
     }
 }
 
-/// A stream for the many small draws of one link: a counter, mixed (SplitMix64; Steele, Lea and
+/// A stream for the many small draws of one link: a counter, mixed (`SplitMix64`; Steele, Lea and
 /// Flood, 2014). Eight bytes, so that every direction of every connection has one of its own.
 #[derive(Clone, Debug)]
 pub struct Quick(u64);

@@ -58,8 +58,9 @@ pub fn page(campaign: &Campaign, runs: &[Run]) -> String {
         .points
         .iter()
         .enumerate()
-        .map(|(number, point)| {
-            Told { point, runs: runs.iter().filter(|run| run.point == number).collect() }
+        .map(|(number, point)| Told {
+            point,
+            runs: runs.iter().filter(|run| run.point == number).collect(),
         })
         .collect();
     let mut names: Vec<&str> = campaign.points.iter().map(|p| p.name.as_str()).collect();
@@ -188,7 +189,10 @@ fn failures(out: &mut String, campaign: &Campaign, runs: &[Run]) -> std::fmt::Re
     for run in failed.iter().take(FAILED_MAX) {
         let label = escape(&campaign.points[run.point].label());
         let (word, seed, why) = (run.verdict.word(), run.seed, escape(&run.why));
-        write!(out, "<li><span class=\"verdict {word}\">{word}</span> {label}, seed {seed}: {why}</li>")?;
+        write!(
+            out,
+            "<li><span class=\"verdict {word}\">{word}</span> {label}, seed {seed}: {why}</li>"
+        )?;
     }
     if failed.len() > FAILED_MAX {
         write!(out, "<li>and {} more, in summary.csv</li>", failed.len() - FAILED_MAX)?;
@@ -203,9 +207,12 @@ fn across(out: &mut String, told: &[Told<'_>]) {
         ("Convergence", "after faults and writes end", Unit::Seconds, |run| {
             run.convergence.map(seconds)
         }),
-        ("Write to holder, 99 of 100", "propagation of acknowledged writes", Unit::Seconds, |run| {
-            run.propagation[2].map(seconds)
-        }),
+        (
+            "Write to holder, 99 of 100",
+            "propagation of acknowledged writes",
+            Unit::Seconds,
+            |run| run.propagation[2].map(seconds),
+        ),
         ("Traffic", "sent per peer", Unit::BytesPerSecond, |run| Some(run.traffic as f64)),
         ("Writes lost", "beyond what their durability covers", Unit::Count, |run| {
             Some(run.writes.lost as f64)
@@ -219,7 +226,7 @@ fn across(out: &mut String, told: &[Told<'_>]) {
         });
         let bars: Vec<Bar> = bars.collect();
         if bars.iter().any(|bar| bar.mean.mean > 0.0) {
-            out.push_str(&Bars { title, subtitle, unit, bars }.draw());
+            out.push_str(&Bars { title, subtitle, unit, rows: bars }.draw());
         }
     }
     if told.len() <= LINES_MAX {
@@ -324,7 +331,7 @@ fn one(out: &mut String, told: &Told<'_>) {
     if let Some(mean) = Mean::of(&values).filter(|_| values.len() > 2) {
         let bars = vec![Bar { label: String::new(), mean, values }];
         let (title, subtitle) = ("Convergence by seed", "each dot is a run");
-        out.push_str(&Bars { title, subtitle, unit: Unit::Seconds, bars }.draw());
+        out.push_str(&Bars { title, subtitle, unit: Unit::Seconds, rows: bars }.draw());
     }
 }
 
@@ -332,7 +339,7 @@ fn one(out: &mut String, told: &Told<'_>) {
 fn bounds(told: &Told<'_>, runs: &[&Run]) -> Vec<Line> {
     let Source::Scenario(scenario) = &told.point.source else { return Vec::new() };
     let [definition] = scenario.definitions.as_slice() else { return Vec::new() };
-    let last = runs.iter().flat_map(|run| run.samples.last()).map(|(at, _)| *at).max();
+    let last = runs.iter().filter_map(|run| run.samples.last()).map(|(at, _)| *at).max();
     let level = |name: &str, copies: u32| {
         let mean = Mean { count: 1, mean: f64::from(copies), interval: 0.0 };
         let points = vec![(0.0, mean), (seconds(last.unwrap_or(0)), mean)];

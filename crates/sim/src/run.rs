@@ -100,9 +100,9 @@ impl Report {
 
     /// Bytes that a peer sent in a second, on average over all.
     pub fn traffic(&self, peers: usize, duration: u64) -> u64 {
-        let seconds = (duration + self.convergence.unwrap_or(0)).max(1) as u128;
+        let micros = u128::from((duration + self.convergence.unwrap_or(0)).max(1));
         let bytes = u128::from(self.bytes.iter().sum::<u64>());
-        (bytes * u128::from(SECOND) / seconds / peers.max(1) as u128) as u64
+        (bytes * u128::from(SECOND) / micros / peers.max(1) as u128) as u64
     }
 }
 

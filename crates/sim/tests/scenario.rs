@@ -27,11 +27,12 @@ fn mistake_of_set(set: &str) -> String {
 fn what_is_written_reads_the_same() {
     for seed in 1..=60 {
         let drawn = Scenario::swarm(seed);
-        for mut scenario in [drawn.expand(), drawn] {
+        for mut scenario in [drawn.clone().expand(), drawn] {
             // A file always samples.
             scenario.sample_every = SECOND;
             let text = scenario.to_toml();
-            let read = Scenario::from_toml("written", &text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+            let read =
+                Scenario::from_toml("written", &text).unwrap_or_else(|e| panic!("{e}\n{text}"));
             assert_eq!(read, scenario, "{text}");
         }
     }
@@ -43,8 +44,8 @@ fn what_is_written_reads_the_same() {
 fn an_expanded_scenario_is_the_same_run() {
     for seed in [3, 8] {
         let drawn = Scenario::swarm(seed);
-        let expanded = drawn.expand();
-        assert_eq!(expanded.expand(), expanded);
+        let expanded = drawn.clone().expand();
+        assert_eq!(expanded.clone().expand(), expanded);
         let text = Scenario { sample_every: SECOND, ..expanded }.to_toml();
         let read = Scenario::from_toml("written", &text).unwrap();
         let before = run(Scenario { sample_every: SECOND, ..drawn });
@@ -56,8 +57,8 @@ fn an_expanded_scenario_is_the_same_run() {
 #[test]
 fn events_do_not_shift_each_other() {
     let mut scenario = Scenario::swarm(5);
-    let with = scenario.expand().timeline;
-    let removed = scenario.faults.kinds.iter().next().copied().unwrap();
+    let with = scenario.clone().expand().timeline;
+    assert!(!scenario.faults.kinds.is_empty());
     scenario.load.rate = 0;
     let faults_only = scenario.expand().timeline;
     assert!(faults_only.iter().all(|timed| with.contains(timed)), "users do not shift faults");
@@ -65,26 +66,59 @@ fn events_do_not_shift_each_other() {
     scenario.faults.kinds.clear();
     let users_only = scenario.expand().timeline;
     assert!(users_only.iter().all(|timed| with.contains(timed)), "faults do not shift users");
-    assert_eq!(faults_only.len() + users_only.len(), with.len(), "without {removed:?} or with");
+    assert_eq!(faults_only.len() + users_only.len(), with.len());
 }
 
 /// A mistake is told with file, line, column, what is accepted, and the way out.
 #[test]
 fn mistakes_have_a_place_and_a_way_out() {
     let cases = [
-        ("[peers]\ncount = 3\n[links]\nlos = 0.1\n", "office.toml:4:1: the key \"los\" is not known in links; accepted are: bandwidth, between_zones, discovery, "),
-        ("[peers]\ncount = 0\n", "office.toml:2:9: peers.count is 0; write a whole number from 1 to 2000"),
-        ("[peers]\ncount = 3\n[links]\nloss = 1.5\n", "office.toml:4:8: links.loss is 1.5; write a number from 0 to 1.0 with at most 6 digits"),
-        ("duration = 60\n[peers]\ncount = 3\n", "office.toml:1:12: duration is 60; write a duration from 1s to 366d as a number and a unit"),
-        ("[peers]\ncount = 3\n[links]\npreset = \"lna\"\n", "office.toml:4:10: links.preset is \"lna\"; write one of: lan, wifi, "),
-        ("[peers]\ncount = 3\n[[timeline]]\nat = \"1s\"\nfault = \"kill\"\npeer = 3\n", "office.toml:6:8: timeline.0.peer is 3; write a whole number from 0 to 2"),
-        ("[peers]\ncount = 3\n[[timeline]]\nat = \"1s\"\nfault = \"kill\"\npeer = 1\nshare = 0.1\n", "office.toml:7:1: the key \"share\" is not known in timeline.0; accepted are: at, fault, for, peer"),
-        ("[peers]\ncount = 3\n[[timeline]]\nat = \"30s\"\nfault = \"kill\"\npeer = 1\n", "office.toml:4:6: timeline.0.at is 30s, not before the end of the run at 10s; make it earlier, or duration longer"),
-        ("[peers]\ncount = 3\n[[definitions]]\nname = \"a\"\nmatcher = \"**\"\nreplication = { min = 3, max = 2 }\n", "raise max or lower min"),
-        ("[peers]\ncount = 3\n[workload]\nopens = 1\n", "write workload.databases and workload.path in place of paths"),
+        (
+            "[peers]\ncount = 3\n[links]\nlos = 0.1\n",
+            "office.toml:4:1: the key \"los\" is not known in links; accepted are: bandwidth, between_zones, discovery, ",
+        ),
+        (
+            "[peers]\ncount = 0\n",
+            "office.toml:2:9: peers.count is 0; write a whole number from 1 to 2000",
+        ),
+        (
+            "[peers]\ncount = 3\n[links]\nloss = 1.5\n",
+            "office.toml:4:8: links.loss is 1.5; write a number from 0 to 1.0 with at most 6 digits",
+        ),
+        (
+            "duration = 60\n[peers]\ncount = 3\n",
+            "office.toml:1:12: duration is 60; write a duration from 1s to 366d as a number and a unit",
+        ),
+        (
+            "[peers]\ncount = 3\n[links]\npreset = \"lna\"\n",
+            "office.toml:4:10: links.preset is \"lna\"; write one of: lan, wifi, ",
+        ),
+        (
+            "[peers]\ncount = 3\n[[timeline]]\nat = \"1s\"\nfault = \"kill\"\npeer = 3\n",
+            "office.toml:6:8: timeline.0.peer is 3; write a whole number from 0 to 2",
+        ),
+        (
+            "[peers]\ncount = 3\n[[timeline]]\nat = \"1s\"\nfault = \"kill\"\npeer = 1\nshare = 0.1\n",
+            "office.toml:7:1: the key \"share\" is not known in timeline.0; accepted are: at, fault, for, peer",
+        ),
+        (
+            "[peers]\ncount = 3\n[[timeline]]\nat = \"30s\"\nfault = \"kill\"\npeer = 1\n",
+            "office.toml:4:6: timeline.0.at is 30s, not before the end of the run at 10s; make it earlier, or duration longer",
+        ),
+        (
+            "[peers]\ncount = 3\n[[definitions]]\nname = \"a\"\nmatcher = \"**\"\nreplication = { min = 3, max = 2 }\n",
+            "raise max or lower min",
+        ),
+        (
+            "[peers]\ncount = 3\n[workload]\nopens = 1\n",
+            "write workload.databases and workload.path in place of paths",
+        ),
         ("[links]\n", "peers is missing"),
         ("peers = \n", "office.toml:1:"),
-        ("seeds = \"9..3\"\n[peers]\ncount = 3\n", "office.toml:1:9: seeds is \"9..3\"; write one seed, or the first and the last as \"1..200\""),
+        (
+            "seeds = \"9..3\"\n[peers]\ncount = 3\n",
+            "office.toml:1:9: seeds is \"9..3\"; write one seed, or the first and the last as \"1..200\"",
+        ),
     ];
     for (text, wanted) in cases {
         let said = mistake(text);
@@ -104,13 +138,18 @@ fn mistakes_have_a_place_and_a_way_out() {
 /// Lists sweep: every combination is a point, and an override beats the file's own sweep.
 #[test]
 fn lists_sweep() {
-    let text = format!("{PLAIN}\n[sweep]\n\"links.loss\" = [0, 0.1]\n\"peers.count\" = [2, 3, 4]\n");
+    let text =
+        format!("{PLAIN}\n[sweep]\n\"links.loss\" = [0, 0.1]\n\"peers.count\" = [2, 3, 4]\n");
     let read = |set: &[String]| Campaign::read(&[("a".into(), text.clone())], set, None).unwrap();
     assert_eq!(read(&[]).points.len(), 6);
     let campaign = read(&["links.loss=[0.2]".into(), "workload.rate=[1,2]".into()]);
-    let labels: Vec<String> = campaign.points.iter().map(tidings_sim::campaign::Point::label).collect();
+    let labels: Vec<String> =
+        campaign.points.iter().map(tidings_sim::campaign::Point::label).collect();
     assert_eq!(labels.len(), 6, "{labels:?}");
-    assert!(labels.contains(&"scenario peers.count=4 links.loss=0.2 workload.rate=2".into()), "{labels:?}");
+    assert!(
+        labels.contains(&"scenario peers.count=4 links.loss=0.2 workload.rate=2".into()),
+        "{labels:?}"
+    );
     let kinds = read(&["faults.kinds=[\"kill\",\"wipe\"]".into()]);
     assert_eq!(kinds.points.len(), 6, "a key that takes a list is not swept by one");
 }
@@ -127,7 +166,8 @@ fn the_library_runs_at_small_size() {
         }
         let text = fs::read_to_string(&path).unwrap();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let campaign = Campaign::read(&[(name.clone(), text)], &[], None).unwrap_or_else(|e| panic!("{e}"));
+        let campaign =
+            Campaign::read(&[(name.clone(), text)], &[], None).unwrap_or_else(|e| panic!("{e}"));
         let Source::Scenario(scenario) = &campaign.points[0].source else { unreachable!() };
         let mut scenario = Scenario { seed: 1, ..(**scenario).clone() };
         assert_eq!(scenario.name, name, "a scenario is named as its file");

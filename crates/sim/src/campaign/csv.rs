@@ -92,8 +92,9 @@ pub(super) fn summary(out: &mut impl Write, campaign: &Campaign, runs: &[Run]) -
 /// Writes `series.csv`.
 pub(super) fn series(out: &mut impl Write, campaign: &Campaign, runs: &[Run]) -> io::Result<()> {
     let keys = keys(campaign);
-    let settings: String = keys.iter().map(|key| format!(",{}", field(key))).collect();
-    writeln!(out, "scenario{settings},seed,time_s,series,value")?;
+    let mut names = vec!["scenario".to_string()];
+    names.extend(keys.iter().map(|key| field(key)));
+    writeln!(out, "{},seed,time_s,series,value", names.join(","))?;
     for run in runs {
         let point = point_fields(campaign, &keys, run.point);
         for (at, values) in &run.samples {

@@ -153,11 +153,10 @@ impl Store {
             Some(found) if !found.fits(&manifest) => {
                 return other("another campaign, or one of another build of tidings");
             }
-            Some(_) => {}
             None if fs::read_dir(folder).map_err(at(folder))?.next().is_some() => {
                 return other("something, and no manifest.json of a campaign");
             }
-            None => {}
+            Some(_) | None => {}
         }
         let path = folder.join("manifest.json");
         let text = serde_json::to_string_pretty(&manifest).map_err(io::Error::from);

@@ -62,11 +62,7 @@ fn digits(value: f64) -> String {
         _ => 2,
     };
     let text = format!("{value:.places$}");
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').into()
-    } else {
-        text
-    }
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
 }
 
 /// Round numbers from 0 to at least `top`: about five of them.

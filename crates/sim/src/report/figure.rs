@@ -56,7 +56,7 @@ pub(super) struct Bars<'a> {
     pub(super) title: &'a str,
     pub(super) subtitle: &'a str,
     pub(super) unit: Unit,
-    pub(super) bars: Vec<Bar>,
+    pub(super) rows: Vec<Bar>,
 }
 
 /// Where values stand in the figure.
@@ -75,7 +75,8 @@ impl Plane {
     }
 
     fn frame(&self, out: &mut String, unit: Unit, end: Option<f64>) -> std::fmt::Result {
-        for value in ticks(self.top, unit == Unit::Count).into_iter().filter(|v| *v <= self.top * 1.001)
+        for value in
+            ticks(self.top, unit == Unit::Count).into_iter().filter(|v| *v <= self.top * 1.001)
         {
             let (y, label) = (self.y(value), unit.show(value));
             write!(
@@ -178,7 +179,8 @@ impl Chart<'_> {
         for Line { color, points, dashed, .. } in &self.lines {
             if points.iter().any(|(_, mean)| mean.interval > 0.0) {
                 let above = points.iter().map(|(at, m)| (*at, (m.mean + m.interval).min(top)));
-                let below = points.iter().rev().map(|(at, m)| (*at, (m.mean - m.interval).max(0.0)));
+                let below =
+                    points.iter().rev().map(|(at, m)| (*at, (m.mean - m.interval).max(0.0)));
                 let band = plane.path(above.chain(below));
                 let _ = write!(out, "<path class=\"band c{color}\" d=\"{band}Z\"/>");
             }
@@ -225,14 +227,15 @@ impl Stack<'_> {
 impl Bars<'_> {
     /// The figure.
     pub(super) fn draw(&self) -> String {
-        let labels = self.bars.iter().map(|bar| bar.label.chars().count()).max().unwrap_or(0);
+        let labels = self.rows.iter().map(|bar| bar.label.chars().count()).max().unwrap_or(0);
         let left = (labels as f64 * 6.6 + 12.0).clamp(20.0, 240.0);
-        let highest = self.bars.iter().flat_map(|bar| {
-            bar.values.iter().copied().chain([bar.mean.mean + bar.mean.interval])
-        });
+        let highest = self
+            .rows
+            .iter()
+            .flat_map(|bar| bar.values.iter().copied().chain([bar.mean.mean + bar.mean.interval]));
         let steps = ticks(highest.fold(0.0, f64::max), self.unit == Unit::Count);
         let top = steps.last().copied().unwrap_or(1.0);
-        let height = TOP + ROW * self.bars.len() as f64 + BOTTOM;
+        let height = TOP + ROW * self.rows.len() as f64 + BOTTOM;
         let x = |value: f64| left + (WIDTH - left - RIGHT - 20.0) * value / top;
         let mut out = String::new();
         for step in steps {
@@ -245,51 +248,58 @@ impl Bars<'_> {
                 height - BOTTOM + 18.0
             );
         }
-        for (row, bar) in self.bars.iter().enumerate() {
+        for (row, bar) in self.rows.iter().enumerate() {
             let middle = TOP + ROW * (row as f64 + 0.5);
-            let _ = self.row(&mut out, bar, middle, left, &x);
+            let _ = draw_row(&mut out, bar, middle, left, &x);
         }
         let legend = "<span><i class=\"dot\"></i>a run</span><span><i class=\"mark\"></i>mean and \
                       its 95 % interval</span>";
         framed(self.title, self.subtitle, height, &out, legend, None)
     }
+}
 
-    fn row(
-        &self,
-        out: &mut String,
-        bar: &Bar,
-        middle: f64,
-        left: f64,
-        x: &impl Fn(f64) -> f64,
-    ) -> std::fmt::Result {
-        let Bar { label, mean, values } = bar;
-        let shown: String =
-            if label.chars().count() > 36 { label.chars().take(35).chain(['…']).collect() } else { label.clone() };
+fn draw_row(
+    out: &mut String,
+    bar: &Bar,
+    middle: f64,
+    left: f64,
+    x: &impl Fn(f64) -> f64,
+) -> std::fmt::Result {
+    let Bar { label, mean, values } = bar;
+    let shown: String = if label.chars().count() > 36 {
+        label.chars().take(35).chain(['…']).collect()
+    } else {
+        label.clone()
+    };
+    write!(
+        out,
+        "<text class=\"label\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+        left - 8.0,
+        middle + 4.0,
+        escape(&shown)
+    )?;
+    for (number, value) in values.iter().enumerate() {
+        // Spread up and down by a fixed pattern, so that equal values are seen.
+        let lift = (number % 5) as f64 * 3.4 - 6.8;
         write!(
             out,
-            "<text class=\"label\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            left - 8.0,
-            middle + 4.0,
-            escape(&shown)
+            "<circle class=\"dot\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.4\"/>",
+            x(*value),
+            middle + lift
         )?;
-        for (number, value) in values.iter().enumerate() {
-            // Spread up and down by a fixed pattern, so that equal values are seen.
-            let lift = (number % 5) as f64 * 3.4 - 6.8;
-            write!(
-                out,
-                "<circle class=\"dot\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.4\"/>",
-                x(*value),
-                middle + lift
-            )?;
-        }
-        let (low, high) = ((mean.mean - mean.interval).max(0.0), mean.mean + mean.interval);
-        write!(
-            out,
-            "<line class=\"interval\" x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{middle:.1}\" y2=\"{middle:.1}\"/>",
-            x(low),
-            x(high)
-        )?;
-        let at = x(mean.mean);
-        write!(out, "<line class=\"mean\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>", middle - 10.0, middle + 10.0)
     }
+    let (low, high) = ((mean.mean - mean.interval).max(0.0), mean.mean + mean.interval);
+    write!(
+        out,
+        "<line class=\"interval\" x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{middle:.1}\" y2=\"{middle:.1}\"/>",
+        x(low),
+        x(high)
+    )?;
+    let at = x(mean.mean);
+    write!(
+        out,
+        "<line class=\"mean\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>",
+        middle - 10.0,
+        middle + 10.0
+    )
 }

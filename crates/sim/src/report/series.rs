@@ -27,18 +27,20 @@ fn means(runs: &[&Run], series: &str, carry: bool) -> Vec<(f64, Mean)> {
             into.extend(values.get(series));
         }
     }
-    let last = times.keys().next_back().copied().unwrap_or(0);
-    if carry {
+    let last = runs.iter().filter_map(|run| run.samples.last()).map(|(at, _)| *at).max();
+    let last = last.unwrap_or(0);
+    if carry && !single {
+        // Where the last run has settled, all have.
+        times.entry(last).or_default();
         for run in runs {
             let Some((ended, values)) = run.samples.last() else { continue };
             let Some(value) = values.get(series) else { continue };
-            for (_, into) in times.range_mut(ended..=&last.max(*ended)) {
+            for (_, into) in times.range_mut(ended..=&last) {
                 into.push(*value);
             }
         }
     }
-    let mean = |(at, values): (&u64, &Vec<f64>)| {
-        Some((*at as f64 / SECOND as f64, Mean::of(values)?))
-    };
+    let mean =
+        |(at, values): (&u64, &Vec<f64>)| Some((*at as f64 / SECOND as f64, Mean::of(values)?));
     times.iter().filter_map(mean).collect()
 }

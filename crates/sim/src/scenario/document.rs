@@ -289,9 +289,8 @@ impl Item {
             _ => None,
         };
         let (low, high) = (bounds.start(), bounds.end());
-        number.ok_or_else(|| {
-            self.wrong(name, &format!("write a whole number from {low} to {high}"))
-        })
+        number
+            .ok_or_else(|| self.wrong(name, &format!("write a whole number from {low} to {high}")))
     }
 
     /// A whole number of either sign within bounds.
@@ -301,9 +300,8 @@ impl Item {
             _ => None,
         };
         let (low, high) = (bounds.start(), bounds.end());
-        number.ok_or_else(|| {
-            self.wrong(name, &format!("write a whole number from {low} to {high}"))
-        })
+        number
+            .ok_or_else(|| self.wrong(name, &format!("write a whole number from {low} to {high}")))
     }
 
     /// A decimal number of parts: `scale` parts are 1, and at most `most` parts are allowed.
@@ -449,7 +447,8 @@ impl<'a> Fields<'a> {
     ) -> Result<T, BadScenario> {
         let full = self.full(key);
         let place = self.table.place.clone();
-        self.read(key, read)?.ok_or_else(|| place.error(format!("{full} is missing; write it here")))
+        self.read(key, read)?
+            .ok_or_else(|| place.error(format!("{full} is missing; write it here")))
     }
 
     /// Where the table stands.
@@ -462,7 +461,8 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// With the first of them, and the keys that are accepted.
     pub fn done(self) -> Result<(), BadScenario> {
-        let unknown = self.table.entries.iter().find(|(key, ..)| !self.asked.contains(key.as_str()));
+        let unknown =
+            self.table.entries.iter().find(|(key, ..)| !self.asked.contains(key.as_str()));
         let Some((key, place, _)) = unknown else { return Ok(()) };
         let accepted: Vec<&str> = self.asked.iter().copied().collect();
         let within = if self.name.is_empty() { "here".into() } else { format!("in {}", self.name) };

@@ -115,8 +115,7 @@ pub const PRESETS: [&str; 6] = ["lan", "wifi", "wan", "mobile", "wan-3-sites", "
 impl Links {
     /// The links of a preset, by one of the names in [`PRESETS`].
     pub fn preset(name: &str) -> Option<Self> {
-        let plain =
-            |within: Link, discovery: bool| Self { within, between_zones: None, discovery };
+        let plain = |within: Link, discovery: bool| Self { within, between_zones: None, discovery };
         Some(match name {
             "lan" => plain(Link::LAN, true),
             "wifi" => plain(Link::WIFI, true),
@@ -125,9 +124,10 @@ impl Links {
             "wan-3-sites" => {
                 Self { within: Link::LAN, between_zones: Some(Link::WAN), discovery: false }
             }
-            "perfect" => {
-                plain(Link { latency: 100, jitter: 0, tail: 0, bandwidth: 1 << 30, ..Link::LAN }, true)
-            }
+            "perfect" => plain(
+                Link { latency: 100, jitter: 0, tail: 0, bandwidth: 1 << 30, ..Link::LAN },
+                true,
+            ),
             _ => return None,
         })
     }

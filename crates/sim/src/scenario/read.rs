@@ -24,15 +24,13 @@ const RATE_SCALE: u64 = 1_000;
 
 /// Text as a TOML string.
 pub(crate) fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted + "\""
+    let escape = |c: char| match c {
+        '"' | '\\' => vec!['\\', c],
+        c if c.is_control() => format!("\\u{:04X}", u32::from(c)).chars().collect(),
+        c => vec![c],
+    };
+    let escaped: String = text.chars().flat_map(escape).collect();
+    format!("\"{escaped}\"")
 }
 
 impl Scenario {
@@ -264,7 +262,8 @@ fn read_load(item: &Item, name: &str) -> Result<Load, BadScenario> {
         item.word(name, [("uniform", false), ("zipf", true)])
     })?;
     fields.fill("hot", &mut load.hot, Item::share)?;
-    fields.fill("value_bytes", &mut load.value_bytes, |item, name| item.bytes(name, 8..=8 << 20))?;
+    fields
+        .fill("value_bytes", &mut load.value_bytes, |item, name| item.bytes(name, 8..=8 << 20))?;
     fields.fill("deletes", &mut load.deletes, Item::share)?;
     fields.fill("synced", &mut load.synced, Item::share)?;
     fields.fill("buffered", &mut load.buffered, Item::share)?;
@@ -290,7 +289,9 @@ fn read_mix(item: &Item, name: &str, load: &mut Load) -> Result<(), BadScenario>
     fields.fill("status", &mut mix.status, weight)?;
     fields.done()?;
     if mix.put + mix.batch + mix.read + mix.sync + mix.large + mix.status == 0 {
-        return Err(item.place.error(format!("{name} has no operation above 0; give one a weight")));
+        return Err(item
+            .place
+            .error(format!("{name} has no operation above 0; give one a weight")));
     }
     Ok(())
 }

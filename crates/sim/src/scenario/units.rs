@@ -97,7 +97,9 @@ mod tests {
         }
         assert_eq!(duration("1.5s"), Some(1_500_000));
         assert_eq!(size("64KiB"), Some(65_536));
-        for text in ["", "5", "s", "1.s", "-1s", "1 s", "1.23456789s", "1w", "99999999999999999999d"] {
+        for text in
+            ["", "5", "s", "1.s", "-1s", "1 s", "1.23456789s", "1w", "99999999999999999999d"]
+        {
             assert_eq!(duration(text), None, "{text}");
         }
     }

@@ -30,11 +30,7 @@ impl Scenario {
         if self.sample_every > 0 {
             writeln!(out, "sample_every = \"{}\"", show_duration(self.sample_every))?;
         }
-        writeln!(
-            out,
-            "replacement_delay = \"{}\"",
-            show_duration(self.replacement_delay * 1_000)
-        )?;
+        writeln!(out, "replacement_delay = \"{}\"", show_duration(self.replacement_delay * 1_000))?;
         writeln!(out, "clock_spread = \"{}\"", show_duration(self.clock_spread * 1_000))?;
         writeln!(out, "appliers = {}", self.appliers)?;
         // Before the tables: what follows a header belongs to its table.

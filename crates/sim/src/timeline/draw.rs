@@ -11,21 +11,20 @@ impl Scenario {
     /// The same run with everything drawn that was left to the seed: no load, no random faults, and
     /// a timeline that says it all.
     #[must_use]
-    pub fn expand(&self) -> Self {
-        let mut expanded = self.clone();
-        draw_operations(&mut expanded);
-        draw_faults(&mut expanded);
-        expanded.timeline.sort_by_key(|timed| timed.at);
-        expanded.load.rate = 0;
-        expanded.load.populate = 0;
-        expanded.load.opens = 0;
-        expanded.faults.kinds.clear();
-        expanded
+    pub fn expand(mut self) -> Self {
+        draw_operations(&mut self);
+        draw_faults(&mut self);
+        self.timeline.sort_by_key(|timed| timed.at);
+        self.load.rate = 0;
+        self.load.populate = 0;
+        self.load.opens = 0;
+        self.faults.kinds.clear();
+        self
     }
 }
 
 fn draw_operations(scenario: &mut Scenario) {
-    let Scenario { load, duration, seed, .. } = scenario.clone();
+    let (load, duration, seed) = (scenario.load.clone(), scenario.duration, scenario.seed);
     let peers = scenario.count();
     let mut random = Random::new(seed, "workload");
     let mut paths = load.databases.paths();

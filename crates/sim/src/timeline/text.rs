@@ -32,17 +32,15 @@ pub(crate) fn read(item: &Item, name: &str, peers: usize, end: u64) -> Result<Ti
         )))
     })?;
     let kinds = || FaultKind::ALL.into_iter().chain(FaultKind::TIMELINE_ONLY);
-    let fault = fields.read("fault", |item, name| {
-        item.word(name, kinds().map(|kind| (kind.word(), kind)))
-    })?;
+    let fault = fields
+        .read("fault", |item, name| item.word(name, kinds().map(|kind| (kind.word(), kind))))?;
     if let Some(kind) = fault {
         let fault = read_fault(&mut fields, kind, peers)?;
         fields.done()?;
         return Ok(Timed { at, what: What::Fault(fault) });
     }
-    let word = fields.need("operation", |item, name| {
-        item.word(name, OPERATIONS.map(|word| (word, word)))
-    });
+    let word =
+        fields.need("operation", |item, name| item.word(name, OPERATIONS.map(|word| (word, word))));
     let word = word.map_err(|error| {
         if item.table(name).is_ok_and(|table| table.get("operation").is_some()) {
             return error;

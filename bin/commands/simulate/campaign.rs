@@ -32,9 +32,9 @@ pub(super) fn files(
     let texts = texts.collect::<Result<Vec<_>, Failure>>()?;
     let campaign = Campaign::read(&texts, set, range(run)?)
         .map_err(|error| Failure::usage(error.to_string()))?;
-    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-    let sets: String = set.iter().map(|set| format!(" --set '{set}'")).collect();
-    let again = format!("tidings simulate {}{sets}", names.join(" "));
+    let mut words: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    words.extend(set.iter().map(|set| format!("--set '{set}'")));
+    let again = format!("tidings simulate {}", words.join(" "));
     execute(&campaign, run, format, &again, stop).map(drop)
 }
 

@@ -15,6 +15,8 @@ use crate::timeline::{Call, Timed, What};
 
 /// So few events are few enough for a person; below, no other luck is tried.
 const ENOUGH: usize = 10;
+/// With more events than this, other luck is tried before single ones are taken out.
+const MANY: usize = 60;
 /// How often other luck is tried before giving up.
 const LUCK_ROUNDS: usize = 2_000;
 
@@ -65,14 +67,19 @@ pub fn shrink(
     search.cut_the_end();
     loop {
         let before = search.best.clone();
-        search.fewer_events();
+        // Coarsely first: going through many events one by one takes long.
+        search.fewer_events((search.best.timeline.len() / 64).max(1));
+        if search.best.timeline.len() > MANY && search.other_luck(LUCK_ROUNDS / 8) {
+            continue;
+        }
+        search.fewer_events(1);
         search.fewer_peers();
         search.fewer_databases();
         search.smaller_numbers();
         search.cut_the_end();
         let stuck = search.best == before;
         let small = search.best.timeline.len() <= ENOUGH;
-        if search.is_late() || stuck && (small || !search.other_luck()) {
+        if search.is_late() || stuck && (small || !search.other_luck(LUCK_ROUNDS)) {
             break;
         }
     }
@@ -143,7 +150,8 @@ impl Search<'_> {
         }
     }
 
-    fn fewer_events(&mut self) {
+    /// Takes events out, in pieces down to so many at once.
+    fn fewer_events(&mut self, finest: usize) {
         let mut size = self.best.timeline.len().div_ceil(2);
         while size > 0 && !self.is_late() {
             let mut begin = 0;
@@ -165,19 +173,19 @@ impl Search<'_> {
                     None => begin + size * begins.len(),
                 };
             }
-            size = if size == 1 { 0 } else { size.div_ceil(2) };
+            size = if size <= finest { 0 } else { size.div_ceil(2) };
         }
     }
 
     /// Where every single event seems to be needed, it is often only the timing that is: leaves out
     /// many events at random, and lets the seed draw other delays. False: that led nowhere.
-    fn other_luck(&mut self) -> bool {
+    fn other_luck(&mut self, rounds: usize) -> bool {
         let mut random = Random::new(self.best.seed, "shrink");
-        for round in 0..LUCK_ROUNDS {
+        for round in 0..rounds {
             if self.is_late() {
                 return false;
             }
-            let leave_out = [500, 250, 125, 60][round % 4];
+            let leave_out = [500, 250, 125, 60, 20][round % 5];
             let candidates = (0..self.jobs.max(1)).map(|_| {
                 let mut scenario = self.best.clone();
                 scenario.seed = self.best.seed % (1 << 60) + random.below(1_000);

@@ -266,8 +266,6 @@ const SECOND: u64 = 1_000_000;
 const SUMMARY_EVERY: u64 = 2 * SECOND;
 /// Pause between two clock and round-trip measurements of one peer pair.
 const PING_EVERY: u64 = 5 * SECOND;
-/// Pause between two looks at which copies are idle.
-const RELAX_EVERY: u64 = 10 * SECOND;
 
 impl<S: Store> core::fmt::Debug for Node<S> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -341,7 +339,7 @@ impl<S: Store> Node<S> {
                 pulls: NEVER,
                 calls: NEVER,
                 placement: now.monotonic + SECOND,
-                relax: now.monotonic + RELAX_EVERY,
+                relax: NEVER,
                 scrub: NEVER,
             },
             changes: 0,
@@ -532,12 +530,7 @@ impl<S: Store> Node<S> {
             self.placement_tick(now)?;
         }
         if self.timers.relax <= at {
-            self.timers.relax = at + RELAX_EVERY;
-            for held in self.held.values_mut() {
-                if held.touched + RELAX_EVERY <= at {
-                    held.replica.relax();
-                }
-            }
+            self.relax(now);
         }
         if self.timers.scrub <= at {
             self.scrub_step(now)?;

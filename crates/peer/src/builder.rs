@@ -109,7 +109,7 @@ impl PeerBuilder {
         self
     }
 
-    /// Bytes of memory for caching blocks of the store; the default is 128 MiB.
+    /// Bytes of memory for rows written and blocks read lately; the default is 128 MiB.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.store.cache_bytes = bytes;

@@ -70,7 +70,7 @@ pub fn copies(read: &impl Read) -> Result<Copies, StoreError> {
             let (key, stored) = row?;
             let row = found.get(&stored);
             log_fits &=
-                row.is_some_and(|record: &Record| rows::log_dot(&key) == Some(record.dot()));
+                row.is_some_and(|record: &Record| rows::log_key(prefix, record.dot()) == key);
             named += 1;
         }
         log_fits &= named == found.len();

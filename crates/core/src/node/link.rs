@@ -227,11 +227,14 @@ impl<S: Store> Node<S> {
             Message::Ranges(sums) => self.ranges_arrived(peer, &sums),
             Message::Items { items } => self.items_arrived(peer, &items, now),
             Message::Buckets { target, vector, sums } => {
-                return self.buckets_arrived(peer, target, &vector, &sums);
+                return self.buckets_arrived(peer, target, &vector, &sums, now);
             }
-            Message::BucketRows { target, vector, buckets, start, end, rows } => {
+            Message::BucketRows { target, buckets, start, end, rows } => {
                 let page = super::check::RowsPage { buckets, start, end, rows };
-                return self.bucket_rows_arrived(peer, target, &vector, page);
+                return self.bucket_rows_arrived(peer, target, page);
+            }
+            Message::BucketNext { target, buckets, start } => {
+                return self.send_bucket_rows(peer, target, buckets, start);
             }
             Message::Repair { target, rows, wanted } => {
                 return self.repair_arrived(peer, target, rows, wanted, now);

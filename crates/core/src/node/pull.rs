@@ -286,7 +286,7 @@ impl<S: Store> Node<S> {
         }
         // One side of a pair begins the compare, the one with the lower peer id.
         if differs && self.config.peer < peer {
-            self.send_buckets(peer, id)?;
+            self.send_buckets(peer, id, now);
         }
         Ok(())
     }
@@ -414,7 +414,10 @@ impl<S: Store> Node<S> {
             fetch.deadline = now.monotonic + patience;
             self.send(peer, &Message::Credit { session });
         }
-        if diverged && self.config.peer < peer { self.send_buckets(peer, id) } else { Ok(()) }
+        if diverged && self.config.peer < peer {
+            self.send_buckets(peer, id, now);
+        }
+        Ok(())
     }
 
     fn pull_finished(
@@ -581,11 +584,11 @@ impl<R: Read> Answer<R> {
                 continue;
             };
             let (key, stored) = row?;
-            let Some(dot) = rows::log_dot(&key) else { continue };
             let data = self.snapshot.get(Space::Data, &rows::data_key(self.prefix, &stored))?;
             let Some(data) = data else { continue };
             let record = crate::replica::decode_record(&data)?;
-            if record.dot() != dot {
+            let dot = record.dot();
+            if dot.epoch != epoch || rows::log_key(self.prefix, dot) != key {
                 continue;
             }
             return Ok(Some((epoch, Sent::new(&stored, &record))));

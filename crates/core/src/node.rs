@@ -10,6 +10,7 @@
 //!
 //! Every error of the store is final: the node stops serving and says so by [`Output::Failed`].
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -204,7 +205,7 @@ struct Held {
     /// Summaries in a row that differed while the database was busy.
     busy_rounds: u8,
     /// The digests, here and at a peer, that a pull back from it did not make equal.
-    vain: Option<(PeerId, u128, u128)>,
+    vain: Option<Box<(PeerId, u128, u128)>>,
 }
 
 /// One peer of the cluster, without its clocks, sockets and threads.
@@ -223,7 +224,8 @@ pub struct Node<S: Store> {
     /// Peers known from an earlier start, until they are met.
     remembered: BTreeMap<PeerId, Vec<String>>,
     links: BTreeMap<PeerId, Link>,
-    held: BTreeMap<DatabaseId, Held>,
+    /// Boxed: a node of the map has room for eleven, and most stand empty.
+    held: BTreeMap<DatabaseId, Box<Held>>,
     next_prefix: Prefix,
     directory: Directory,
     registry: Registry,
@@ -406,7 +408,7 @@ impl<S: Store> Node<S> {
     fn hold(&mut self, replica: Replica, role: HolderState, now: Now) {
         let (touched, definition) = (now.monotonic, None);
         let held = Held { replica, role, definition, touched, busy_rounds: 0, vain: None };
-        self.held.insert(held.replica.id, held);
+        self.held.insert(held.replica.id, Box::new(held));
     }
 
     /// Gives a database its local number, in a commit of its own.
@@ -628,7 +630,7 @@ impl<S: Store> Node<S> {
     }
 
     /// The definition that accepts a path.
-    fn definition_of(&self, path: &str) -> Option<&Definition> {
+    fn definition_of(&self, path: &str) -> Option<&Arc<Definition>> {
         Path::any(path).ok().and_then(|path| self.registry.resolve(&path))
     }
 

@@ -292,12 +292,11 @@ impl Bench {
 /// What a database occupies in memory that is there and idle: fresh processes open a peer with many
 /// of them, and one with none.
 fn memory(runtime: &Runtime) {
-    let count = 50_000;
     let (none, many) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     runtime.block_on(async {
-        peer(none.path()).await.shutdown().await.unwrap();
-        let peer = peer(many.path()).await;
-        for number in 0..count {
+        small_peer(none.path()).await.shutdown().await.unwrap();
+        let peer = small_peer(many.path()).await;
+        for number in 0..IDLE {
             let database = peer.database(&format!("bench/open/{number}")).await.unwrap();
             database.put("k", "v").await.unwrap();
         }
@@ -308,8 +307,38 @@ fn memory(runtime: &Runtime) {
         let output = std::process::Command::new(program).arg(RESIDENT).arg(path).output().unwrap();
         String::from_utf8(output.stdout).unwrap().trim().parse::<f64>().unwrap()
     };
-    let bytes = (resident(many.path()) - resident(none.path())) / f64::from(count);
+    let bytes = (resident(many.path()) - resident(none.path())) / f64::from(IDLE);
     println!("memory of an idle database: {bytes:.0} bytes (wanted 1024)");
+}
+
+/// Databases whose memory is measured.
+const IDLE: u32 = 50_000;
+
+/// A peer that keeps next to nothing of its rows in memory.
+async fn small_peer(directory: &Path) -> Peer {
+    Peer::builder(directory)
+        .cache_bytes(1 << 20)
+        .memtable_bytes(1 << 20)
+        .definitions(vec![Definition::new("bench", "bench/**", 1, 1)])
+        .start()
+        .await
+        .unwrap()
+}
+
+/// Opens every database that is there, and says what that occupies.
+fn print_resident(path: &Path) {
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        let peer = small_peer(path).await;
+        let mut handles = Vec::new();
+        if !peer.databases(None, 1).unwrap().is_empty() {
+            for number in 0..IDLE {
+                handles.push(peer.database(&format!("bench/open/{number}")).await.unwrap());
+            }
+        }
+        println!("{}", resident_bytes());
+        peer.shutdown().await.unwrap();
+    });
 }
 
 /// The argument of the processes that open a peer and print what they occupy.
@@ -508,10 +537,7 @@ fn main() {
     if let [_, argument, path] = &*arguments
         && argument == RESIDENT
     {
-        let runtime = Runtime::new().unwrap();
-        let peer = runtime.block_on(peer(Path::new(path)));
-        println!("{}", resident_bytes());
-        runtime.block_on(peer.shutdown()).unwrap();
+        print_resident(Path::new(path));
         return;
     }
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));

@@ -49,7 +49,7 @@ struct Handle {
     shared: Arc<Shared>,
     path: Path,
     id: DatabaseId,
-    definition: Definition,
+    definition: Arc<Definition>,
     /// Once the copy here is known to be complete: its local number, and above it the count of copies
     /// moved at that time, plus one.
     here: AtomicU64,
@@ -150,7 +150,7 @@ impl Database {
         shared: Arc<Shared>,
         path: Path,
         id: DatabaseId,
-        definition: Definition,
+        definition: Arc<Definition>,
     ) -> Self {
         let (here, closed) = (AtomicU64::new(0), AtomicBool::new(false));
         Self { handle: Arc::new(Handle { shared, path, id, definition, here, closed }) }

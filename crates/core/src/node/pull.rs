@@ -5,6 +5,7 @@
 //! are applied as they come; the batch of the last chunk moves the vector. One pull per database is
 //! in flight, so that several peers do not send the same records.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -247,7 +248,7 @@ impl<S: Store> Node<S> {
         if differs && !(whole && state.progress.is_whole()) {
             // Rows above a vector are news that the vector does not tell: they are pulled back, once.
             // What differs after that is below the vector, and is compared.
-            let digests = Some((peer, state.digest, digest));
+            let digests = Some(Box::new((peer, state.digest, digest)));
             differs = held.vain == digests;
             theirs_is_news = !differs;
             held.vain = digests;

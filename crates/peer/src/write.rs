@@ -2,7 +2,7 @@
 //!
 //! A lone caller commits on its own task, without a hop. Where several write at once, they queue up
 //! for a task that commits all that is there, lets who it answered write again, and ends when
-//! nobody did.
+//! nobody did. What can be done before the commit is done by the callers, each on its own core.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use tidings_core::error::Error;
 use tidings_core::message::Reply;
 use tidings_core::node::{Outcome, Submission};
+use tidings_core::rows::{Prefix, data_key};
 use tidings_core::stamp::Version;
+use tidings_core::store::{Read, Space};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -55,8 +57,12 @@ impl Drop for Writing<'_> {
 }
 
 impl Shared {
-    /// Writes, and waits for what the submission asks for.
-    pub(crate) async fn write(self: &Arc<Self>, submission: Submission) -> Result<Vec<Version>> {
+    /// Writes, and waits for what the submission asks for. `here`: the copy here, if it is known.
+    pub(crate) async fn write(
+        self: &Arc<Self>,
+        submission: Submission,
+        here: Option<Prefix>,
+    ) -> Result<Vec<Version>> {
         self.check()?;
         let alone = self.writers.fetch_add(1, Ordering::AcqRel) == 0;
         let _writing = Writing(self);
@@ -65,6 +71,13 @@ impl Shared {
                 Ok(versions) => Ok(versions),
                 Err(receiver) => self.written(receiver.await),
             };
+        }
+        if let Some(prefix) = here {
+            // The commit reads the rows that it replaces: here it is done beside other commits, and
+            // leaves them in memory.
+            for write in &submission.writes {
+                self.store.get(Space::Data, &data_key(prefix, &write.key))?;
+            }
         }
         let (sender, receiver) = oneshot::channel();
         let begin = {

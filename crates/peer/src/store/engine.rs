@@ -178,12 +178,10 @@ impl FjallStore {
 
 impl Read for FjallStore {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        if space == Space::Data
-            && let Some(value) = self.shared.recent.get(key)
-        {
-            return Ok(Some(value.to_vec()));
-        }
-        self.shared.get(&self.shared.database.snapshot(), space, key)
+        let shared = &*self.shared;
+        let read = || shared.get(&shared.database.snapshot(), space, key);
+        let value = if space == Space::Data { shared.recent.get(key, read) } else { read() };
+        Ok(value?.map(|value| value.to_vec()))
     }
 
     fn range(&self, space: Space, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Rows {
@@ -206,13 +204,12 @@ impl Store for FjallStore {
         let mut writes =
             OwnedWriteBatch::with_capacity(shared.database.clone(), batch.writes.len())
                 .durability(Some(PersistMode::Buffer));
+        let data = |(space, ..): &&(Space, Vec<u8>, Option<Vec<u8>>)| *space == Space::Data;
+        shared.recent.begin(batch.writes.iter().filter(data).map(|(_, key, _)| &**key));
         let mut rows = Vec::new();
         for (space, key, value) in batch.writes {
             let keyspace = shared.keyspace(space);
             let key = Slice::from(key);
-            if space == Space::Data {
-                shared.recent.begin(&key);
-            }
             let Some(value) = value else {
                 writes.remove(keyspace, key);
                 continue;
@@ -224,9 +221,7 @@ impl Store for FjallStore {
             writes.insert(keyspace, key, value);
         }
         writes.commit().map_err(|error| shared.stop(&error))?;
-        for (key, value) in rows {
-            shared.recent.end(key, value);
-        }
+        shared.recent.end(rows);
         Ok(())
     }
 
@@ -241,7 +236,7 @@ impl Store for FjallStore {
 
 impl Read for FjallSnapshot {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.shared.get(&self.snapshot, space, key)
+        Ok(self.shared.get(&self.snapshot, space, key)?.map(|value| value.to_vec()))
     }
 
     fn range(&self, space: Space, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Rows {
@@ -277,11 +272,8 @@ impl Shared {
         snapshot: &fjall::Snapshot,
         space: Space,
         key: &[u8],
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        match snapshot.get(self.keyspace(space), key) {
-            Ok(value) => Ok(value.map(|value| value.to_vec())),
-            Err(error) => Err(describe(&error)),
-        }
+    ) -> Result<Option<Slice>, StoreError> {
+        snapshot.get(self.keyspace(space), key).map_err(|error| describe(&error))
     }
 
     fn range(

@@ -594,6 +594,8 @@ impl<S: Store> Node<S> {
                     self.store.commit(transaction.into_batch())?;
                 }
             }
+            // Whoever is connected need not wait until a probe carries it there.
+            Effect::Renewed => self.broadcast_hello(),
             Effect::Down(peer) => {
                 if self.members.remove(&peer).is_some() {
                     self.event(Event::PeerDown(peer));

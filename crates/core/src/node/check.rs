@@ -266,7 +266,10 @@ impl<S: Store> Node<S> {
         }
         self.count("differences", differ.len() as u64);
         for (id, _) in differ {
-            self.pull_all(id, peer, now);
+            // What is on its way already is not asked for twice; the next compare sees what is left.
+            if !self.is_pulling(id, peer) {
+                self.pull_all(id, peer, now);
+            }
         }
     }
 

@@ -88,6 +88,11 @@ impl<S: Store> Node<S> {
         Message::Hello { identity, epoch: self.epoch, protocol: PROTOCOL_VERSION, features: 0 }
     }
 
+    pub(super) fn broadcast_hello(&mut self) {
+        let hello = self.own_hello();
+        self.broadcast(&hello);
+    }
+
     pub(super) fn send(&mut self, peer: PeerId, message: &Message) {
         let mut bytes = Vec::with_capacity(64);
         wire::append_sized(&mut bytes, message);
@@ -199,8 +204,7 @@ impl<S: Store> Node<S> {
                 if incarnation >= identity.incarnation && incarnation < u64::MAX / 2 {
                     identity.incarnation = incarnation + 1;
                     self.membership.change_identity(identity, now.monotonic);
-                    let hello = self.own_hello();
-                    self.broadcast(&hello);
+                    self.broadcast_hello();
                 }
             }
             Message::Offer { target, epoch, upto, durability } => {
@@ -415,8 +419,7 @@ impl<S: Store> Node<S> {
         self.store.commit(work.transaction.into_batch())?;
         self.store.sync()?;
         self.event(Event::EpochSeenElsewhere);
-        let hello = self.own_hello();
-        self.broadcast(&hello);
+        self.broadcast_hello();
         Ok(())
     }
 }

@@ -285,8 +285,7 @@ impl<S: Store> Node<S> {
         if theirs_is_news && !self.is_pulling(id, peer) {
             self.pull_all(id, peer, now);
         }
-        // One side of a pair begins the compare, the one with the lower peer id.
-        if differs && self.config.peer < peer {
+        if differs {
             self.send_buckets(peer, id, now);
         }
         Ok(())
@@ -415,7 +414,7 @@ impl<S: Store> Node<S> {
             fetch.deadline = now.monotonic + patience;
             self.send(peer, &Message::Credit { session });
         }
-        if diverged && self.config.peer < peer {
+        if diverged {
             self.send_buckets(peer, id, now);
         }
         Ok(())

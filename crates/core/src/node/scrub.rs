@@ -132,7 +132,10 @@ impl<S: Store> Node<S> {
 
     fn scrubbed(&mut self, current: &Current, now: Now) -> Result<(), StoreError> {
         self.count("copies_scrubbed", 1);
-        let Some(held) = self.held.get_mut(&current.id) else { return Ok(()) };
+        let Some(held) = self.held.get_mut(&current.id) else {
+            self.scrub.compares.remove(&current.id);
+            return Ok(());
+        };
         held.replica.buckets_counted(&current.buckets);
         if current.stored != current.found {
             held.replica.correct(&current.stored, &current.found);

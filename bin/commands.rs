@@ -15,6 +15,7 @@ mod peers;
 mod put;
 mod scan;
 mod serve;
+mod simulate;
 mod status;
 mod sync;
 mod watch;
@@ -51,6 +52,7 @@ pub(crate) enum Command {
     Sync(sync::Sync),
     Import(import::Import),
     Export(export::Export),
+    Simulate(simulate::Simulate),
 }
 
 impl Command {
@@ -74,6 +76,7 @@ impl Command {
             Self::Sync(command) => command.run(context).await,
             Self::Import(command) => command.run(context).await,
             Self::Export(command) => command.run(context).await,
+            Self::Simulate(command) => command.run(context).await,
         }
     }
 }

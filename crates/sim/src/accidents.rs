@@ -19,13 +19,20 @@ impl World {
         self.schedule(self.now + pause, Event::Start(index));
     }
 
+    /// As [`World::start_later`], where the time is known; else it starts when the faults end.
+    pub(crate) fn restart(&mut self, index: usize, pause: Option<u64>) {
+        if let Some(pause) = pause {
+            self.start_later(index, pause);
+        }
+    }
+
     /// Ends a process, and does to its disk what the crash does.
     pub fn crash(&mut self, index: usize, crash: Crash) {
         let process = &mut self.processes[index];
         process.end();
         let survival = process.disk.crash(crash);
         self.trace.note("crash", &[index as u64, survival.kept as u64, survival.lost as u64]);
-        let silent = self.faults.random.chance(300);
+        let silent = self.random_of("crash", index).chance(300);
         self.break_all(index, silent);
         let loss = if crash == Crash::Process { Loss::Nothing } else { Loss::Unsynced };
         self.lost(index, loss);
@@ -40,13 +47,14 @@ impl World {
     }
 
     /// Puts the older image onto the disk of a process, which ends; or takes one for later.
-    pub(crate) fn rollback_or_keep(&mut self, index: usize, time: u64) {
-        match self.processes[index].image.take() {
+    pub(crate) fn rollback_or_keep(&mut self, index: usize, time: Option<u64>) {
+        let process = &mut self.processes[index];
+        match process.image.take() {
             Some(image) => {
                 self.rollback(index, &image);
-                self.start_later(index, time);
+                self.restart(index, time);
             }
-            None => self.fault(Act::Keep(index)),
+            None => process.image = Some(process.disk.image()),
         }
     }
 
@@ -61,14 +69,15 @@ impl World {
     /// Kills a process and lets rows of its copies vanish.
     pub fn vanish(&mut self, index: usize, rows: usize) {
         self.crash(index, Crash::Process);
-        let space = if self.faults.random.chance(300) { Space::Log } else { Space::Data };
+        let mut random = self.random_of("vanish", index);
+        let space = if random.chance(300) { Space::Log } else { Space::Data };
         let process = &mut self.processes[index];
         let system = crate::look::system_prefixes(&process.disk.look());
         let keys: Vec<Vec<u8>> = {
             let all = process.disk.look();
             (0..rows)
                 .filter_map(|_| {
-                    let at = self.faults.random.index(all.len(space));
+                    let at = random.index(all.len(space));
                     all.key_at(space, at).map(<[u8]>::to_vec)
                 })
                 .filter(|key| !system.iter().any(|prefix| key.starts_with(prefix)))
@@ -80,23 +89,28 @@ impl World {
         self.lost(index, Loss::Anything);
     }
 
-    /// Stops a process cleanly; it starts again later.
+    /// Stops a process cleanly; it starts again within five seconds.
     pub fn stop(&mut self, index: usize) {
+        let pause = self.random_of("stop", index).below(5 * SECOND);
+        self.stop_for(index, Some(pause));
+    }
+
+    /// Stops a process cleanly; it starts again after a time, or when the faults end.
+    pub fn stop_for(&mut self, index: usize, time: Option<u64>) {
         let life = self.processes[index].life;
         self.processes[index].stopping = true;
         self.call(index, tidings_core::node::Node::stop);
-        self.schedule(self.now + STOP_TIME, Event::Fault(Act::Stopped(index, life)));
+        self.schedule(self.now + STOP_TIME, Event::Act(Act::Stopped(index, life, time)));
     }
 
-    pub(crate) fn finish_stop(&mut self, index: usize) {
+    pub(crate) fn finish_stop(&mut self, index: usize, time: Option<u64>) {
         let store = self.processes[index].node.as_ref().map(|node| node.store().clone());
         if let Some(store) = store {
             // A disk that fails here is found damaged at the next start, which is all the same.
             let _ = tidings_core::store::Store::sync(&store);
         }
         self.crash(index, Crash::Process);
-        let pause = self.faults.random.below(5 * SECOND);
-        self.start_later(index, pause);
+        self.restart(index, time);
     }
 
     /// A node's store failed: its driver ends it, and somebody starts it again.
@@ -107,7 +121,7 @@ impl World {
         if !planned {
             self.checker.broke("14 no defects", format!("peer {index} failed: {error}"));
         }
-        self.schedule(self.now + MILLISECOND, Event::Fault(Act::Kill(index, life)));
+        self.schedule(self.now + MILLISECOND, Event::Act(Act::Kill(index, life)));
     }
 
     /// Tells the checker what a disk lost.

@@ -418,6 +418,6 @@ fn stamp(version: Version) -> Stamp {
 }
 
 fn reflects(copies: &Copies, database: DatabaseId, key: &[u8], stamp: Stamp) -> bool {
-    let record = copies.get(&database).and_then(|copy| copy.rows.get(key));
+    let record = copies.get(database).and_then(|copy| copy.record(key));
     record.is_some_and(|record| record.stamp() >= stamp)
 }

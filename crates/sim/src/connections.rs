@@ -8,17 +8,18 @@ use tidings_core::ident::PeerId;
 use tidings_core::node::Input;
 
 use crate::network::{Parcel, SILENCE};
-use crate::scenario::{MILLISECOND, SECOND};
+use crate::scenario::{Link, MILLISECOND, SECOND};
 use crate::world::{Event, World};
 
 impl World {
     /// Sends on the connection that the node was told of; what finds none is dropped.
-    pub(crate) fn send(&mut self, index: usize, peer: PeerId, parcel: &Parcel) {
+    pub(crate) fn send(&mut self, index: usize, peer: PeerId, parcel: Parcel) {
         let Some(&connection) = self.processes[index].known.get(&peer) else { return };
         self.trace.note("send", &[index as u64, connection]);
         self.trace.bytes(parcel.bytes());
+        self.measures.sent(&parcel);
         let before = self.network.traffic;
-        for at in self.network.send(connection, index, parcel, self.now) {
+        for at in self.network.send(connection, index, parcel, self.now).into_iter().flatten() {
             self.schedule(at, Event::Deliver(connection, index));
         }
         let after = self.network.traffic;
@@ -34,9 +35,12 @@ impl World {
         if process.life != life || process.node.is_none() {
             return;
         }
-        let pause = SECOND / 2 + self.scheduler.below(SECOND);
+        let pause = SECOND / 2 + self.processes[index].random.below(SECOND);
         self.schedule(self.now + pause, Event::Seek(index, life));
         if !self.processes[index].is_awake(self.now) || self.processes[index].stopping {
+            return;
+        }
+        if self.network.count_of(index) + 1 >= self.processes.len() {
             return;
         }
         for other in 0..self.processes.len() {
@@ -46,11 +50,24 @@ impl World {
                 || index == 0
                 || one.dials.contains(&two.peer);
             if known && self.can_connect(index, other) {
-                let at = self.now + self.network.setup_time();
+                let at = self.now + 3 * self.news_time(index, other);
                 let (ends, lives) = ([index, other], [life, self.processes[other].life]);
                 self.schedule(at, Event::Connect(ends, lives));
             }
         }
+    }
+
+    /// The link between two processes while nothing is wrong.
+    fn link(&self, one: usize, other: usize) -> Link {
+        let zone = |index: usize| self.processes[index].zone.as_str();
+        *self.scenario.links.between(zone(one), zone(other))
+    }
+
+    /// How long it takes until one process hears what became of its connection to another; setting
+    /// one up takes three times that: a handshake and a proof of the secret.
+    fn news_time(&mut self, from: usize, to: usize) -> u64 {
+        let link = self.link(from, to);
+        self.network.news_time(&link, from, to, self.now)
     }
 
     /// Whether two processes could connect, and are not connected.
@@ -74,16 +91,16 @@ impl World {
 
     pub(crate) fn connect(&mut self, ends: [usize; 2], lives: [u64; 2]) {
         let alive = (0..2).all(|end| self.processes[ends[end]].life == lives[end]);
-        let pending = self.network.connections_of(ends[0]).into_iter().any(|id| {
-            self.network.connection(id).is_some_and(|connection| connection.ends.contains(&ends[1]))
-        });
+        let pending = self.network.between(ends[0], ends[1]).is_some();
         if !alive || pending || !self.can_connect(ends[0], ends[1]) {
             return;
         }
-        let times = [self.now + self.network.news_time(), self.now + self.network.news_time()];
+        let [one, other] = ends;
+        let times = [self.now + self.news_time(one, other), self.now + self.news_time(other, one)];
         let mut sorted = ends;
         sorted.sort_unstable();
-        let id = self.network.open(sorted, times[0].max(times[1]));
+        let link = self.link(one, other);
+        let id = self.network.open(sorted, link, times[0].max(times[1]));
         for end in 0..2 {
             self.schedule(times[end], Event::Up(ends[end], lives[end], id));
         }
@@ -144,7 +161,8 @@ impl World {
     pub fn break_connection(&mut self, connection: u64, silent: bool) {
         let Some(closed) = self.network.close(connection) else { return };
         for end in closed.ends {
-            let time = if silent { SILENCE } else { self.network.news_time() };
+            let other = closed.other(end);
+            let time = if silent { SILENCE } else { self.news_time(end, other) };
             let life = self.processes[end].life;
             self.schedule(self.now + time, Event::Down(end, life, connection));
         }
@@ -159,11 +177,8 @@ impl World {
 
     /// Delivers what waited behind a block.
     pub(crate) fn reopen(&mut self, from: usize, to: usize) {
-        for id in self.network.connections_of(from) {
-            let joins = |c: &crate::network::Connection| c.ends.contains(&to);
-            if self.network.connection(id).is_some_and(joins) {
-                self.schedule(self.now, Event::Deliver(id, from));
-            }
+        if let Some(id) = self.network.between(from, to) {
+            self.schedule(self.now, Event::Deliver(id, from));
         }
     }
 }

@@ -37,7 +37,8 @@ impl World {
         self.excuse_the_dead();
         let began = self.now;
         loop {
-            self.run_for(SECOND);
+            // Often at first, so that a quick convergence is measured well.
+            self.run_for(((self.now - began) / 10).clamp(SECOND / 20, SECOND));
             if self.checker.violation.is_some() {
                 return None;
             }
@@ -51,6 +52,9 @@ impl World {
             }
         }
         let took = self.now - began;
+        self.sample_if_wanted();
+        self.measures.ended = true;
+        self.measures.settled_bytes = Some(self.measures.bytes);
         for process in self.processes.iter_mut().filter(|process| !process.dead) {
             process.tainted = false;
         }
@@ -113,7 +117,7 @@ impl World {
     /// What only dead disks have is lost for now.
     fn excuse_the_dead(&mut self) {
         self.refresh_looks();
-        let empty = Copies::new();
+        let empty = Copies::default();
         let disks: Vec<&Copies> = (0..self.processes.len())
             .map(|index| match self.looks.disk(index) {
                 Some(copies) if !self.processes[index].dead => copies,
@@ -142,8 +146,8 @@ impl World {
             if process.known.len() + 1 < living.len() {
                 return Some(format!("peer {index} has {} connections", process.known.len()));
             }
-            for (id, copy) in self.looks.disk(index)? {
-                by_path.entry(*id).or_default().push((index, copy));
+            for (id, copy) in self.looks.disk(index)?.iter() {
+                by_path.entry(id).or_default().push((index, copy));
             }
         }
         for (id, held) in &by_path {
@@ -214,10 +218,10 @@ impl World {
         for &index in &self.living() {
             let Some(node) = self.processes[index].node.as_ref() else { continue };
             for (id, _) in node.copies().filter(|(_, role)| *role == HolderState::Active) {
-                let copy = self.looks.disk(index).and_then(|copies| copies.get(&id));
-                for (key, record) in copy.into_iter().flat_map(|copy| &copy.rows) {
+                let copy = self.looks.disk(index).and_then(|copies| copies.get(id));
+                for (key, record) in copy.into_iter().flat_map(Copy::records) {
                     if record.is_live() {
-                        live.insert((id, key.clone()));
+                        live.insert((id, key.to_vec()));
                     }
                 }
             }
@@ -227,8 +231,8 @@ impl World {
             let roles: BTreeMap<_, _> = node.copies().collect();
             let active = |id: &DatabaseId| roles.get(id) == Some(&HolderState::Active);
             for (place, expected) in expected.iter().filter(|((id, _), _)| active(id)) {
-                let copy = self.looks.disk(index).and_then(|copies| copies.get(&place.0));
-                let found = copy.and_then(|copy| copy.rows.get(&place.1));
+                let copy = self.looks.disk(index).and_then(|copies| copies.get(place.0));
+                let found = copy.and_then(|copy| copy.record(&place.1));
                 // A tombstone that vanished behind the engine is missed by no digest, and what it
                 // hides is not there either.
                 if vanished && !found.is_some_and(Record::is_live) && !live.contains(place) {
@@ -242,7 +246,7 @@ impl World {
     /// Every living peer knows where everything is: "not found" is not said of what others hold.
     fn check_readers(&mut self) {
         let databases = self.checker.databases();
-        for path in self.scenario.paths.clone() {
+        for path in self.paths.clone() {
             let Ok(parsed) = Path::new(&path) else { continue };
             for index in self.living() {
                 let place = self

@@ -83,6 +83,37 @@ struct Platter {
     room: Option<u64>,
     faults: Faults,
     random: ChaCha8Rng,
+    changes: Changes,
+}
+
+/// Most rows remembered as changed; beyond, everything counts as changed.
+const CHANGES_MAX: usize = 1 << 20;
+
+/// What changed on a disk since the last look.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Anything may have.
+    pub(crate) everything: bool,
+    /// These rows of data and of what describes it; rows of the log are not listed.
+    pub(crate) rows: Vec<(Space, Vec<u8>)>,
+}
+
+impl Changes {
+    fn note(&mut self, batch: &Batch) {
+        if self.everything {
+            return;
+        }
+        let rows = batch.writes.iter().filter(|(space, ..)| *space != Space::Log);
+        self.rows.extend(rows.map(|(space, key, _)| (*space, key.clone())));
+        if self.rows.len() > CHANGES_MAX {
+            self.note_everything();
+        }
+    }
+
+    fn note_everything(&mut self) {
+        self.everything = true;
+        self.rows = Vec::new();
+    }
 }
 
 impl Disk {
@@ -97,6 +128,7 @@ impl Disk {
             room: None,
             faults: Faults::default(),
             random: ChaCha8Rng::seed_from_u64(seed),
+            changes: Changes::default(),
         };
         Self { platter: Arc::new(Mutex::new(platter)) }
     }
@@ -153,6 +185,12 @@ impl Disk {
         self.lock().live.snapshot()
     }
 
+    /// As [`Disk::look`], with what changed since the last time this was asked.
+    pub(crate) fn look_at_changes(&self) -> (MemorySnapshot, Changes) {
+        let mut platter = self.lock();
+        (platter.live.snapshot(), std::mem::take(&mut platter.changes))
+    }
+
     /// Puts an image onto the disk in place of what it held, synced: an older one of its own rolls
     /// it back, one of another disk makes it a clone. The process that had it open dies.
     pub fn restore(&self, image: &Image) {
@@ -161,6 +199,7 @@ impl Disk {
         platter.limbo = None;
         platter.undo.clear();
         platter.live.restore(image.0.clone());
+        platter.changes.note_everything();
         platter.faults.note_restore();
     }
 
@@ -237,6 +276,12 @@ impl Platter {
         (product >> 64) as usize
     }
 
+    /// Commits a batch; returns what takes it back.
+    fn write(&mut self, batch: Batch) -> Batch {
+        self.changes.note(&batch);
+        self.live.commit_undoable(batch)
+    }
+
     fn end_life(&mut self) {
         self.life += 1;
         self.stopped = None;
@@ -245,7 +290,7 @@ impl Platter {
     /// Lets a batch that reached the disk though its commit failed appear, as the newest commit.
     fn settle(&mut self) {
         if let Some(batch) = self.limbo.take() {
-            let undo = self.live.commit_undoable(batch);
+            let undo = self.write(batch);
             self.undo.push(undo);
         }
     }
@@ -254,7 +299,7 @@ impl Platter {
     fn take_back(&mut self, kept: usize) {
         while self.undo.len() > kept {
             if let Some(undo) = self.undo.pop() {
-                self.live.commit_undoable(undo);
+                self.write(undo);
             }
         }
     }
@@ -276,7 +321,7 @@ impl Platter {
         if let Some(undo) = self.undo.pop() {
             let lost = undo.writes.into_iter().zip(fates);
             let lost = lost.filter(|(_, is_lost)| *is_lost).map(|(write, _)| write).collect();
-            self.live.commit_undoable(Batch { writes: lost });
+            self.write(Batch { writes: lost });
             // Nothing left to take back: what is torn stays torn.
             self.undo.push(Batch::default());
         }
@@ -288,7 +333,7 @@ impl Platter {
         for key in keys {
             removal.remove(space, key.clone());
         }
-        let undo = self.live.commit_undoable(removal);
+        let undo = self.write(removal);
         let there = undo.writes.iter().filter(|(_, _, value)| value.is_some()).count();
         for batch in &mut self.undo {
             for (at, key, value) in &mut batch.writes {
@@ -297,6 +342,8 @@ impl Platter {
                 }
             }
         }
+        // Rows of the log are not listed one by one.
+        self.changes.note_everything();
         self.faults.note_vanished(there);
         there
     }

@@ -4,7 +4,7 @@ use tidings_core::error::Error;
 use tidings_core::message::Reply;
 use tidings_core::node::{Event as Told, Input};
 
-use crate::process::Call;
+use crate::process::Waiting;
 use crate::scenario::MILLISECOND;
 use crate::world::{Event, World};
 
@@ -15,7 +15,13 @@ impl World {
     pub(crate) fn told(&mut self, index: usize, event: &Told) {
         self.say(|| format!("peer {index}: {event}"));
         match event {
-            Told::Joined(_) => self.sometimes.saw("copy joined"),
+            Told::Joined(path) => {
+                self.sometimes.saw("copy joined");
+                let process = &mut self.processes[index];
+                if let Some(node) = &process.node {
+                    process.active.insert(node.database_id(path), self.now);
+                }
+            }
             Told::Repaired(..) => self.sometimes.saw("rows repaired"),
             Told::Damaged(path) => {
                 self.sometimes.saw("alarm damaged");
@@ -45,21 +51,21 @@ impl World {
     pub(crate) fn done(&mut self, index: usize, token: u64, result: Result<Reply, Error>) {
         self.trace.note("done", &[index as u64, token, u64::from(result.is_ok())]);
         match self.processes[index].calls.remove(&token) {
-            Some(Call::Write(numbers, losses)) => {
+            Some(Waiting::Write(numbers, losses)) => {
                 let versions = result.map(|reply| match reply {
                     Reply::Written(versions) => versions,
                     _ => Vec::new(),
                 });
                 self.write_answered(&numbers, &versions, losses, false);
             }
-            Some(Call::Read(id, key)) => self.read_answered(id, &key, &result),
-            Some(Call::Other) | None => {}
+            Some(Waiting::Read(id, key)) => self.read_answered(id, &key, &result),
+            Some(Waiting::Other) | None => {}
         }
     }
 
     pub(crate) fn begin_sync(&mut self, index: usize) {
-        let time = 200 + self.scheduler.below(SYNC_TIME);
         let process = &mut self.processes[index];
+        let time = 200 + process.random.below(SYNC_TIME);
         if process.syncing.is_none() && process.sync_wanted > 0 {
             let ticket = std::mem::take(&mut process.sync_wanted);
             process.syncing = Some(ticket);

@@ -1,65 +1,59 @@
 //! What must be true of the copies, at every look: equal vectors mean equal copies, what is derived
 //! fits its source, and everything is within its bound.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidings_core::ident::DatabaseId;
-use tidings_core::record::Fingerprint;
+use tidings_core::record::{Fingerprint, Record};
 use tidings_core::vector::PENDING_MAX;
 
-use crate::look::{Copies, Copy, copies};
+use crate::look::{Copies, Copy};
 use crate::world::World;
-
-/// What counts the writes to a disk: while it stands still, so does the disk.
-type Age = (u64, u64, u64, u64);
 
 /// The disks as they were last seen.
 #[derive(Debug, Default)]
-pub(crate) struct Looks(Vec<(Option<Age>, Copies, bool)>);
+pub(crate) struct Looks(Vec<Copies>);
 
 impl Looks {
     pub(crate) fn add_process(&mut self) {
-        self.0.push((None, Copies::new(), true));
+        self.0.push(Copies::default());
     }
 
     pub(crate) fn disks(&self) -> impl Iterator<Item = &Copies> {
-        self.0.iter().map(|(_, copies, _)| copies)
+        self.0.iter()
     }
 
     pub(crate) fn disk(&self, index: usize) -> Option<&Copies> {
-        self.0.get(index).map(|(_, copies, _)| copies)
+        self.0.get(index)
     }
 }
 
 impl World {
-    /// Reads the disks that changed.
+    /// Reads what changed on the disks.
     pub(crate) fn refresh_looks(&mut self) {
         for (index, process) in self.processes.iter().enumerate() {
-            let counts = process.disk.counts();
-            let age = (counts.commits, counts.crashes, counts.restores, counts.vanished);
-            let (known, seen, checked) = &mut self.looks.0[index];
-            if *known == Some(age) {
+            let (snapshot, changes) = process.disk.look_at_changes();
+            if !changes.everything && changes.rows.is_empty() {
                 continue;
             }
-            *known = Some(age);
-            *checked = false;
-            match copies(&process.disk.look()) {
-                Ok(found) => *seen = found,
-                Err(error) => {
-                    self.checker.broke("11 derived", format!("the disk of peer {index}: {error}"));
-                }
+            if let Err(error) = self.looks.0[index].update(&snapshot, &changes) {
+                self.checker.broke("11 derived", format!("the disk of peer {index}: {error}"));
             }
         }
     }
 
-    /// Checks every invariant that holds at every moment.
+    /// Checks every invariant that holds at every moment, of every copy that changed.
     pub fn check(&mut self) {
         self.refresh_looks();
         self.check_derived();
         self.check_equal_vectors();
         self.check_records();
-        for (index, (_, _, checked)) in self.looks.0.iter_mut().enumerate() {
-            *checked = !self.processes[index].tainted;
+        for (index, copies) in self.looks.0.iter_mut().enumerate() {
+            let tainted = self.processes[index].tainted;
+            for copy in copies.iter_mut().filter(|copy| !copy.checked) {
+                copy.checked = !tainted;
+                copy.fresh.clear();
+            }
         }
     }
 
@@ -67,21 +61,21 @@ impl World {
     fn check_derived(&mut self) {
         let fingerprint = Fingerprint::new(&[7; 32]);
         let mut broke = None;
-        for (index, (_, copies, checked)) in self.looks.0.iter().enumerate() {
+        for (index, copies) in self.looks.0.iter().enumerate() {
             let process = &self.processes[index];
-            if *checked || process.tainted {
+            if process.tainted {
                 continue;
             }
             let disk = process.disk.look();
-            for (id, copy) in copies {
-                let replica = copy.replica(*id);
+            for (id, copy) in copies.iter().filter(|(_, copy)| !copy.checked) {
+                let replica = copy.replica(id);
                 let stored = replica.derived();
                 let Ok(found) = replica.recompute(&disk, &fingerprint) else {
                     broke = Some(("11 derived", format!("{:?} of peer {index}", copy.path)));
                     continue;
                 };
                 // Log rows that vanish come back with the next write of their key only.
-                if !copy.log_fits && process.disk.counts().vanished == 0 {
+                if process.disk.counts().vanished == 0 && !copy.log_fits(&disk) {
                     broke =
                         Some(("11 derived", format!("the log of {:?}, peer {index}", copy.path)));
                 }
@@ -114,31 +108,32 @@ impl World {
         if self.processes.iter().any(|process| process.disk.counts().vanished > 0) {
             return;
         }
+        let changed: BTreeSet<DatabaseId> = self
+            .looks
+            .disks()
+            .flat_map(|copies| copies.iter().filter(|(_, copy)| !copy.checked).map(|(id, _)| id))
+            .collect();
         let mut broke = None;
-        let mut first: BTreeMap<(DatabaseId, Vec<u8>), (usize, &Copy)> = BTreeMap::new();
-        for (index, (_, copies, _)) in self.looks.0.iter().enumerate() {
-            if self.processes[index].tainted {
-                continue;
-            }
-            for (id, copy) in copies {
-                if !copy.state.progress.is_whole() {
+        for id in changed {
+            let mut first: BTreeMap<Vec<u8>, (usize, &Copy)> = BTreeMap::new();
+            for (index, copies) in self.looks.0.iter().enumerate() {
+                let Some(copy) = copies.get(id).filter(|copy| copy.state.progress.is_whole())
+                else {
+                    continue;
+                };
+                if self.processes[index].tainted {
                     continue;
                 }
                 let state = &copy.state;
                 let agreed = (state.generation, &state.progress.vector, &state.retired);
-                let agreed = tidings_core::wire::encode(&agreed);
-                match first.get(&(*id, agreed.clone())) {
-                    None => {
-                        first.insert((*id, agreed), (index, copy));
-                    }
-                    Some((other, theirs)) if theirs.canonical != copy.canonical => {
-                        broke = Some(format!(
-                            "peers {other} and {index} have equal vectors of {:?} and differ: {}",
-                            copy.path,
-                            difference(theirs, copy)
-                        ));
-                    }
-                    Some(_) => {}
+                let (other, theirs) =
+                    first.entry(tidings_core::wire::encode(&agreed)).or_insert((index, copy));
+                if theirs.canonical != copy.canonical {
+                    broke = Some(format!(
+                        "peers {other} and {index} have equal vectors of {:?} and differ: {}",
+                        copy.path,
+                        difference(theirs, copy)
+                    ));
                 }
             }
         }
@@ -149,20 +144,18 @@ impl World {
 
     /// 2 and 5: every record is one that somebody wrote, under its key, once.
     fn check_records(&mut self) {
-        for (_, copies, checked) in &self.looks.0 {
-            if *checked {
-                continue;
-            }
-            for (id, copy) in copies {
+        for copies in &self.looks.0 {
+            for (id, copy) in copies.iter().filter(|(_, copy)| !copy.checked) {
                 let system = copy.path.starts_with("_tidings/");
-                for (key, record) in &copy.rows {
+                for key in &copy.fresh {
+                    let Some(record) = copy.record(key) else { continue };
                     if system {
-                        self.checker.saw_dot(*id, key, record);
+                        self.checker.saw_dot(id, key, record);
                         if self.checker.created_twice(key, record) {
                             self.sometimes.saw("concurrent creation");
                         }
                     } else {
-                        self.checker.saw_record(*id, key, record);
+                        self.checker.saw_record(id, key, record);
                     }
                 }
             }
@@ -172,10 +165,15 @@ impl World {
 
 /// The first row in which two copies differ.
 pub(crate) fn difference(one: &Copy, other: &Copy) -> String {
-    for key in one.rows.keys().chain(other.rows.keys()) {
-        let (a, b) = (one.rows.get(key), other.rows.get(key));
+    for (key, _) in one.records().chain(other.records()) {
+        let (a, b) = (one.record(key), other.record(key));
         if a != b {
-            return format!("{:?}: {a:?} and {b:?}", String::from_utf8_lossy(key));
+            // Without the values, which may be long: this is also said of copies that still differ.
+            let short = |record: Option<&Record>| {
+                record.map(|record| (record.stamp(), record.is_live(), record.payload().len()))
+            };
+            let key = String::from_utf8_lossy(key);
+            return format!("{key:?}: {:?} and {:?}", short(a), short(b));
         }
     }
     "in no row".into()

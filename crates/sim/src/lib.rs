@@ -5,31 +5,42 @@
 //! disks that fail in every way we could think of. Time is virtual and everything random comes from
 //! one seed, so that a run of an hour takes seconds and a failure is one number.
 //!
-//! - [`scenario`]: what a run is made of; in a swarm, drawn from the seed.
+//! - [`scenario`]: what a run is made of; read from TOML, or drawn from a seed. [`timeline`]: what
+//!   happens when, as an explicit list.
 //! - [`world`]: the event queue, the clocks, the processes.
 //! - [`network`]: connections that stall, drop and break. [`disk`]: disks that lose, tear and roll
-//!   back. [`faults`]: when these happen. [`workload`]: what users do meanwhile.
+//!   back. [`faults`]: what goes wrong. [`workload`]: what users do meanwhile.
 //! - [`checker`]: the history of what was asked and answered, and what must be true of it.
 //!   [`invariants`]: what must be true of the copies. [`converge`]: what must be true in the end.
-//! - [`sometimes`]: which faults and rare branches were reached. [`trace`]: one hash over it all.
-//! - [`swarm`]: whole runs, by seed.
+//! - [`measure`]: what is measured on the way. [`sometimes`]: which faults and rare branches were
+//!   reached. [`trace`]: one hash over it all.
+//! - [`run`](mod@run): one run. [`campaign`]: many, in parallel. [`report`]: a page of figures.
+//!   [`failure`]: the folder of a failed run. [`shrink`](mod@shrink): makes it small.
+//! - [`cluster`]: a simulated cluster for the tests of other programs.
 
 mod accidents;
+pub mod campaign;
 pub mod checker;
+pub mod cluster;
 mod connections;
 pub mod converge;
 pub mod disk;
 mod driver;
+pub mod failure;
 pub mod faults;
 pub mod history;
 pub mod invariants;
 pub mod look;
+pub mod measure;
 pub mod network;
 pub mod process;
 pub mod random;
+pub mod report;
+pub mod run;
 pub mod scenario;
+pub mod shrink;
 pub mod sometimes;
-pub mod swarm;
+pub mod timeline;
 pub mod trace;
 pub mod workload;
 pub mod world;

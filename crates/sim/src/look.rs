@@ -1,15 +1,19 @@
 //! What lies on a disk, read by the checkers without the help of a node.
+//!
+//! Reading a whole disk at every look was most of the time of a run. So a look keeps what it read and
+//! reads again only the rows that changed since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidings_core::ident::DatabaseId;
 use tidings_core::record::Record;
 use tidings_core::replica::{Replica, State, decode_record};
 use tidings_core::rows::{self, Interned};
-use tidings_core::store::{Read, Space, StoreError, prefix_rows};
+use tidings_core::store::{MemorySnapshot, Read, Space, StoreError, prefix_rows};
 use tidings_core::wire;
 
-use crate::trace::Trace;
+use crate::disk::Changes;
+use crate::trace;
 
 /// One copy of one database, as it is stored.
 #[derive(Clone, Debug)]
@@ -20,12 +24,14 @@ pub struct Copy {
     pub prefix: rows::Prefix,
     /// What is stored beside the rows.
     pub state: State,
-    /// Its rows: stored keys and records.
-    pub rows: BTreeMap<Vec<u8>, Record>,
-    /// Whether the log names every row by its dot, and nothing else.
-    pub log_fits: bool,
-    /// Hash over all rows.
+    /// Its rows, each with its hash.
+    rows: BTreeMap<Vec<u8>, (Record, u64)>,
+    /// Sum of the hashes of all rows, modulo 2^64.
     pub canonical: u64,
+    /// Rows that changed and were not checked since.
+    pub(crate) fresh: BTreeSet<Vec<u8>>,
+    /// Whether anything changed since it was checked.
+    pub(crate) checked: bool,
 }
 
 impl Copy {
@@ -33,50 +39,158 @@ impl Copy {
     pub fn replica(&self, id: DatabaseId) -> Replica {
         Replica::new(id, self.prefix, self.path.as_str().into(), self.state.clone())
     }
+
+    /// The record under a stored key.
+    pub fn record(&self, stored: &[u8]) -> Option<&Record> {
+        self.rows.get(stored).map(|(record, _)| record)
+    }
+
+    /// All stored keys and records.
+    pub fn records(&self) -> impl Iterator<Item = (&[u8], &Record)> {
+        self.rows.iter().map(|(key, (record, _))| (key.as_slice(), record))
+    }
+
+    /// Whether the log names every row by its dot, and nothing else.
+    pub fn log_fits(&self, read: &impl Read) -> bool {
+        let mut named = 0;
+        for row in prefix_rows(read, Space::Log, &self.prefix.to_be_bytes()) {
+            let Ok((key, stored)) = row else { return false };
+            let log = self.record(&stored).map(|record| rows::log_key(self.prefix, record.dot()));
+            if log != Some(key) {
+                return false;
+            }
+            named += 1;
+        }
+        named == self.rows.len()
+    }
+
+    fn set(&mut self, stored: &[u8], bytes: Option<&[u8]>) -> Result<(), StoreError> {
+        let old = match bytes {
+            Some(bytes) => {
+                let hash = trace::hash(stored) ^ trace::hash(bytes).rotate_left(1);
+                self.canonical = self.canonical.wrapping_add(hash);
+                self.rows.insert(stored.to_vec(), (decode_record(bytes)?, hash))
+            }
+            None => self.rows.remove(stored),
+        };
+        if let Some((_, hash)) = old {
+            self.canonical = self.canonical.wrapping_sub(hash);
+        }
+        self.fresh.insert(stored.to_vec());
+        self.checked = false;
+        Ok(())
+    }
 }
 
 /// Every copy on a disk.
-pub type Copies = BTreeMap<DatabaseId, Copy>;
+#[derive(Clone, Debug, Default)]
+pub struct Copies {
+    copies: BTreeMap<DatabaseId, Copy>,
+    prefixes: BTreeMap<[u8; 4], DatabaseId>,
+}
 
-/// Reads every copy.
-///
-/// # Errors
-/// When a row is damaged.
-pub fn copies(read: &impl Read) -> Result<Copies, StoreError> {
-    let mut copies = Copies::new();
-    for row in prefix_rows(read, Space::Meta, b"d") {
-        let (key, bytes) = row?;
-        let damaged = |_| StoreError::corrupt("the row that interns a database");
+impl Copies {
+    /// The copy of a database.
+    pub fn get(&self, id: DatabaseId) -> Option<&Copy> {
+        self.copies.get(&id)
+    }
+
+    /// Every copy.
+    pub fn iter(&self) -> impl Iterator<Item = (DatabaseId, &Copy)> {
+        self.copies.iter().map(|(id, copy)| (*id, copy))
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Copy> {
+        self.copies.values_mut()
+    }
+
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// When a row is damaged.
+    pub fn read(read: &impl Read) -> Result<Self, StoreError> {
+        let mut copies = Self::default();
+        for row in prefix_rows(read, Space::Meta, b"d") {
+            let (key, bytes) = row?;
+            if let Some(prefix) = copies.intern(&key, Some(&bytes))? {
+                copies.describe(read, prefix)?;
+                for row in prefix_rows(read, Space::Data, &prefix) {
+                    let (key, bytes) = row?;
+                    copies.set(&key, Some(&bytes))?;
+                }
+            }
+        }
+        Ok(copies)
+    }
+
+    /// Reads again what changed.
+    ///
+    /// # Errors
+    /// When a row is damaged.
+    pub(crate) fn update(
+        &mut self,
+        read: &MemorySnapshot,
+        changes: &Changes,
+    ) -> Result<(), StoreError> {
+        if changes.everything {
+            *self = Self::read(read)?;
+            return Ok(());
+        }
+        let rows: BTreeSet<&(Space, Vec<u8>)> = changes.rows.iter().collect();
+        let of = |space: Space| rows.iter().filter(move |(own, _)| *own == space);
+        for (_, key) in of(Space::Meta).filter(|(_, key)| key.first() == Some(&b'd')) {
+            self.intern(key, read.get(Space::Meta, key)?.as_deref())?;
+        }
+        for (_, key) in of(Space::Meta).filter(|(_, key)| key.first() == Some(&b's')) {
+            if let Ok(prefix) = key[1..].try_into() {
+                self.describe(read, prefix)?;
+            }
+        }
+        for (_, key) in of(Space::Data) {
+            self.set(key, read.get(Space::Data, key)?.as_deref())?;
+        }
+        Ok(())
+    }
+
+    /// Reads the row that interns a database; returns its prefix.
+    fn intern(&mut self, key: &[u8], bytes: Option<&[u8]>) -> Result<Option<[u8; 4]>, StoreError> {
         let id = <[u8; 16]>::try_from(&key[1..]).map(DatabaseId);
         let id = id.map_err(|_| StoreError::corrupt("the id of a database"))?;
-        let Interned { prefix, path } = wire::decode(&bytes).map_err(damaged)?;
-        let state = match read.get(Space::Meta, &rows::state_key(prefix))? {
+        let Some(bytes) = bytes else {
+            if let Some(copy) = self.copies.remove(&id) {
+                self.prefixes.remove(&copy.prefix.to_be_bytes());
+            }
+            return Ok(None);
+        };
+        let damaged = |_| StoreError::corrupt("the row that interns a database");
+        let Interned { prefix, path } = wire::decode(bytes).map_err(damaged)?;
+        self.prefixes.insert(prefix.to_be_bytes(), id);
+        let (rows, fresh, state) = (BTreeMap::new(), BTreeSet::new(), State::default());
+        let copy = Copy { path, prefix, state, rows, canonical: 0, fresh, checked: false };
+        self.copies.entry(id).or_insert(copy);
+        Ok(Some(prefix.to_be_bytes()))
+    }
+
+    /// Reads the state of the copy with a prefix.
+    fn describe(&mut self, read: &impl Read, prefix: [u8; 4]) -> Result<(), StoreError> {
+        let id = self.prefixes.get(&prefix);
+        let Some(copy) = id.and_then(|id| self.copies.get_mut(id)) else { return Ok(()) };
+        copy.state = match read.get(Space::Meta, &rows::state_key(copy.prefix))? {
             Some(bytes) => wire::decode(&bytes)
                 .map_err(|_| StoreError::corrupt("the state row of a database"))?,
             None => State::default(),
         };
-        let mut found = BTreeMap::new();
-        let mut canonical = Trace::default();
-        for row in prefix_rows(read, Space::Data, &prefix.to_be_bytes()) {
-            let (key, bytes) = row?;
-            canonical.bytes(&key[4..]);
-            canonical.bytes(&bytes);
-            found.insert(key[4..].to_vec(), decode_record(&bytes)?);
-        }
-        let canonical = canonical.value();
-        let mut named = 0;
-        let mut log_fits = true;
-        for row in prefix_rows(read, Space::Log, &prefix.to_be_bytes()) {
-            let (key, stored) = row?;
-            let row = found.get(&stored);
-            log_fits &=
-                row.is_some_and(|record: &Record| rows::log_key(prefix, record.dot()) == key);
-            named += 1;
-        }
-        log_fits &= named == found.len();
-        copies.insert(id, Copy { path, prefix, state, rows: found, log_fits, canonical });
+        copy.checked = false;
+        Ok(())
     }
-    Ok(copies)
+
+    /// Takes one row of data over.
+    fn set(&mut self, key: &[u8], bytes: Option<&[u8]>) -> Result<(), StoreError> {
+        let Some((prefix, stored)) = key.split_first_chunk::<4>() else { return Ok(()) };
+        let id = self.prefixes.get(prefix);
+        let copy = id.and_then(|id| self.copies.get_mut(id));
+        copy.map_or(Ok(()), |copy| copy.set(stored, bytes))
+    }
 }
 
 /// The prefixes of the system databases: rows of all spaces begin with them.

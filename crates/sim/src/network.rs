@@ -9,8 +9,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::random::Random;
-use crate::scenario::{Links, MILLISECOND, SECOND};
+use crate::random::Quick;
+use crate::scenario::{Distribution, Link, MILLISECOND, SECOND, WHOLE};
 
 /// A connection that carries nothing in one direction for this long is broken.
 pub const SILENCE: u64 = 15 * SECOND;
@@ -18,7 +18,7 @@ pub const SILENCE: u64 = 15 * SECOND;
 /// However narrow a link becomes, it carries this many bytes in a second.
 const NARROWEST: u64 = 20_000;
 
-/// What goes wrong with frames now; per thousand, and microseconds.
+/// What goes wrong with frames now; parts per million, and microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trouble {
     /// Frames dropped.
@@ -52,7 +52,7 @@ impl Parcel {
 }
 
 /// One direction of a connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Direction {
     /// By arrival, then order of sending.
     inbox: BTreeMap<(u64, u64), Parcel>,
@@ -61,6 +61,7 @@ struct Direction {
     last_probe: u64,
     waiting: VecDeque<(u64, u64)>,
     waiting_bytes: u64,
+    random: Quick,
 }
 
 /// A connection between two processes.
@@ -68,6 +69,7 @@ struct Direction {
 pub struct Connection {
     /// The two processes, the lower one first.
     pub ends: [usize; 2],
+    link: Link,
     directions: [Direction; 2],
 }
 
@@ -91,20 +93,21 @@ pub struct Traffic {
     pub bytes: u64,
     /// Frames dropped by full queues.
     pub overflows: u64,
-    /// Frames dropped by the fault.
+    /// Frames lost.
     pub lost: u64,
-    /// Frames duplicated by the fault.
+    /// Frames duplicated.
     pub duplicated: u64,
-    /// Frames overtaken by the fault.
+    /// Frames overtaken.
     pub reordered: u64,
 }
 
 /// All connections and everything that is wrong with them.
 #[derive(Debug)]
 pub struct Network {
-    links: Links,
-    random: Random,
+    seed: u64,
     connections: BTreeMap<u64, Connection>,
+    /// The connections of each process, by the other end.
+    of: BTreeMap<usize, BTreeMap<usize, u64>>,
     next: u64,
     parcels: u64,
     /// Directions that are blocked, with the number of reasons.
@@ -117,13 +120,23 @@ pub struct Network {
     pub traffic: Traffic,
 }
 
+/// How long a frame takes on a link; each link draws from a stream of its own.
+fn latency(link: &Link, delay: u64, random: &mut Quick) -> u64 {
+    let jitter = match link.distribution {
+        Distribution::Uniform => random.below(link.jitter + 1),
+        Distribution::Exponential => random.exponential(link.jitter),
+    };
+    let drawn = link.latency + jitter;
+    if random.share(link.tail) { drawn * link.tail_factor } else { drawn + delay }
+}
+
 impl Network {
     /// A network without connections.
-    pub fn new(links: Links, random: Random) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self {
-            links,
-            random,
+            seed,
             connections: BTreeMap::new(),
+            of: BTreeMap::new(),
             next: 0,
             parcels: 0,
             blocked: BTreeMap::new(),
@@ -133,30 +146,33 @@ impl Network {
         }
     }
 
-    fn latency(&mut self) -> u64 {
-        let Links { latency, jitter, tail_per_mille, .. } = self.links;
-        let drawn = latency + self.random.below(jitter + 1);
-        let slow = self.random.chance(tail_per_mille);
-        if slow { drawn * 20 } else { drawn + self.trouble.delay }
-    }
-
-    /// How long setting up a connection takes: a handshake and a proof of the secret.
-    pub fn setup_time(&mut self) -> u64 {
-        3 * self.latency()
-    }
-
-    /// How long the news that a connection broke takes to reach an end.
-    pub fn news_time(&mut self) -> u64 {
-        self.latency()
+    /// How long the news of a connection (that it is set up, or broke) takes from one process to
+    /// another at a time.
+    pub fn news_time(&mut self, link: &Link, from: usize, to: usize, now: u64) -> u64 {
+        latency(
+            link,
+            self.trouble.delay,
+            &mut Quick::new(self.seed, &[from as u64, to as u64, now]),
+        )
     }
 
     /// Opens a connection whose ends hear of it by the given time.
-    pub fn open(&mut self, ends: [usize; 2], heard: u64) -> u64 {
+    pub fn open(&mut self, ends: [usize; 2], link: Link, heard: u64) -> u64 {
         self.next += 1;
-        let direction =
-            || Direction { last_arrival: heard, last_probe: heard, ..Direction::default() };
-        let connection = Connection { ends, directions: [direction(), direction()] };
-        self.connections.insert(self.next, connection);
+        let direction = |from: usize, to: usize| Direction {
+            inbox: BTreeMap::new(),
+            free_at: 0,
+            last_arrival: heard,
+            last_probe: heard,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            random: Quick::new(self.seed, &[from as u64, to as u64, heard]),
+        };
+        let directions = [direction(ends[0], ends[1]), direction(ends[1], ends[0])];
+        self.connections.insert(self.next, Connection { ends, link, directions });
+        for (one, other) in [(ends[0], ends[1]), (ends[1], ends[0])] {
+            self.of.entry(one).or_default().insert(other, self.next);
+        }
         self.next
     }
 
@@ -165,56 +181,66 @@ impl Network {
         self.connections.get(&id)
     }
 
-    /// The connections of a process.
-    pub fn connections_of(&self, process: usize) -> Vec<u64> {
-        let of = |c: &Connection| c.ends.contains(&process);
-        self.connections.iter().filter(|(_, c)| of(c)).map(|(id, _)| *id).collect()
+    /// The connection between two processes.
+    pub fn between(&self, one: usize, other: usize) -> Option<u64> {
+        self.of.get(&one)?.get(&other).copied()
     }
 
-    /// Every connection.
-    pub fn all(&self) -> Vec<u64> {
-        self.connections.keys().copied().collect()
+    /// The connections of a process, by the other end.
+    pub fn connections_of(&self, process: usize) -> Vec<u64> {
+        self.of.get(&process).into_iter().flat_map(BTreeMap::values).copied().collect()
+    }
+
+    /// How many connections a process has.
+    pub fn count_of(&self, process: usize) -> usize {
+        self.of.get(&process).map_or(0, BTreeMap::len)
     }
 
     /// Breaks a connection; what is in flight is lost.
     pub fn close(&mut self, id: u64) -> Option<Connection> {
-        self.connections.remove(&id)
+        let closed = self.connections.remove(&id)?;
+        for end in closed.ends {
+            if let Some(of) = self.of.get_mut(&end) {
+                of.remove(&closed.other(end));
+            }
+        }
+        Some(closed)
     }
 
-    /// Sends a parcel; returns when to look for arrivals.
-    pub fn send(&mut self, id: u64, from: usize, parcel: &Parcel, now: u64) -> Vec<u64> {
-        let latency = self.latency();
+    /// Sends a parcel; returns when to look for arrivals: never, once, or twice.
+    pub fn send(&mut self, id: u64, from: usize, parcel: Parcel, now: u64) -> [Option<u64>; 2] {
         let trouble = self.trouble;
         let is_frame = matches!(parcel, Parcel::Frame(_));
-        let (lost, twice, late) = (
-            self.random.chance(trouble.loss),
-            is_frame && self.random.chance(trouble.duplicate),
-            is_frame && self.random.chance(trouble.reorder),
-        );
-        let lag = self.random.below(20 * MILLISECOND + 4 * latency);
         let size = parcel.bytes().len() as u64;
-        let bandwidth = (self.links.bandwidth / trouble.narrow.max(1)).max(NARROWEST);
-        let queue = self.links.queue;
-        let Some(connection) = self.connections.get_mut(&id) else { return Vec::new() };
-        let to = connection.other(from);
+        let Some(connection) = self.connections.get_mut(&id) else { return [None; 2] };
+        let (link, to) = (connection.link, connection.other(from));
         let gulp = self.slow_readers.get(&to).copied().unwrap_or(0);
         let direction = connection.direction(from);
+        let latency = latency(&link, trouble.delay, &mut direction.random);
+        let share = |own: u64, fault: u64| own + fault - own * fault / WHOLE;
+        let (lost, twice, late) = (
+            direction.random.share(share(link.loss, trouble.loss)),
+            is_frame && direction.random.share(share(link.duplication, trouble.duplicate)),
+            is_frame && direction.random.share(share(link.reordering, trouble.reorder)),
+        );
+        let lag = direction.random.below(20 * MILLISECOND + 4 * latency);
+        let bandwidth = (link.bandwidth / trouble.narrow.max(1)).max(NARROWEST);
         if is_frame {
             self.traffic.frames += 1;
             self.traffic.bytes += size;
         }
         if lost {
             self.traffic.lost += 1;
-            return Vec::new();
+            return [None; 2];
         }
         while direction.waiting.front().is_some_and(|(until, _)| *until <= now) {
             if let Some((_, bytes)) = direction.waiting.pop_front() {
                 direction.waiting_bytes -= bytes;
             }
         }
-        if is_frame && direction.waiting_bytes + size > queue {
+        if is_frame && direction.waiting_bytes + size > link.queue {
             self.traffic.overflows += 1;
-            return Vec::new();
+            return [None; 2];
         }
         direction.free_at = direction.free_at.max(now) + size * SECOND / bandwidth;
         let mut arrival = direction.free_at + latency;
@@ -233,16 +259,15 @@ impl Network {
         if gulp > 0 {
             arrival = arrival.next_multiple_of(gulp);
         }
-        let mut arrivals = vec![arrival];
-        if twice {
+        let again = twice.then_some(arrival + lag);
+        if let Some(again) = again {
             self.traffic.duplicated += 1;
-            arrivals.push(arrival + lag);
-        }
-        for at in &arrivals {
             self.parcels += 1;
-            direction.inbox.insert((*at, self.parcels), parcel.clone());
+            direction.inbox.insert((again, self.parcels), parcel.clone());
         }
-        arrivals
+        self.parcels += 1;
+        direction.inbox.insert((arrival, self.parcels), parcel);
+        [Some(arrival), again]
     }
 
     /// Takes what has arrived at the other end of `from`; nothing while the direction is blocked.
@@ -253,8 +278,11 @@ impl Network {
             return Vec::new();
         }
         let inbox = &mut connection.direction(from).inbox;
-        let later = inbox.split_off(&(now + 1, 0));
-        std::mem::replace(inbox, later).into_values().collect()
+        let mut arrived = Vec::new();
+        while let Some(first) = inbox.first_entry().filter(|first| first.key().0 <= now) {
+            arrived.push(first.remove());
+        }
+        arrived
     }
 
     /// Blocks one direction, for one more reason.
@@ -287,9 +315,9 @@ impl Network {
     /// Lets what stands in the queues travel at the full bandwidth from now on; returns when to look
     /// for arrivals, and on which connection from which process.
     pub fn speed_up(&mut self, now: u64) -> Vec<(u64, usize, u64)> {
-        let Links { latency, bandwidth, .. } = self.links;
         let mut arrivals = Vec::new();
         for (id, connection) in &mut self.connections {
+            let Link { latency, bandwidth, .. } = connection.link;
             for (from, direction) in connection.ends.into_iter().zip(&mut connection.directions) {
                 let (mut free_at, mut arrival) = (now, now);
                 for ((_, order), parcel) in std::mem::take(&mut direction.inbox) {
@@ -304,10 +332,5 @@ impl Network {
             }
         }
         arrivals
-    }
-
-    /// The links while nothing is wrong.
-    pub fn links(&self) -> &Links {
-        &self.links
     }
 }

@@ -9,6 +9,7 @@ use tidings_core::record::Record;
 use tidings_core::stamp::Stamp;
 
 use crate::disk::{Disk, FaultyStore, Image};
+use crate::random::Random;
 use crate::scenario::MILLISECOND;
 
 /// The wall clock of the world at its beginning: milliseconds since the Unix epoch.
@@ -16,7 +17,7 @@ pub const WALL_START: u64 = 1_750_000_000_000;
 
 /// What a call that is answered later was.
 #[derive(Clone, Debug)]
-pub enum Call {
+pub enum Waiting {
     /// Writes with these numbers; and how many losses there were when they were submitted.
     Write(Vec<usize>, u64),
     /// A read of a key at a holder.
@@ -32,6 +33,12 @@ pub struct Process {
     pub peer: PeerId,
     /// Its disk.
     pub disk: Disk,
+    /// Its failure domain.
+    pub zone: String,
+    /// Its share of the databases, in hundredths.
+    pub weight: u32,
+    /// What its driver draws.
+    pub random: Random,
     /// The node, while it runs.
     pub node: Option<Node<FaultyStore>>,
     /// Counts its starts: what was meant for an earlier one is dropped.
@@ -56,8 +63,10 @@ pub struct Process {
     pub sync_wanted: u64,
     /// See [`Process::sync_wanted`].
     pub syncing: Option<u64>,
+    /// Since when it is known to have a complete copy of a database, in this life.
+    pub active: BTreeMap<DatabaseId, u64>,
     /// Calls to be answered later, by token.
-    pub calls: BTreeMap<u64, Call>,
+    pub calls: BTreeMap<u64, Waiting>,
     /// What the watches of this life saw last, by key.
     pub watched: BTreeMap<(DatabaseId, Vec<u8>), Stamp>,
     /// An older image of its disk.
@@ -72,10 +81,13 @@ pub struct Process {
 
 impl Process {
     /// A process that does not run yet.
-    pub fn new(peer: PeerId, disk: Disk) -> Self {
+    pub fn new(peer: PeerId, disk: Disk, random: Random) -> Self {
         Self {
             peer,
             disk,
+            zone: String::new(),
+            weight: 100,
+            random,
             node: None,
             life: 0,
             born: 0,
@@ -88,6 +100,7 @@ impl Process {
             fired: (0, 0),
             sync_wanted: 0,
             syncing: None,
+            active: BTreeMap::new(),
             calls: BTreeMap::new(),
             watched: BTreeMap::new(),
             image: None,
@@ -117,6 +130,7 @@ impl Process {
         self.paused_until = 0;
         self.known.clear();
         self.dials.clear();
+        self.active.clear();
         self.calls.clear();
         self.watched.clear();
         self.timer_at = u64::MAX;

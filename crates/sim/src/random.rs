@@ -63,3 +63,45 @@ impl Random {
         seed
     }
 }
+
+/// A stream for the many small draws of one link: a counter, mixed (`SplitMix64`; Steele, Lea and
+/// Flood, 2014). Eight bytes, so that every direction of every connection has one of its own.
+#[derive(Clone, Debug)]
+pub struct Quick(u64);
+
+impl Quick {
+    /// The stream of something that these numbers name.
+    pub fn new(seed: u64, named: &[u64]) -> Self {
+        let mut stream = Self(seed);
+        for number in named {
+            stream.0 = stream.any() ^ number;
+        }
+        stream
+    }
+
+    /// Any number.
+    pub fn any(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number under `bound`; 0 when that is 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.any()) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// True for this share, in parts per million.
+    pub fn share(&mut self, parts: u64) -> bool {
+        self.below(crate::scenario::WHOLE) < parts
+    }
+
+    /// Exponentially distributed with this mean. The logarithm is computed in software, the same on
+    /// every machine.
+    pub fn exponential(&mut self, mean: u64) -> u64 {
+        let uniform = ((self.any() >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+        (-libm::log(uniform) * mean as f64) as u64
+    }
+}

@@ -1,265 +1,258 @@
-//! What a run is made of; in a swarm, drawn from the seed.
+//! What a run is made of: read from a file, drawn from a seed, or built by a test.
 //!
-//! Swarm testing (Groce et al., 2012): each seed turns some kinds of faults fully off, because a
-//! fault that happens all the time hides what only its absence lets happen.
+//! A [`Scenario`] is one value whatever its source. [`read`] makes one from TOML, [`swarm`] draws one
+//! from a seed, [`write`](mod@write) gives it back as TOML, and [`Scenario::expand`] turns everything that is
+//! still to be drawn (operations, faults) into an explicit timeline. Shares are parts per million and
+//! times are microseconds, so that a run needs no floating point and is the same on every machine.
+
+pub mod document;
+mod links;
+pub mod read;
+mod swarm;
+pub mod units;
+mod write;
 
 use std::collections::BTreeSet;
 
-use tidings_core::definition::{Definition, Durability};
+use tidings_core::definition::Definition;
 
-use crate::random::Random;
+pub use crate::faults::FaultKind;
+use crate::timeline::Timed;
+pub use links::{Distribution, Link, Links, PRESETS};
 
 /// A millisecond, in the world's microseconds.
 pub const MILLISECOND: u64 = 1_000;
 /// A second, in the world's microseconds.
 pub const SECOND: u64 = 1_000_000;
+/// A whole, in parts per million.
+pub const WHOLE: u64 = 1_000_000;
 
-/// A kind of fault that a run may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FaultKind {
-    /// The process is killed; everything committed survives.
-    Kill,
-    /// Power is lost, and with it what was not synced.
-    PowerLoss,
-    /// Power is lost in the middle of a write.
-    Torn,
-    /// The peer stops cleanly and starts again.
-    CleanStop,
-    /// The process stands still for a while.
-    Pause,
-    /// The disk is emptied; the identity stays.
-    Wipe,
-    /// The disk goes back to an older image.
-    Rollback,
-    /// Rows vanish behind the engine.
-    Vanish,
-    /// The n-th commit from now fails.
-    CommitFails,
-    /// The wall clock jumps.
-    ClockJump,
-    /// Two groups cannot talk to each other.
-    Partition,
-    /// One direction between two peers is blocked.
-    OneWay,
-    /// One peer cannot talk to anybody.
-    Isolate,
-    /// A link goes up and down, near the probe period.
-    Flap,
-    /// A connection breaks, with what was in flight.
-    Reset,
-    /// Frames are dropped, as by full queues.
-    Loss,
-    /// Frames arrive twice.
-    Duplicate,
-    /// Frames overtake each other.
-    Reorder,
-    /// A peer reads slowly, in large gulps.
-    SlowReader,
-    /// Links become slow and narrow.
-    Delay,
+/// Most peers of a run: above this the full mesh of connections outgrows the memory of a machine.
+pub const PEERS_MAX: usize = 2_000;
+/// Most databases of a run.
+pub const DATABASES_MAX: u64 = 1_000_000;
+
+/// Peers that are alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// How many, at least 1.
+    pub count: usize,
+    /// Their failure domain; empty: none.
+    pub zone: String,
+    /// Their share of the databases in hundredths; 100 is usual.
+    pub weight: u32,
+    /// When they start, in microseconds after the beginning; they do so spread over a second.
+    pub starts: u64,
 }
 
-impl FaultKind {
-    /// Every kind, in a fixed order.
-    pub const ALL: [Self; 20] = [
-        Self::Kill,
-        Self::PowerLoss,
-        Self::Torn,
-        Self::CleanStop,
-        Self::Pause,
-        Self::Wipe,
-        Self::Rollback,
-        Self::Vanish,
-        Self::CommitFails,
-        Self::ClockJump,
-        Self::Partition,
-        Self::OneWay,
-        Self::Isolate,
-        Self::Flap,
-        Self::Reset,
-        Self::Loss,
-        Self::Duplicate,
-        Self::Reorder,
-        Self::SlowReader,
-        Self::Delay,
-    ];
+impl Class {
+    /// This many ordinary peers.
+    pub fn of(count: usize) -> Self {
+        Self { count, zone: String::new(), weight: 100, starts: 0 }
+    }
+}
 
-    /// The kind in the counters.
-    pub const fn name(self) -> &'static str {
+/// Which databases the users work with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Databases {
+    /// These.
+    Named(Vec<String>),
+    /// This many, named by the path with their number in place of `{}`.
+    Counted(u64, String),
+}
+
+impl Databases {
+    /// Their paths, in order.
+    pub fn paths(&self) -> Vec<String> {
         match self {
-            Self::Kill => "fault kill",
-            Self::PowerLoss => "fault power loss",
-            Self::Torn => "fault torn",
-            Self::CleanStop => "fault clean stop",
-            Self::Pause => "fault pause",
-            Self::Wipe => "fault wipe",
-            Self::Rollback => "fault rollback",
-            Self::Vanish => "fault vanish",
-            Self::CommitFails => "fault commit fails",
-            Self::ClockJump => "fault clock jump",
-            Self::Partition => "fault partition",
-            Self::OneWay => "fault one way",
-            Self::Isolate => "fault isolate",
-            Self::Flap => "fault flap",
-            Self::Reset => "fault reset",
-            Self::Loss => "fault loss",
-            Self::Duplicate => "fault duplicate",
-            Self::Reorder => "fault reorder",
-            Self::SlowReader => "fault slow reader",
-            Self::Delay => "fault delay",
+            Self::Named(paths) => paths.clone(),
+            Self::Counted(count, path) => (0..*count).map(|n| numbered(path, n)).collect(),
         }
     }
 }
 
-/// How the links of a run are while nothing is wrong; times in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Links {
-    /// The least time a frame takes.
-    pub latency: u64,
-    /// Added evenly at random.
-    pub jitter: u64,
-    /// How many frames in a thousand take twenty times as long.
-    pub tail_per_mille: u64,
-    /// Bytes in a second of one direction.
-    pub bandwidth: u64,
-    /// Bytes that may wait in one direction; a frame beyond is dropped whole.
-    pub queue: u64,
-    /// Whether peers find each other by themselves, as by mDNS; otherwise all know only the first.
-    pub discovery: bool,
+/// The path of one of the databases that share a pattern.
+pub(crate) fn numbered(path: &str, number: u64) -> String {
+    path.replacen("{}", &number.to_string(), 1)
 }
 
-impl Links {
-    /// A wired local network.
-    pub const LAN: Self = Self {
-        latency: 200,
-        jitter: 100,
-        tail_per_mille: 1,
-        bandwidth: 100_000_000,
-        queue: 16 << 20,
-        discovery: true,
-    };
+/// How often each kind of operation is drawn, relative to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mix {
+    /// Single writes; one in ten is a burst of four in one call.
+    pub put: u64,
+    /// Batches of two to nine writes.
+    pub batch: u64,
+    /// Reads of one key.
+    pub read: u64,
+    /// Waits until a copy has caught up.
+    pub sync: u64,
+    /// Values of 200 to 350 kB, which travel in parts.
+    pub large: u64,
+    /// Questions how a database is doing.
+    pub status: u64,
+}
+
+/// What users do at random.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Operations in a thousand seconds, over all peers; 0: none.
+    pub rate: u64,
+    /// The databases.
+    pub databases: Databases,
+    /// Every database is written to once within this time, evenly, before the rest begins; 0: not.
+    pub populate: u64,
+    /// New databases in a thousand seconds; needs [`Databases::Counted`].
+    pub opens: u64,
+    /// Keys of each database.
+    pub keys: u64,
+    /// Whether the n-th key is drawn in proportion to 1/n, instead of all alike.
+    pub zipf: bool,
+    /// Share of operations that go to the three hot keys.
+    pub hot: u64,
+    /// Longest ordinary value, in bytes.
+    pub value_bytes: u64,
+    /// Share of writes that delete.
+    pub deletes: u64,
+    /// Share of writes that ask to be synced.
+    pub synced: u64,
+    /// Share of writes that ask to be buffered, whatever the definition says.
+    pub buffered: u64,
+    /// Share of writes to be acknowledged by two or three holders.
+    pub acknowledged: u64,
+    /// Which operations.
+    pub mix: Mix,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self {
+            rate: 0,
+            databases: Databases::Named(vec!["a".into()]),
+            populate: 0,
+            opens: 0,
+            keys: 20,
+            zipf: false,
+            hot: 0,
+            value_bytes: 64,
+            deletes: 100_000,
+            synced: 0,
+            buffered: 0,
+            acknowledged: 0,
+            mix: Mix { put: 60, batch: 10, read: 30, sync: 0, large: 0, status: 0 },
+        }
+    }
+}
+
+/// Faults that happen at random.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RandomFaults {
+    /// Kinds that may happen; none: no random faults.
+    pub kinds: BTreeSet<FaultKind>,
+    /// Mean pause between two, in microseconds.
+    pub every: u64,
+    /// Longest time a fault lasts, in microseconds.
+    pub longest: u64,
+}
+
+/// What a run is expected to show, beside the invariants; `None`: not asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expectations {
+    /// All copies are equal this long after faults and users stop, in microseconds.
+    pub converge_within: Option<u64>,
+    /// 99 of 100 acknowledged writes are at each active holder within this time, in microseconds.
+    pub propagation_p99: Option<u64>,
+    /// Most acknowledged writes that faults may destroy beyond what their durability covers.
+    pub lost_writes: Option<u64>,
+    /// Most bytes that a peer sends in a second, on average.
+    pub traffic: Option<u64>,
+    /// Least share of writes that are acknowledged, in parts per million.
+    pub acknowledged: Option<u64>,
 }
 
 /// What a run is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
+    /// A name for people.
+    pub name: String,
+    /// What it shows.
+    pub description: String,
     /// The seed of everything random.
     pub seed: u64,
-    /// How many peers.
-    pub peers: usize,
+    /// The peers, numbered through from 0.
+    pub peers: Vec<Class>,
     /// Definitions, applied by the peers at their start.
     pub definitions: Vec<Definition>,
     /// How many of the first peers apply the definitions.
     pub appliers: usize,
-    /// The databases that the workload uses.
-    pub paths: Vec<String>,
-    /// Keys of each database.
-    pub keys: u64,
-    /// How many operations in a thousand go to the three hot keys.
-    pub hot_per_mille: u64,
-    /// Longest ordinary value, in bytes.
-    pub value_bytes: u64,
-    /// Operations in a second, over all peers.
-    pub rate: u64,
+    /// What users do at random.
+    pub load: Load,
     /// How long operations and faults go on, in microseconds.
     pub duration: u64,
     /// How long convergence may take once the faults have stopped, in microseconds.
     pub patience: u64,
+    /// How often the invariants of all copies are checked, in microseconds.
+    pub check_every: u64,
+    /// How often the series are sampled, in microseconds; 0: never.
+    pub sample_every: u64,
     /// The links.
     pub links: Links,
-    /// Kinds of faults that may happen.
-    pub faults: BTreeSet<FaultKind>,
-    /// Mean pause between two faults, in microseconds.
-    pub fault_every: u64,
-    /// How many peers stay dead when the faults stop.
+    /// What goes wrong at random.
+    pub faults: RandomFaults,
+    /// How many of the last peers stay dead when the faults stop.
     pub stay_dead: usize,
     /// How long the fewest copies may be missing before others are invited, in milliseconds.
     pub replacement_delay: u64,
     /// Clocks are this far off from the start, at most, in milliseconds.
-    pub clock_spread: i64,
+    pub clock_spread: u64,
+    /// What happens when, in order of time.
+    pub timeline: Vec<Timed>,
+    /// What the run shall show.
+    pub expect: Expectations,
 }
 
 impl Scenario {
-    /// A quiet run of some peers on a LAN, without operations and faults.
+    /// A quiet run of some peers on a LAN, all of which hold every database, without operations and
+    /// faults.
     pub fn quiet(seed: u64, peers: usize) -> Self {
         Self {
+            name: "quiet".into(),
+            description: String::new(),
             seed,
-            peers,
+            peers: vec![Class::of(peers)],
             definitions: vec![Definition::new("all", "**", peers as u32, peers as u32)],
             appliers: 1,
-            paths: vec!["a".into()],
-            keys: 20,
-            hot_per_mille: 300,
-            value_bytes: 64,
-            rate: 0,
+            load: Load::default(),
             duration: 10 * SECOND,
             patience: 120 * SECOND,
-            links: Links::LAN,
-            faults: BTreeSet::new(),
-            fault_every: SECOND,
+            check_every: 2 * SECOND,
+            sample_every: 0,
+            links: Links::default(),
+            faults: RandomFaults { kinds: BTreeSet::new(), every: SECOND, longest: 25 * SECOND },
             stay_dead: 0,
             replacement_delay: 10_000,
             clock_spread: 0,
+            timeline: Vec::new(),
+            expect: Expectations::default(),
         }
     }
 
-    /// The scenario that a seed of the swarm stands for.
-    pub fn swarm(seed: u64) -> Self {
-        let mut random = Random::new(seed, "scenario");
-        let peers = 3 + random.index(5);
-        let mut definitions = Vec::new();
-        for index in 0..=random.index(3) {
-            let min = 1 + random.below(peers.min(4) as u64) as u32;
-            let max = min + random.below(3) as u32;
-            let matcher = if index == 0 { "**".to_string() } else { format!("d{index}/**") };
-            let mut definition = Definition::new(&format!("def{index}"), &matcher, min, max);
-            definition.priority = i32::try_from(index).unwrap_or(0);
-            if random.chance(300) {
-                definition.durability = Durability::Synced;
-            }
-            if random.chance(150) {
-                definition.size = Some(4_000 + random.below(40_000));
-            }
-            definitions.push(definition);
-        }
-        let count = if random.chance(60) { 60 + random.below(60) } else { 1 + random.below(8) };
-        let paths = (0..count).map(|n| format!("d{}/db{n}", random.below(3))).collect();
-        let mut faults = BTreeSet::new();
-        if !random.chance(50) {
-            let share = 100 + random.below(600);
-            faults.extend(FaultKind::ALL.into_iter().filter(|_| random.chance(share)));
-        }
-        let lossy = [FaultKind::Wipe, FaultKind::Rollback, FaultKind::Vanish];
-        if random.chance(500) {
-            faults.retain(|kind| !lossy.contains(kind));
-        }
-        let latency = [100, 500, 5_000, 40_000][random.index(4)];
-        let links = Links {
-            latency,
-            jitter: latency * random.below(3),
-            tail_per_mille: random.below(20),
-            bandwidth: [200_000, 2_000_000, 100_000_000][random.index(3)],
-            queue: if random.chance(100) { 1_500_000 } else { 16 << 20 },
-            discovery: random.chance(700),
-        };
-        Self {
-            seed,
-            peers,
-            definitions,
-            appliers: 1 + random.index(peers),
-            paths,
-            keys: 3 + random.below(150),
-            hot_per_mille: random.below(700),
-            value_bytes: [16, 100, 2_000][random.index(3)],
-            rate: 5 + random.below(60),
-            duration: (10 + random.below(50)) * SECOND,
-            patience: 150 * SECOND,
-            links,
-            faults,
-            fault_every: 300 * MILLISECOND + random.below(4 * SECOND),
-            stay_dead: usize::from(peers > 3 && random.chance(200)),
-            replacement_delay: 1_000 + random.below(15_000),
-            clock_spread: if random.chance(300) { 8_000 } else { 200 },
-        }
+    /// How many peers there are.
+    pub fn count(&self) -> usize {
+        self.peers.iter().map(|class| class.count).sum()
+    }
+
+    /// The class of a peer.
+    pub fn class(&self, peer: usize) -> Option<&Class> {
+        let mut first = 0;
+        self.peers.iter().find(|class| {
+            first += class.count;
+            peer < first
+        })
+    }
+
+    /// A hash over everything that the scenario says, its seed included.
+    pub fn hash(&self) -> u64 {
+        crate::trace::hash(self.to_toml().as_bytes())
     }
 }

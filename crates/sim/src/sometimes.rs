@@ -90,7 +90,7 @@ impl Sometimes {
 
     /// What had to be seen and was not.
     pub fn missing(&self) -> Vec<String> {
-        let faults = crate::scenario::FaultKind::ALL.into_iter().map(|k| k.name().to_string());
+        let faults = crate::faults::FaultKind::ALL.into_iter().map(crate::faults::FaultKind::name);
         let core = CORE.iter().map(|name| format!("core {name}"));
         let world = WORLD.iter().map(|name| (*name).to_string());
         faults.chain(core).chain(world).filter(|what| self.count(what) == 0).collect()

@@ -1,9 +1,9 @@
-//! What users do: writes, batches, deletes, reads, opens and waits, at random peers.
+//! What users do: writes, batches, deletes, reads, opens and waits.
 
 use tidings_core::definition::Durability;
 use tidings_core::error::Error;
 use tidings_core::ident::DatabaseId;
-use tidings_core::message::{Operation, Reply, Write};
+use tidings_core::message::{self, Reply, Write};
 use tidings_core::name::Path;
 use tidings_core::node::{Outcome, Place, Submission};
 use tidings_core::read::read_record;
@@ -13,17 +13,9 @@ use tidings_core::stamp::Version;
 
 use crate::checker::{Attempt, Fate};
 use crate::look::Copies;
-use crate::process::Call;
-use crate::random::Random;
-use crate::scenario::SECOND;
-use crate::world::{Event, World};
-
-/// Draws what users do.
-#[derive(Debug)]
-pub struct Workload {
-    random: Random,
-    stopped: bool,
-}
+use crate::process::Waiting;
+use crate::timeline::{Call, KeyWrite, Operation};
+use crate::world::World;
 
 /// How a write shall be acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,98 +26,42 @@ pub struct Terms {
     pub acks: u32,
 }
 
-impl Workload {
-    pub(crate) fn new(random: Random) -> Self {
-        Self { random, stopped: false }
-    }
-}
-
 impl World {
-    /// Users do nothing any more.
-    pub fn stop_users(&mut self) {
-        self.workload.stopped = true;
-    }
-
-    pub(crate) fn user(&mut self) {
-        if self.workload.stopped {
+    /// Does what a user does: at the peer it is asked of, or the next one that runs.
+    pub fn perform(&mut self, operation: &Operation) {
+        let count = self.processes.len();
+        let mut peers = (0..count).map(|step| (operation.peer + step) % count);
+        let Some(index) = peers.find(|peer| self.processes[*peer].is_awake(self.now)) else {
+            self.sometimes.saw("nobody to ask");
             return;
-        }
-        let mean = SECOND / self.scenario.rate.max(1);
-        let pause = self.workload.random.below(2 * mean + 1);
-        self.schedule(self.now + pause, Event::User);
-        let awake: Vec<usize> =
-            (0..self.processes.len()).filter(|p| self.processes[*p].is_awake(self.now)).collect();
-        let Some(&index) = self.workload.random.pick(&awake) else { return };
-        let which = self.workload.random.index(self.scenario.paths.len());
-        let path = self.scenario.paths[which].clone();
-        match self.workload.random.below(100) {
-            0..50 => {
-                let terms = self.draw_terms();
-                let bursts = if self.workload.random.chance(100) { 4 } else { 1 };
-                let batches = (0..bursts).map(|_| self.draw_batch(1)).collect();
-                self.write(index, &path, batches, terms);
+        };
+        let path = &operation.database;
+        match &operation.call {
+            Call::Write { batches, durability, acks } => {
+                if batches.iter().any(|batch| batch.len() > 1) {
+                    self.sometimes.saw("batch");
+                }
+                let stored = |(key, length): &KeyWrite| {
+                    (stored_key(key.as_bytes()), length.map(|length| length as usize))
+                };
+                let batches = batches.iter().map(|batch| batch.iter().map(stored).collect());
+                let terms = Terms { durability: *durability, acks: *acks };
+                self.write(index, path, batches.collect(), terms);
             }
-            50..62 => {
-                let terms = self.draw_terms();
-                let size = 2 + self.workload.random.below(8);
-                let batch = self.draw_batch(size);
-                self.sometimes.saw("batch");
-                self.write(index, &path, vec![batch], terms);
-            }
-            62..92 => {
-                let key = self.draw_key();
-                self.read(index, &path, &key);
-            }
-            92..95 => {
-                if let Ok(path) = Path::new(&path) {
+            Call::Read(key) => self.read(index, path, &stored_key(key.as_bytes())),
+            Call::Sync => {
+                if let Ok(path) = Path::new(path) {
                     self.call(index, |node, now| node.sync(&path, 3_000, now));
                 }
             }
-            95..97 => {
-                // One at the other end of the store's limits, so that messages travel in parts.
-                let key = self.draw_key();
-                let length = 200_000 + self.workload.random.index(150_000);
-                self.write(index, &path, vec![vec![(key, Some(length))]], Terms::default());
-            }
-            _ => {
-                if let Ok(path) = Path::new(&path) {
+            Call::Status => {
+                if let Ok(path) = Path::new(path) {
                     self.call(index, |node, now| {
-                        node.request(&path, Operation::Status, 2_000, now)
+                        node.request(&path, message::Operation::Status, 2_000, now)
                     });
                 }
             }
         }
-    }
-
-    fn draw_key(&mut self) -> Vec<u8> {
-        let hot = self.workload.random.chance(self.scenario.hot_per_mille);
-        let number = self.workload.random.below(if hot { 3 } else { self.scenario.keys });
-        stored_key(format!("key{number}").as_bytes())
-    }
-
-    fn draw_terms(&mut self) -> Terms {
-        let random = &mut self.workload.random;
-        let durability = match random.below(10) {
-            0..2 => Some(Durability::Synced),
-            2..4 => Some(Durability::Buffered),
-            _ => None,
-        };
-        let acks = if random.chance(250) { 2 + random.below(2) as u32 } else { 1 };
-        Terms { durability, acks }
-    }
-
-    /// Different keys, each with the length of its value or nothing.
-    fn draw_batch(&mut self, size: u64) -> Vec<(Vec<u8>, Option<usize>)> {
-        let mut batch: Vec<(Vec<u8>, Option<usize>)> = Vec::new();
-        for _ in 0..size {
-            let key = self.draw_key();
-            let delete = self.workload.random.chance(180);
-            let length = self.workload.random.below(self.scenario.value_bytes) as usize;
-            if !batch.iter().any(|(known, _)| *known == key) {
-                batch.push((key, (!delete).then_some(length)));
-            }
-        }
-        batch
     }
 
     /// Writes batches at a peer, in one call: stored keys, and the length of each value or nothing
@@ -186,7 +122,7 @@ impl World {
             |process, outcomes| {
                 for (outcome, numbers) in outcomes.iter().zip(&groups) {
                     if let Outcome::Later(token) = outcome {
-                        process.calls.insert(*token, Call::Write(numbers.clone(), losses));
+                        process.calls.insert(*token, Waiting::Write(numbers.clone(), losses));
                     }
                 }
             },
@@ -259,12 +195,12 @@ impl World {
                 }
             }
             Place::Elsewhere | Place::Nowhere => {
-                let operation = Operation::Get { keys: vec![key.to_vec()] };
+                let operation = message::Operation::Get { keys: vec![key.to_vec()] };
                 self.call_then(
                     index,
                     |node, now| node.request(&parsed, operation, 2_000, now),
                     |process, token| {
-                        process.calls.insert(*token, Call::Read(id, key.to_vec()));
+                        process.calls.insert(*token, Waiting::Read(id, key.to_vec()));
                     },
                 );
             }
@@ -294,11 +230,12 @@ impl World {
 
     /// Watches every database of the workload that a process holds or will hold.
     pub(crate) fn watch_all(&mut self, index: usize) {
-        let paths = self.scenario.paths.clone();
+        let paths = std::mem::take(&mut self.paths);
         self.call(index, |node, _| {
             for path in &paths {
                 node.watch(node.database_id(path));
             }
         });
+        self.paths = paths;
     }
 }

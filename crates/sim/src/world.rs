@@ -15,13 +15,14 @@ use crate::checker::Checker;
 use crate::disk::{Disk, FaultyStore};
 use crate::faults::{Act, Faults};
 use crate::invariants::Looks;
+use crate::measure::Measures;
 use crate::network::{Network, Parcel};
 use crate::process::Process;
 use crate::random::Random;
 use crate::scenario::{MILLISECOND, SECOND, Scenario};
 use crate::sometimes::Sometimes;
+use crate::timeline::What;
 use crate::trace::Trace;
-use crate::workload::Workload;
 
 /// Most events in one instant: beyond, nothing but a livelock makes so many.
 const INSTANT_MAX: u64 = 200_000;
@@ -49,12 +50,14 @@ pub(crate) enum Event {
     Deliver(u64, usize),
     /// A sync ended.
     Synced(usize, u64, u64),
-    /// A user does something.
-    User,
-    /// A fault happens, or ends.
-    Fault(Act),
+    /// The entry of the timeline that is next happens.
+    Next,
+    /// A fault goes on, or ends.
+    Act(Act),
     /// The checkers look.
     Check,
+    /// The series are sampled.
+    Sample,
 }
 
 /// The queue's order: time, then sequence.
@@ -82,12 +85,14 @@ pub struct World {
     pub sometimes: Sometimes,
     /// The hash over everything that happened.
     pub trace: Trace,
-    pub(crate) workload: Workload,
+    /// What is measured on the way.
+    pub measures: Measures,
+    /// The databases that users work with.
+    pub paths: Vec<String>,
+    /// The next entry of the timeline; past its end, users and faults are done.
+    next: usize,
     pub(crate) faults: Faults,
     pub(crate) looks: Looks,
-    pub(crate) scheduler: Random,
-    clocks: Random,
-    starts: Random,
     /// Losses of data so far.
     pub(crate) losses: u64,
     /// Whether it says what happens.
@@ -95,9 +100,10 @@ pub struct World {
 }
 
 impl World {
-    /// A world whose processes start within its first second.
+    /// A world whose processes start within its first second, or when their class says. What the
+    /// scenario leaves to its seed is drawn now.
     pub fn new(scenario: Scenario) -> Self {
-        let stream = |concern: &str| Random::new(scenario.seed, concern);
+        let scenario = scenario.expand();
         let mut world = Self {
             now: 0,
             queue: BinaryHeap::new(),
@@ -106,51 +112,79 @@ impl World {
             sequence: 0,
             instant: (0, 0),
             processes: Vec::new(),
-            network: Network::new(scenario.links, stream("network")),
+            network: Network::new(scenario.seed),
             checker: Checker::new(0),
             sometimes: Sometimes::default(),
             trace: Trace::default(),
-            workload: Workload::new(stream("workload")),
-            faults: Faults::new(stream("faults")),
+            measures: Measures::default(),
+            paths: scenario.load.databases.paths(),
+            next: 0,
+            faults: Faults::default(),
             looks: Looks::default(),
-            scheduler: stream("scheduler"),
-            clocks: stream("clock"),
-            starts: stream("starts"),
             losses: 0,
             talks: std::env::var_os("TIDINGS_SIM_DESCRIBE").is_some(),
             scenario,
         };
-        for _ in 0..world.scenario.peers {
-            let at = if world.scenario.rate == 0 { 0 } else { world.scheduler.below(SECOND) };
+        let busy = !world.scenario.timeline.is_empty();
+        for index in 0..world.scenario.count() {
+            let starts = world.scenario.class(index).map_or(0, |class| class.starts);
             let process = world.add_process(None);
-            world.schedule(at, Event::Start(process));
+            let spread = world.processes[process].random.below(SECOND);
+            world.schedule(starts + if busy { spread } else { 0 }, Event::Start(process));
         }
-        world.schedule(2 * SECOND, Event::Check);
-        if world.scenario.rate > 0 {
-            world.schedule(SECOND, Event::User);
+        world.schedule(world.scenario.check_every, Event::Check);
+        if world.scenario.sample_every > 0 {
+            world.schedule(world.scenario.sample_every, Event::Sample);
         }
-        if !world.scenario.faults.is_empty() {
-            world.schedule(2 * SECOND, Event::Fault(Act::Next));
-        }
+        world.schedule_next();
         world
     }
 
     /// Adds a process that does not run yet; with the identity of another one if given.
     pub fn add_process(&mut self, twin: Option<usize>) -> usize {
         let index = self.processes.len();
+        let seed = self.scenario.seed;
         let peer = match twin {
             Some(twin) => self.processes[twin].peer,
-            None => PeerId(Random::new(self.scenario.seed, &format!("peer {index}")).seed()),
+            None => PeerId(Random::new(seed, &format!("peer {index}")).seed()),
         };
-        let seed = Random::new(self.scenario.seed, &format!("disk {index}")).any();
-        let mut process = Process::new(peer, Disk::new(seed));
-        let spread = self.scenario.clock_spread;
-        process.wall_offset = self.clocks.around(spread);
-        process.drift = self.clocks.around(100);
+        let disk = Disk::new(Random::new(seed, &format!("disk {index}")).any());
+        let random = Random::new(seed, &format!("scheduler {index}"));
+        let mut process = Process::new(peer, disk, random);
+        let mut clock = Random::new(seed, &format!("clock {index}"));
+        process.wall_offset = clock.around(self.scenario.clock_spread.cast_signed());
+        process.drift = clock.around(100);
+        if let Some(class) = self.scenario.class(index) {
+            process.zone.clone_from(&class.zone);
+            process.weight = class.weight;
+        }
         self.processes.push(process);
         self.checker.add_process();
         self.looks.add_process();
         index
+    }
+
+    fn schedule_next(&mut self) {
+        if let Some(timed) = self.scenario.timeline.get(self.next) {
+            self.schedule(timed.at, Event::Next);
+        }
+    }
+
+    /// The next entry of the timeline happens.
+    fn happen_next(&mut self) {
+        let Some(timed) = self.scenario.timeline.get_mut(self.next) else { return };
+        self.next += 1;
+        let what = timed.what.clone();
+        self.schedule_next();
+        match what {
+            What::Fault(fault) => self.inject(&fault),
+            What::Operation(operation) => self.perform(&operation),
+        }
+    }
+
+    /// Nothing of the timeline happens any more.
+    pub fn stop_users(&mut self) {
+        self.next = self.scenario.timeline.len();
     }
 
     /// Puts an event into the queue.
@@ -232,11 +266,15 @@ impl World {
             Event::Down(process, life, connection) => self.down(process, life, connection),
             Event::Deliver(connection, from) => self.deliver(connection, from),
             Event::Synced(process, life, ticket) => self.synced(process, life, ticket),
-            Event::User => self.user(),
-            Event::Fault(act) => self.fault(act),
+            Event::Next => self.happen_next(),
+            Event::Act(act) => self.act(act),
             Event::Check => {
                 self.check();
-                self.schedule(self.now + 2 * SECOND, Event::Check);
+                self.schedule(self.now + self.scenario.check_every, Event::Check);
+            }
+            Event::Sample => {
+                self.sample();
+                self.schedule(self.now + self.scenario.sample_every, Event::Sample);
             }
         }
     }
@@ -253,15 +291,17 @@ impl World {
         let config = Config {
             peer: process.peer,
             name: format!("peer{index}"),
-            zone: String::new(),
-            weight: 100,
+            zone: process.zone.clone(),
+            weight: process.weight,
             cluster_key: [7; 32],
             expects_peers: true,
             max_clock_skew: tidings_core::node::MAX_CLOCK_SKEW,
             replacement_delay: self.scenario.replacement_delay,
         };
         let now = process.clocks(self.now);
-        match Node::new(config, store, self.starts.seed(), now) {
+        let concern = format!("start {index} {}", process.life);
+        let seed = Random::new(self.scenario.seed, &concern).seed();
+        match Node::new(config, store, seed, now) {
             Ok(node) => {
                 self.trace.note("start", &[index as u64]);
                 self.checker.started(index, node.epoch());
@@ -280,7 +320,7 @@ impl World {
                     }
                 }
                 self.watch_all(index);
-                let pause = self.scheduler.below(20 * MILLISECOND);
+                let pause = self.processes[index].random.below(20 * MILLISECOND);
                 self.schedule(self.now + pause, Event::Seek(index, life));
             }
             Err(error) => {
@@ -360,8 +400,8 @@ impl World {
 
     pub(crate) fn carry_out(&mut self, index: usize, output: Output) {
         match output {
-            Output::Send(peer, frame) => self.send(index, peer, &Parcel::Frame(frame)),
-            Output::Probe(peer, packet) => self.send(index, peer, &Parcel::Probe(packet)),
+            Output::Send(peer, frame) => self.send(index, peer, Parcel::Frame(frame)),
+            Output::Probe(peer, packet) => self.send(index, peer, Parcel::Probe(packet)),
             Output::Dial(peer, _) => {
                 self.processes[index].dials.insert(peer);
             }
@@ -377,6 +417,7 @@ impl World {
                         self.checker.broke("12 watch", what);
                     }
                 }
+                self.arrived(index, id, &changes);
             }
             Output::ChangedElsewhere(..) | Output::WatchLost(_) => {}
             Output::Event(event) => self.told(index, &event),

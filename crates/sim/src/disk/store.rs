@@ -109,7 +109,7 @@ impl Store for FaultyStore {
             }
             platter.room = Some(room - needed);
         }
-        let undo = platter.live.commit_undoable(batch);
+        let undo = platter.write(batch);
         platter.undo.push(undo);
         Ok(())
     }

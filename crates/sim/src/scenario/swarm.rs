@@ -1,0 +1,105 @@
+//! The scenario that a seed of the swarm stands for.
+//!
+//! Swarm testing (Groce et al., 2012): each seed turns some kinds of faults fully off, because a
+//! fault that happens all the time hides what only its absence lets happen.
+
+use std::collections::BTreeSet;
+
+use tidings_core::definition::{Definition, Durability};
+
+use super::{
+    Class, Databases, FaultKind, Link, Links, Load, MILLISECOND, Mix, RandomFaults, SECOND,
+    Scenario,
+};
+use crate::random::Random;
+
+impl Scenario {
+    /// The scenario that a seed of the swarm stands for.
+    pub fn swarm(seed: u64) -> Self {
+        let mut random = Random::new(seed, "scenario");
+        let peers = 3 + random.index(5);
+        let definitions = definitions(&mut random, peers);
+        let count = if random.chance(60) { 60 + random.below(60) } else { 1 + random.below(8) };
+        let paths = (0..count).map(|n| format!("d{}/db{n}", random.below(3))).collect();
+        let kinds = kinds(&mut random);
+        let links = links(&mut random);
+        let appliers = 1 + random.index(peers);
+        let load = Load {
+            databases: Databases::Named(paths),
+            keys: 3 + random.below(150),
+            hot: Link::per_mille(random.below(700)),
+            value_bytes: [16, 100, 2_000][random.index(3)],
+            rate: (5 + random.below(60)) * 1_000,
+            deletes: 180_000,
+            synced: 200_000,
+            buffered: 200_000,
+            acknowledged: 250_000,
+            mix: Mix { put: 50, batch: 12, read: 30, sync: 3, large: 2, status: 3 },
+            ..Load::default()
+        };
+        Self {
+            name: "swarm".into(),
+            peers: vec![Class::of(peers)],
+            definitions,
+            appliers,
+            load,
+            duration: (10 + random.below(50)) * SECOND,
+            patience: 150 * SECOND,
+            links,
+            faults: RandomFaults {
+                kinds,
+                every: 300 * MILLISECOND + random.below(4 * SECOND),
+                longest: 25 * SECOND,
+            },
+            stay_dead: usize::from(peers > 3 && random.chance(200)),
+            replacement_delay: 1_000 + random.below(15_000),
+            clock_spread: if random.chance(300) { 8_000 } else { 200 },
+            ..Self::quiet(seed, peers)
+        }
+    }
+}
+
+fn definitions(random: &mut Random, peers: usize) -> Vec<Definition> {
+    let mut definitions = Vec::new();
+    for index in 0..=random.index(3) {
+        let min = 1 + random.below(peers.min(4) as u64) as u32;
+        let max = min + random.below(3) as u32;
+        let matcher = if index == 0 { "**".to_string() } else { format!("d{index}/**") };
+        let mut definition = Definition::new(&format!("def{index}"), &matcher, min, max);
+        definition.priority = i32::try_from(index).unwrap_or(0);
+        if random.chance(300) {
+            definition.durability = Durability::Synced;
+        }
+        if random.chance(150) {
+            definition.size = Some(4_000 + random.below(40_000));
+        }
+        definitions.push(definition);
+    }
+    definitions
+}
+
+fn kinds(random: &mut Random) -> BTreeSet<FaultKind> {
+    let mut kinds = BTreeSet::new();
+    if !random.chance(50) {
+        let share = 100 + random.below(600);
+        kinds.extend(FaultKind::ALL.into_iter().filter(|_| random.chance(share)));
+    }
+    let lossy = [FaultKind::Wipe, FaultKind::Rollback, FaultKind::Vanish];
+    if random.chance(500) {
+        kinds.retain(|kind| !lossy.contains(kind));
+    }
+    kinds
+}
+
+fn links(random: &mut Random) -> Links {
+    let latency = [100, 500, 5_000, 40_000][random.index(4)];
+    let within = Link {
+        latency,
+        jitter: latency * random.below(3),
+        tail: Link::per_mille(random.below(20)),
+        bandwidth: [200_000, 2_000_000, 100_000_000][random.index(3)],
+        queue: if random.chance(100) { 1_500_000 } else { 16 << 20 },
+        ..Link::LAN
+    };
+    Links { within, between_zones: None, discovery: random.chance(700) }
+}

@@ -1,0 +1,269 @@
+//! Entries of a timeline as TOML, read and written.
+
+use std::fmt::Write as _;
+
+use tidings_core::definition::Durability;
+
+use super::{Call, KeyWrite, Operation, Timed, VALUE_MAX, What};
+use crate::faults::{Fault, FaultKind, Parameter};
+use crate::scenario::document::{BadScenario, Fields, Item};
+use crate::scenario::read::{DURATION_MAX, quoted};
+use crate::scenario::units::{show_duration, show_share};
+use crate::scenario::{SECOND, WHOLE};
+
+/// Words of the operations.
+const OPERATIONS: [&str; 7] = ["put", "delete", "batch", "burst", "read", "sync", "status"];
+
+/// Longest jump of a clock, in microseconds.
+const OFFSET_MAX: u64 = 366 * 86_400 * SECOND;
+
+/// Reads one entry of a scenario with so many peers and such a duration.
+pub(crate) fn read(item: &Item, name: &str, peers: usize, end: u64) -> Result<Timed, BadScenario> {
+    let mut fields = Fields::new(item.table(name)?, name);
+    let at = fields.need("at", |item, name| {
+        let at = item.duration(name, 0..=DURATION_MAX)?;
+        if at < end {
+            return Ok(at);
+        }
+        Err(item.place.error(format!(
+            "{name} is {}, not before the end of the run at {}; make it earlier, or duration longer",
+            show_duration(at),
+            show_duration(end)
+        )))
+    })?;
+    let kinds = || FaultKind::ALL.into_iter().chain(FaultKind::TIMELINE_ONLY);
+    let fault = fields
+        .read("fault", |item, name| item.word(name, kinds().map(|kind| (kind.word(), kind))))?;
+    if let Some(kind) = fault {
+        let fault = read_fault(&mut fields, kind, peers)?;
+        fields.done()?;
+        return Ok(Timed { at, what: What::Fault(fault) });
+    }
+    let word =
+        fields.need("operation", |item, name| item.word(name, OPERATIONS.map(|word| (word, word))));
+    let word = word.map_err(|error| {
+        if item.table(name).is_ok_and(|table| table.get("operation").is_some()) {
+            return error;
+        }
+        item.place.error(format!("{name} says neither a fault nor an operation; write one of them"))
+    })?;
+    let operation = read_operation(&mut fields, word, peers)?;
+    fields.done()?;
+    Ok(Timed { at, what: What::Operation(operation) })
+}
+
+fn peer(item: &Item, name: &str, peers: usize) -> Result<usize, BadScenario> {
+    item.count(name, 0..=peers as u64 - 1).map(|peer| peer as usize)
+}
+
+fn read_fault(
+    fields: &mut Fields<'_>,
+    kind: FaultKind,
+    peers: usize,
+) -> Result<Fault, BadScenario> {
+    let mut fault = Fault::new(kind, 0);
+    if kind.has_peer() {
+        fault.peer = fields.need("peer", |item, name| peer(item, name, peers))?;
+    }
+    if kind.has_other() {
+        let own = fault.peer;
+        fault.other = fields.need("other", |item, name| {
+            let other = peer(item, name, peers)?;
+            if other == own {
+                let message = format!("{name} is {other}, the same as peer; name another one");
+                return Err(item.place.error(message));
+            }
+            Ok(other)
+        })?;
+    }
+    if kind == FaultKind::Partition {
+        fault.side = fields.need("peers", |item, name| {
+            item.list(name)?.iter().map(|item| peer(item, name, peers)).collect()
+        })?;
+    }
+    if kind.has_time() {
+        fault.lasts = fields.read("for", |item, name| item.duration(name, 1..=DURATION_MAX))?;
+    }
+    let amount = &mut fault.amount;
+    match kind.parameter() {
+        Parameter::None => {}
+        Parameter::Rows => {
+            fields.fill("rows", amount, |item, name| item.signed(name, 1..=1_000_000))?;
+        }
+        Parameter::Nth => {
+            fields.fill("nth", amount, |item, name| item.signed(name, 1..=1_000_000_000))?;
+        }
+        Parameter::Times => {
+            fields.fill("times", amount, |item, name| item.signed(name, 1..=1_000_000))?;
+        }
+        Parameter::Gulp => fields.fill("gulp", amount, |item, name| {
+            item.duration(name, 1..=3_600 * SECOND).map(u64::cast_signed)
+        })?,
+        Parameter::Delay => fields.fill("delay", amount, |item, name| {
+            item.duration(name, 1..=3_600 * SECOND).map(u64::cast_signed)
+        })?,
+        Parameter::Share => {
+            fields.fill("share", amount, |item, name| item.share(name).map(u64::cast_signed))?;
+        }
+        Parameter::Offset => {
+            fields.fill("offset", amount, |item, name| item.offset(name, OFFSET_MAX))?;
+        }
+    }
+    Ok(fault)
+}
+
+fn key(item: &Item, name: &str) -> Result<String, BadScenario> {
+    let key = item.text(name)?;
+    if (1..=1_024).contains(&key.len()) {
+        return Ok(key);
+    }
+    Err(item.place.error(format!("{name} has {} bytes; write 1 to 1024", key.len())))
+}
+
+fn read_operation(
+    fields: &mut Fields<'_>,
+    word: &str,
+    peers: usize,
+) -> Result<Operation, BadScenario> {
+    let peer = fields.need("peer", |item, name| peer(item, name, peers))?;
+    let database = fields.need("database", Item::text)?;
+    let call = match word {
+        "read" => Call::Read(fields.need("key", key)?),
+        "sync" => Call::Sync,
+        "status" => Call::Status,
+        "put" => {
+            let length = fields.need("bytes", |item, name| item.bytes(name, 0..=VALUE_MAX))?;
+            let key = fields.need("key", key)?;
+            write(fields, vec![vec![(key, Some(length))]])?
+        }
+        "delete" => {
+            let key = fields.need("key", key)?;
+            write(fields, vec![vec![(key, None)]])?
+        }
+        _ => {
+            let writes: Vec<KeyWrite> = fields.need("writes", |item, name| {
+                item.list(name)?.iter().map(|item| key_write(item, name)).collect()
+            })?;
+            let batches = if word == "batch" {
+                vec![writes]
+            } else {
+                writes.into_iter().map(|write| vec![write]).collect()
+            };
+            write(fields, batches)?
+        }
+    };
+    Ok(Operation { peer, database, call })
+}
+
+fn key_write(item: &Item, name: &str) -> Result<KeyWrite, BadScenario> {
+    let mut fields = Fields::new(item.table(name)?, name);
+    let key = fields.need("key", key)?;
+    let length = fields.read("bytes", |item, name| item.bytes(name, 0..=VALUE_MAX))?;
+    fields.done()?;
+    Ok((key, length))
+}
+
+fn write(fields: &mut Fields<'_>, batches: Vec<Vec<KeyWrite>>) -> Result<Call, BadScenario> {
+    let durability = fields.read("durability", durability)?;
+    let mut acks = 1;
+    fields.fill("acks", &mut acks, |item, name| item.count(name, 1..=256))?;
+    Ok(Call::Write { batches, durability, acks: acks as u32 })
+}
+
+/// Reads `buffered` or `synced`.
+pub(crate) fn durability(item: &Item, name: &str) -> Result<Durability, BadScenario> {
+    item.word(name, [("buffered", Durability::Buffered), ("synced", Durability::Synced)])
+}
+
+/// The word for a durability.
+pub(crate) const fn durability_word(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Buffered => "buffered",
+        Durability::Synced => "synced",
+    }
+}
+
+/// Writes one entry as an inline table.
+pub(crate) fn show(timed: &Timed) -> String {
+    let mut text = format!("{{ at = \"{}\"", show_duration(timed.at));
+    // Writing to a text does not fail.
+    let _ = match &timed.what {
+        What::Fault(fault) => show_fault(&mut text, fault),
+        What::Operation(operation) => show_operation(&mut text, operation),
+    };
+    text + " }"
+}
+
+fn show_fault(text: &mut String, fault: &Fault) -> std::fmt::Result {
+    let kind = fault.kind;
+    write!(text, ", fault = \"{}\"", kind.word())?;
+    if kind.has_peer() {
+        write!(text, ", peer = {}", fault.peer)?;
+    }
+    if kind.has_other() {
+        write!(text, ", other = {}", fault.other)?;
+    }
+    if kind == FaultKind::Partition {
+        write!(text, ", peers = {:?}", fault.side)?;
+    }
+    if let Some(time) = fault.lasts.filter(|_| kind.has_time()) {
+        write!(text, ", for = \"{}\"", show_duration(time))?;
+    }
+    let amount = fault.amount;
+    match kind.parameter() {
+        Parameter::None => Ok(()),
+        Parameter::Rows => write!(text, ", rows = {amount}"),
+        Parameter::Nth => write!(text, ", nth = {amount}"),
+        Parameter::Times => write!(text, ", times = {amount}"),
+        Parameter::Gulp => write!(text, ", gulp = \"{}\"", show_duration(amount.unsigned_abs())),
+        Parameter::Delay => write!(text, ", delay = \"{}\"", show_duration(amount.unsigned_abs())),
+        Parameter::Share => {
+            write!(text, ", share = {}", show_share(amount.unsigned_abs().min(WHOLE)))
+        }
+        Parameter::Offset => {
+            let sign = if amount < 0 { "-" } else { "" };
+            let millis = show_duration(amount.unsigned_abs() * 1_000);
+            write!(text, ", offset = \"{sign}{millis}\"")
+        }
+    }
+}
+
+fn show_operation(text: &mut String, operation: &Operation) -> std::fmt::Result {
+    let (word, keys) = match &operation.call {
+        Call::Read(key) => ("read", format!(", key = {}", quoted(key))),
+        Call::Sync => ("sync", String::new()),
+        Call::Status => ("status", String::new()),
+        Call::Write { batches, .. } => match batches.as_slice() {
+            [batch] => match batch.as_slice() {
+                [(key, None)] => ("delete", format!(", key = {}", quoted(key))),
+                [(key, Some(length))] => {
+                    ("put", format!(", key = {}, bytes = {length}", quoted(key)))
+                }
+                writes => ("batch", format!(", writes = [{}]", show_writes(writes))),
+            },
+            batches => {
+                let writes: Vec<KeyWrite> = batches.iter().flatten().cloned().collect();
+                ("burst", format!(", writes = [{}]", show_writes(&writes)))
+            }
+        },
+    };
+    let Operation { peer, database, .. } = operation;
+    write!(text, ", operation = \"{word}\", peer = {peer}, database = {}{keys}", quoted(database))?;
+    if let Call::Write { durability, acks, .. } = &operation.call {
+        if let Some(durability) = durability {
+            write!(text, ", durability = \"{}\"", durability_word(*durability))?;
+        }
+        if *acks > 1 {
+            write!(text, ", acks = {acks}")?;
+        }
+    }
+    Ok(())
+}
+
+fn show_writes(writes: &[KeyWrite]) -> String {
+    let one = |(key, length): &KeyWrite| match length {
+        Some(length) => format!("{{ key = {}, bytes = {length} }}", quoted(key)),
+        None => format!("{{ key = {} }}", quoted(key)),
+    };
+    writes.iter().map(one).collect::<Vec<_>>().join(", ")
+}

@@ -20,6 +20,9 @@ use crate::commands::{Command, Context};
 use crate::exit::Failure;
 use crate::output::{Format, Unread};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// An eventually consistent key-value store for peers that find each other.
 #[derive(Debug, Parser)]
 #[command(name = "tidings", version, after_long_help = exit::HELP, after_help = exit::HELP)]

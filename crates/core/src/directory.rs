@@ -249,7 +249,11 @@ impl Directory {
                 let holders = &mut self.entries.entry(id).or_default().holders;
                 match holders.binary_search_by_key(&peer, |(peer, _)| *peer) {
                     Ok(at) => holders[at].1 = holder,
-                    Err(at) => holders.insert(at, (peer, holder)),
+                    Err(at) => {
+                        // A vector of one has room for four unless told otherwise.
+                        holders.reserve_exact(1);
+                        holders.insert(at, (peer, holder));
+                    }
                 }
                 Some(Lesson::Held(id, peer))
             }

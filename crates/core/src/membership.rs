@@ -141,6 +141,8 @@ pub(crate) enum Effect {
     Up(Identity),
     /// A member is down.
     Down(PeerId),
+    /// This peer was taken for dead and has renewed its identity.
+    Renewed,
 }
 
 #[derive(Default)]
@@ -155,6 +157,7 @@ impl Runtime<Identity> for &mut Effects {
             Notification::MemberUp(member) | Notification::Rename(_, member) => {
                 self.out.push_back(Effect::Up(member.clone()));
             }
+            Notification::Rejoin(_) => self.out.push_back(Effect::Renewed),
             Notification::MemberDown(member) => self.out.push_back(Effect::Down(member.peer)),
             _ => {}
         }

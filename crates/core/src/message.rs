@@ -186,8 +186,6 @@ pub enum Message {
     BucketRows {
         /// Where.
         target: Target,
-        /// The vector at which they are compared.
-        vector: Vector,
         /// The buckets that differ: bit b of byte b / 8.
         buckets: [u8; 32],
         /// Exclusive; empty: from the beginning.
@@ -197,6 +195,16 @@ pub enum Message {
         end: Option<Vec<u8>>,
         /// Stored key and shortened element, ascending.
         rows: Vec<(Vec<u8>, u64)>,
+    },
+    /// Asks for the next page of live rows.
+    BucketNext {
+        /// Where.
+        target: Target,
+        /// The buckets that differ.
+        buckets: [u8; 32],
+        /// The end of the page before.
+        #[serde(with = "serde_bytes")]
+        start: Vec<u8>,
     },
     /// Puts back what the receiver is missing, and asks for what the sender is missing.
     Repair {

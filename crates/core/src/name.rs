@@ -1,6 +1,7 @@
 //! Keys and paths: parsed once, trusted afterwards.
 
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -56,8 +57,8 @@ pub fn check_value(value: &[u8]) -> Result<(), Error> {
 
 /// A database path: 1 to 512 bytes of UTF-8 without control characters. Compared byte by byte, so
 /// `/x` is not `x`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Path(String);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Path(Arc<str>);
 
 impl Path {
     /// Checks a path that a user named.

@@ -10,6 +10,7 @@
 //!
 //! Every error of the store is final: the node stops serving and says so by [`Output::Failed`].
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -204,7 +205,7 @@ struct Held {
     /// Summaries in a row that differed while the database was busy.
     busy_rounds: u8,
     /// The digests, here and at a peer, that a pull back from it did not make equal.
-    vain: Option<(PeerId, u128, u128)>,
+    vain: Option<Box<(PeerId, u128, u128)>>,
 }
 
 /// One peer of the cluster, without its clocks, sockets and threads.
@@ -223,7 +224,8 @@ pub struct Node<S: Store> {
     /// Peers known from an earlier start, until they are met.
     remembered: BTreeMap<PeerId, Vec<String>>,
     links: BTreeMap<PeerId, Link>,
-    held: BTreeMap<DatabaseId, Held>,
+    /// Boxed: a node of the map has room for eleven, and most stand empty.
+    held: BTreeMap<DatabaseId, Box<Held>>,
     next_prefix: Prefix,
     directory: Directory,
     registry: Registry,
@@ -266,8 +268,6 @@ const SECOND: u64 = 1_000_000;
 const SUMMARY_EVERY: u64 = 2 * SECOND;
 /// Pause between two clock and round-trip measurements of one peer pair.
 const PING_EVERY: u64 = 5 * SECOND;
-/// Pause between two looks at which copies are idle.
-const RELAX_EVERY: u64 = 10 * SECOND;
 
 impl<S: Store> core::fmt::Debug for Node<S> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -341,7 +341,7 @@ impl<S: Store> Node<S> {
                 pulls: NEVER,
                 calls: NEVER,
                 placement: now.monotonic + SECOND,
-                relax: now.monotonic + RELAX_EVERY,
+                relax: NEVER,
                 scrub: NEVER,
             },
             changes: 0,
@@ -408,7 +408,7 @@ impl<S: Store> Node<S> {
     fn hold(&mut self, replica: Replica, role: HolderState, now: Now) {
         let (touched, definition) = (now.monotonic, None);
         let held = Held { replica, role, definition, touched, busy_rounds: 0, vain: None };
-        self.held.insert(held.replica.id, held);
+        self.held.insert(held.replica.id, Box::new(held));
     }
 
     /// Gives a database its local number, in a commit of its own.
@@ -532,12 +532,7 @@ impl<S: Store> Node<S> {
             self.placement_tick(now)?;
         }
         if self.timers.relax <= at {
-            self.timers.relax = at + RELAX_EVERY;
-            for held in self.held.values_mut() {
-                if held.touched + RELAX_EVERY <= at {
-                    held.replica.relax();
-                }
-            }
+            self.relax(now);
         }
         if self.timers.scrub <= at {
             self.scrub_step(now)?;
@@ -599,6 +594,8 @@ impl<S: Store> Node<S> {
                     self.store.commit(transaction.into_batch())?;
                 }
             }
+            // Whoever is connected need not wait until a probe carries it there.
+            Effect::Renewed => self.broadcast_hello(),
             Effect::Down(peer) => {
                 if self.members.remove(&peer).is_some() {
                     self.event(Event::PeerDown(peer));
@@ -635,7 +632,7 @@ impl<S: Store> Node<S> {
     }
 
     /// The definition that accepts a path.
-    fn definition_of(&self, path: &str) -> Option<&Definition> {
+    fn definition_of(&self, path: &str) -> Option<&Arc<Definition>> {
         Path::any(path).ok().and_then(|path| self.registry.resolve(&path))
     }
 

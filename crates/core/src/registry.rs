@@ -13,6 +13,7 @@ mod advice;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::cmp::Reverse;
 
 use crate::definition::Definition;
@@ -34,7 +35,7 @@ pub struct Registry {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    definition: Definition,
+    definition: Arc<Definition>,
     matcher: Matcher,
 }
 
@@ -43,7 +44,7 @@ type Rank<'a> = (Reverse<i32>, Kind, Reverse<usize>, &'a str);
 
 impl Entry {
     fn new(definition: Definition) -> Result<Self, Error> {
-        Ok(Self { matcher: definition.compile()?, definition })
+        Ok(Self { matcher: definition.compile()?, definition: Arc::new(definition) })
     }
 
     fn rank(&self) -> Rank<'_> {
@@ -104,12 +105,12 @@ impl Registry {
                 }
             }
         }
-        Some(entry.definition)
+        Some(Arc::unwrap_or_clone(entry.definition))
     }
 
     /// The definition of this name.
     pub fn get(&self, name: &str) -> Option<&Definition> {
-        self.entries.get(name).map(|entry| &entry.definition)
+        self.entries.get(name).map(|entry| &*entry.definition)
     }
 
     /// The parsed matcher of the definition of this name.
@@ -119,7 +120,7 @@ impl Registry {
 
     /// Every definition, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Definition> {
-        self.entries.values().map(|entry| &entry.definition)
+        self.entries.values().map(|entry| &*entry.definition)
     }
 
     /// How many there are.
@@ -134,7 +135,7 @@ impl Registry {
 
     /// The definition that governs a path; `None` when no matcher accepts it. The reserved paths
     /// of tidings itself are governed by no definition.
-    pub fn resolve(&self, path: &Path) -> Option<&Definition> {
+    pub fn resolve(&self, path: &Path) -> Option<&Arc<Definition>> {
         if path.is_system() {
             return None;
         }

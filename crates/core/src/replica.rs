@@ -1,9 +1,11 @@
 //! One copy of one database: applying records, and everything derived from them.
 //!
-//! I2: the vector, the digest, its bucket sums, the log and the size are staged in the batch of the
-//! records they describe, always.
+//! I2: the vector, the digest, the log and the size are staged in the batch of the records they
+//! describe, always. The sums of the 256 buckets of the digest are counted where a compare needs
+//! them, and kept up to date in memory from then on: a write would touch one more row for each.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -53,6 +55,9 @@ pub enum Applied {
     Conflict(bool),
 }
 
+/// The sums of the elements of the live entries, modulo 2^128, by bucket.
+pub type Buckets = [u128; 256];
+
 /// One copy of one database.
 #[derive(Debug)]
 pub struct Replica {
@@ -64,10 +69,10 @@ pub struct Replica {
     pub path: Arc<str>,
     /// What is stored beside the rows.
     pub state: State,
-    /// Bucket sums read or changed lately; the rest is in the store.
-    buckets: BTreeMap<u8, u128>,
-    /// Buckets changed since the last staging of the state.
-    changed: BTreeSet<u8>,
+    /// The parts of the digest, where they are known or being counted.
+    buckets: Option<Box<Buckets>>,
+    /// Whether the sums are complete: until then they hold what changed since the count began.
+    counted: bool,
     /// Fingerprint of generation, vector and digest, until the next change.
     summary: Option<u64>,
 }
@@ -75,8 +80,7 @@ pub struct Replica {
 impl Replica {
     /// A copy with a known state.
     pub fn new(id: DatabaseId, prefix: Prefix, path: Arc<str>, state: State) -> Self {
-        let (buckets, changed) = (BTreeMap::new(), BTreeSet::new());
-        Self { id, prefix, path, state, buckets, changed, summary: None }
+        Self { id, prefix, path, state, buckets: None, counted: false, summary: None }
     }
 
     /// Whether the state reflects this dot, in the vector or in a retired epoch.
@@ -115,22 +119,19 @@ impl Replica {
         let row = rows::data_key(self.prefix, stored);
         let (row, bytes) = transaction.get(store, Space::Data, row)?;
         let old = bytes.map(|bytes| decode_record(&bytes)).transpose()?;
-        self.merge(transaction, store, fingerprint, stored, row, old, record)
+        Ok(self.merge(transaction, fingerprint, stored, row, old, record))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the row was read by the caller already")]
     fn merge(
         &mut self,
         transaction: &mut Transaction,
-        store: &impl Read,
         fingerprint: &Fingerprint,
         stored: &[u8],
         row: Vec<u8>,
         old: Option<Record>,
         record: Record,
-    ) -> Result<Applied, StoreError> {
-        let bucket = bucket_of(stored);
-        let mut sum = self.bucket(store, bucket)?;
+    ) -> Applied {
+        let mut moved = 0_u128;
         let mut outcome = Applied::Won;
         let winner = match old {
             None => record,
@@ -138,14 +139,13 @@ impl Replica {
                 let before = (winner.is_live(), winner.dot(), winner.payload().len());
                 let element = fingerprint.element(stored, &winner);
                 match winner.merge(record) {
-                    Merge::Kept => return Ok(Applied::Lost),
-                    Merge::Conflict(false) => return Ok(Applied::Conflict(false)),
+                    Merge::Kept => return Applied::Lost,
+                    Merge::Conflict(false) => return Applied::Conflict(false),
                     Merge::Conflict(true) => outcome = Applied::Conflict(true),
                     Merge::Taken => {}
                 }
                 let (live, dot, length) = before;
-                sum = sum.wrapping_sub(element);
-                self.state.digest = self.state.digest.wrapping_sub(element);
+                moved = moved.wrapping_sub(element);
                 if live {
                     self.state.entries = self.state.entries.saturating_sub(1);
                     let weight = (stored.len() + length) as u64;
@@ -159,21 +159,22 @@ impl Replica {
                 winner
             }
         };
-        let element = fingerprint.element(stored, &winner);
-        sum = sum.wrapping_add(element);
-        self.state.digest = self.state.digest.wrapping_add(element);
+        moved = moved.wrapping_add(fingerprint.element(stored, &winner));
+        self.state.digest = self.state.digest.wrapping_add(moved);
+        if let Some(buckets) = &mut self.buckets {
+            let sum = &mut buckets[usize::from(bucket_of(stored))];
+            *sum = sum.wrapping_add(moved);
+        }
         if winner.is_live() {
             self.state.entries += 1;
             self.state.bytes += (stored.len() + winner.payload().len()) as u64;
         } else {
             self.state.tombstones += 1;
         }
-        self.buckets.insert(bucket, sum);
-        self.changed.insert(bucket);
         let log = rows::log_key(self.prefix, winner.dot());
         transaction.put(Space::Log, log, stored.to_vec());
         transaction.put(Space::Data, row, wire::encode(&winner));
-        Ok(outcome)
+        outcome
     }
 
     /// Applies the records of an interval that the vector does not cover (I5), and reports what
@@ -226,52 +227,48 @@ impl Replica {
         let sequence = self.state.progress.vector.get(author.epoch) + 1;
         let record = Record::new(time, Dot { epoch: author.epoch, sequence }, payload);
         let written = record.clone();
-        self.merge(transaction, store, author.fingerprint, stored, row, old, record)?;
+        self.merge(transaction, author.fingerprint, stored, row, old, record);
         self.state.progress.vector.raise(author.epoch, sequence);
         Ok(Some(written))
     }
 
-    /// Stages the state row and the changed bucket sums.
+    /// Stages the state row.
     pub fn stage(&mut self, transaction: &mut Transaction) {
         self.summary = None;
         transaction.put(Space::Meta, rows::state_key(self.prefix), wire::encode(&self.state));
-        for bucket in core::mem::take(&mut self.changed) {
-            let sum = self.buckets.get(&bucket).copied().unwrap_or(0);
-            let key = rows::bucket_key(self.prefix, bucket);
-            transaction.put(Space::Meta, key, sum.to_le_bytes().to_vec());
-        }
     }
 
     /// Goes back to a state as it is stored, forgetting what was staged since.
     pub fn restore(&mut self, state: State) {
         self.state = state;
-        self.buckets.clear();
-        self.changed.clear();
         self.summary = None;
+        self.forget_buckets();
     }
 
-    /// Drops cached bucket sums of a copy that is idle.
-    pub fn relax(&mut self) {
-        if self.changed.is_empty() {
-            self.buckets.clear();
+    /// The bucket sums; `None` while they are not known.
+    pub fn buckets(&self) -> Option<&Buckets> {
+        self.buckets.as_deref().filter(|_| self.counted)
+    }
+
+    /// Begins to count the bucket sums. The caller reads the rows as they are now, and brings what
+    /// it found to [`Replica::buckets_counted`].
+    pub fn count_buckets(&mut self) {
+        (self.buckets, self.counted) = (Some(Box::new([0; 256])), false);
+    }
+
+    /// Ends a count: what was found, and what has changed since.
+    pub fn buckets_counted(&mut self, found: &Buckets) {
+        if let Some(buckets) = self.buckets.as_deref_mut().filter(|_| !self.counted) {
+            for (sum, found) in buckets.iter_mut().zip(found) {
+                *sum = sum.wrapping_add(*found);
+            }
+            self.counted = true;
         }
     }
 
-    /// One bucket sum.
-    ///
-    /// # Errors
-    /// When the store cannot read or the row is damaged.
-    pub fn bucket(&self, store: &impl Read, bucket: u8) -> Result<u128, StoreError> {
-        if let Some(&sum) = self.buckets.get(&bucket) {
-            return Ok(sum);
-        }
-        match store.get(Space::Meta, &rows::bucket_key(self.prefix, bucket))? {
-            None => Ok(0),
-            Some(bytes) => bytes
-                .try_into()
-                .map(u128::from_le_bytes)
-                .map_err(|_| StoreError::corrupt("a bucket sum has not 16 bytes")),
-        }
+    /// Frees the 4 KiB of the bucket sums.
+    pub fn forget_buckets(&mut self) {
+        (self.buckets, self.counted) = (None, false);
     }
 
     /// Fingerprint of generation, vector and digest: equal on two holders that agree.
@@ -283,7 +280,7 @@ impl Replica {
         })
     }
 
-    /// Recomputes everything derived from the rows and compares it with what is stored.
+    /// Recomputes from the rows what the state says of them.
     ///
     /// # Errors
     /// When the store cannot read or a row is damaged.
@@ -303,49 +300,19 @@ impl Replica {
 
     /// Puts the state right by the difference between what was stored and what was found in the rows
     /// at one moment: sums carry over to what came later.
-    ///
-    /// # Errors
-    /// When the store cannot read.
-    pub fn correct(
-        &mut self,
-        read: &impl Read,
-        stored: &Derived,
-        found: &Derived,
-    ) -> Result<(), StoreError> {
+    pub fn correct(&mut self, stored: &Derived, found: &Derived) {
         let state = &mut self.state;
         let shift = |now: u64, was: u64, is: u64| now.wrapping_add(is.wrapping_sub(was));
         state.digest = state.digest.wrapping_add(found.digest.wrapping_sub(stored.digest));
         state.entries = shift(state.entries, stored.entries, found.entries);
         state.tombstones = shift(state.tombstones, stored.tombstones, found.tombstones);
         state.bytes = shift(state.bytes, stored.bytes, found.bytes);
-        for bucket in 0..=u8::MAX {
-            let sum = |derived: &Derived| derived.buckets.get(&bucket).copied().unwrap_or(0);
-            let difference = sum(found).wrapping_sub(sum(stored));
-            if difference != 0 {
-                let right = self.bucket(read, bucket)?.wrapping_add(difference);
-                self.buckets.insert(bucket, right);
-                self.changed.insert(bucket);
-            }
-        }
-        Ok(())
     }
 
-    /// What the stored state says that [`Replica::recompute`] computes.
-    ///
-    /// # Errors
-    /// When the store cannot read.
-    pub fn derived(&self, read: &impl Read) -> Result<Derived, StoreError> {
-        let mut buckets = BTreeMap::new();
-        let first = rows::bucket_key(self.prefix, 0);
-        for row in prefix_rows(read, Space::Meta, &first[..first.len() - 1]) {
-            if let Some(&bucket) = row?.0.last() {
-                buckets.insert(bucket, self.bucket(read, bucket)?);
-            }
-        }
-        buckets.extend(self.buckets.iter().map(|(&bucket, &sum)| (bucket, sum)));
-        buckets.retain(|_, sum| *sum != 0);
+    /// What the state says that [`Replica::recompute`] computes.
+    pub fn derived(&self) -> Derived {
         let State { digest, entries, tombstones, bytes, .. } = self.state;
-        Ok(Derived { digest, entries, tombstones, bytes, buckets })
+        Derived { digest, entries, tombstones, bytes }
     }
 }
 
@@ -362,8 +329,8 @@ pub struct Author<'a> {
     pub fingerprint: &'a Fingerprint,
 }
 
-/// Everything about a copy that follows from its rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What of a state follows from the rows alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Derived {
     /// See [`State::digest`].
     pub digest: u128,
@@ -373,28 +340,20 @@ pub struct Derived {
     pub tombstones: u64,
     /// See [`State::bytes`].
     pub bytes: u64,
-    /// The sums that are not 0.
-    pub buckets: BTreeMap<u8, u128>,
 }
 
 impl Derived {
-    /// Adds one row.
-    pub fn add(&mut self, fingerprint: &Fingerprint, stored: &[u8], record: &Record) {
+    /// Adds one row; gives its element.
+    pub fn add(&mut self, fingerprint: &Fingerprint, stored: &[u8], record: &Record) -> u128 {
         if !record.is_live() {
             self.tombstones += 1;
-            return;
+            return 0;
         }
         self.entries += 1;
         self.bytes += (stored.len() + record.payload().len()) as u64;
         let element = fingerprint.element(stored, record);
         self.digest = self.digest.wrapping_add(element);
-        let bucket = bucket_of(stored);
-        let sum = self.buckets.get(&bucket).copied().unwrap_or(0).wrapping_add(element);
-        if sum == 0 {
-            self.buckets.remove(&bucket);
-        } else {
-            self.buckets.insert(bucket, sum);
-        }
+        element
     }
 }
 

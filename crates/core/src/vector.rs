@@ -4,9 +4,9 @@
 //! superseded by one that is present or reflected, or deleted.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
-use crdts::{CmRDT, CvRDT, VClock};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ident::Epoch;
 use crate::stamp::Dot;
@@ -18,14 +18,33 @@ pub const PENDING_MAX: usize = 64;
 /// retirement of closed epochs leaves behind.
 pub const EPOCHS_MAX: usize = 10_000;
 
-/// Epoch → highest sequence reflected, without a hole below it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Vector(VClock<Epoch>);
+/// Epoch → highest sequence reflected, without a hole below it: a version vector (Parker et al.,
+/// 1983). Most have one or two entries and there are a few for every database, so they lie in an
+/// array: a tree would take 280 bytes for the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "BTreeMap<Epoch, u64>")]
+pub struct Vector(Vec<(Epoch, u64)>);
+
+impl From<BTreeMap<Epoch, u64>> for Vector {
+    fn from(map: BTreeMap<Epoch, u64>) -> Self {
+        Self(map.into_iter().collect())
+    }
+}
+
+impl Serialize for Vector {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
 
 impl Vector {
+    fn find(&self, epoch: Epoch) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&epoch, |(epoch, _)| *epoch)
+    }
+
     /// The highest sequence reflected of an epoch; 0 when none.
     pub fn get(&self, epoch: Epoch) -> u64 {
-        self.0.get(&epoch)
+        self.find(epoch).map_or(0, |at| self.0[at].1)
     }
 
     /// Whether the state reflects this dot.
@@ -40,32 +59,43 @@ impl Vector {
 
     /// Raises one epoch; lower sequences change nothing.
     pub fn raise(&mut self, epoch: Epoch, sequence: u64) {
-        self.0.apply(crdts::Dot::new(epoch, sequence));
+        match self.find(epoch) {
+            Ok(at) => self.0[at].1 = sequence.max(self.0[at].1),
+            Err(at) if sequence > 0 => {
+                self.0.reserve_exact(1);
+                self.0.insert(at, (epoch, sequence));
+            }
+            Err(_) => {}
+        }
     }
 
     /// Raises every epoch to the other's.
     pub fn merge(&mut self, other: &Self) {
-        self.0.merge(other.0.clone());
+        for (epoch, sequence) in other.iter() {
+            self.raise(epoch, sequence);
+        }
     }
 
     /// Forgets one epoch.
     pub fn remove(&mut self, epoch: Epoch) {
-        self.0.dots.remove(&epoch);
+        if let Ok(at) = self.find(epoch) {
+            self.0.remove(at);
+        }
     }
 
     /// Epochs and sequences, ascending by epoch.
     pub fn iter(&self) -> impl Iterator<Item = (Epoch, u64)> {
-        self.0.dots.iter().map(|(&epoch, &sequence)| (epoch, sequence))
+        self.0.iter().copied()
     }
 
     /// How many epochs it names.
     pub fn len(&self) -> usize {
-        self.0.dots.len()
+        self.0.len()
     }
 
     /// Whether it reflects nothing.
     pub fn is_empty(&self) -> bool {
-        self.0.dots.is_empty()
+        self.0.is_empty()
     }
 
     /// How many records this vector reflects that `other` does not.

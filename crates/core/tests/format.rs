@@ -157,13 +157,13 @@ fn messages() -> Vec<(String, Message)> {
             "bucket-rows",
             Message::BucketRows {
                 target: TARGET,
-                vector: vector(),
                 buckets: [5; 32],
                 start: vec![],
                 end: Some(vec![1]),
                 rows: vec![(vec![0, 1], 2)],
             },
         ),
+        ("bucket-next", Message::BucketNext { target: TARGET, buckets: [5; 32], start: vec![1] }),
         (
             "repair",
             Message::Repair {

@@ -49,7 +49,7 @@ struct Handle {
     shared: Arc<Shared>,
     path: Path,
     id: DatabaseId,
-    definition: Definition,
+    definition: Arc<Definition>,
     /// Once the copy here is known to be complete: its local number, and above it the count of copies
     /// moved at that time, plus one.
     here: AtomicU64,
@@ -150,7 +150,7 @@ impl Database {
         shared: Arc<Shared>,
         path: Path,
         id: DatabaseId,
-        definition: Definition,
+        definition: Arc<Definition>,
     ) -> Self {
         let (here, closed) = (AtomicU64::new(0), AtomicBool::new(false));
         Self { handle: Arc::new(Handle { shared, path, id, definition, here, closed }) }
@@ -349,7 +349,7 @@ impl Database {
         writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
         options: &WriteOptions,
     ) -> Result<Vec<Version>> {
-        self.place().await?;
+        let place = self.place().await?;
         let expires = self.expiry(options)?;
         let writes = writes
             .into_iter()
@@ -373,7 +373,8 @@ impl Database {
             acks: options.acks.unwrap_or(1),
             timeout: u64::try_from(timeout).unwrap_or(u64::MAX),
         };
-        self.shared().write(submission).await
+        let here = if let Place::Here(prefix) = place { Some(prefix) } else { None };
+        self.shared().write(submission, here).await
     }
 
     /// When what is written now expires, in milliseconds since the Unix epoch.

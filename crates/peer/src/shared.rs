@@ -91,7 +91,7 @@ impl Shared {
             timer: Arc::default(),
             calls: Mutex::default(),
             watches: Mutex::default(),
-            writes: Queue::default(),
+            writes: Queue::new(),
             writers: AtomicUsize::new(0),
             events: Mutex::default(),
             event: Notify::new(),

@@ -7,6 +7,7 @@
 pub mod directory;
 mod engine;
 mod journal;
+mod recent;
 
 use std::ops::Bound;
 

@@ -1,15 +1,19 @@
 //! Writes: concurrent callers share one commit.
 //!
-//! A lone caller commits on its own task, without a hop. Where several write at once, the first to
-//! find the queue empty lets the others queue up, then commits for all of them.
+//! A lone caller commits on its own task, without a hop. Where several write at once, they queue up
+//! for a task that commits all that is there, lets who it answered write again, and ends when
+//! nobody did. What can be done before the commit is done by the callers, each on its own core.
 
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use tidings_core::error::Error;
 use tidings_core::message::Reply;
 use tidings_core::node::{Outcome, Submission};
+use tidings_core::rows::{Prefix, data_key};
 use tidings_core::stamp::Version;
+use tidings_core::store::{Read, Space};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::Result;
@@ -23,8 +27,25 @@ const COMMIT_SUBMISSIONS: usize = 1024;
 type Waiting = (Submission, oneshot::Sender<Result<Reply>>);
 
 /// Submissions that wait for the next commit.
+pub(crate) struct Queue {
+    queued: Mutex<Queued>,
+    /// Where the peer runs: callers may come from runtimes that end before it.
+    runtime: Handle,
+}
+
 #[derive(Default)]
-pub(crate) struct Queue(Mutex<Vec<Waiting>>);
+struct Queued {
+    waiting: Vec<Waiting>,
+    /// Whether the task that commits them runs.
+    committing: bool,
+}
+
+impl Queue {
+    /// For a peer that runs on the current runtime.
+    pub(crate) fn new() -> Self {
+        Self { queued: Mutex::default(), runtime: Handle::current() }
+    }
+}
 
 /// Counts a writer while it is under way.
 struct Writing<'a>(&'a Shared);
@@ -35,40 +56,58 @@ impl Drop for Writing<'_> {
     }
 }
 
-/// Commits what is queued, also where its caller went away meanwhile.
-struct Leader<'a>(&'a Shared);
-
-impl Drop for Leader<'_> {
-    fn drop(&mut self) {
-        self.0.commit_queued();
-    }
-}
-
 impl Shared {
-    /// Writes, and waits for what the submission asks for.
-    pub(crate) async fn write(&self, submission: Submission) -> Result<Vec<Version>> {
+    /// Writes, and waits for what the submission asks for. `here`: the copy here, if it is known.
+    pub(crate) async fn write(
+        self: &Arc<Self>,
+        submission: Submission,
+        here: Option<Prefix>,
+    ) -> Result<Vec<Version>> {
         self.check()?;
         let alone = self.writers.fetch_add(1, Ordering::AcqRel) == 0;
         let _writing = Writing(self);
         if alone {
             return match self.write_alone(submission)? {
                 Ok(versions) => Ok(versions),
-                Err(receiver) => written(receiver.await),
+                Err(receiver) => self.written(receiver.await),
             };
         }
-        let (sender, receiver) = oneshot::channel();
-        let first = {
-            let mut queue = lock(&self.writes.0);
-            queue.push((submission, sender));
-            queue.len() == 1
-        };
-        if first {
-            let leader = Leader(self);
-            // Whoever is ready to write queues up meanwhile.
-            tokio::task::yield_now().await;
-            drop(leader);
+        if let Some(prefix) = here {
+            // The commit reads the rows that it replaces: here it is done beside other commits, and
+            // leaves them in memory.
+            for write in &submission.writes {
+                self.store.get(Space::Data, &data_key(prefix, &write.key))?;
+            }
         }
-        written(receiver.await)
+        let (sender, receiver) = oneshot::channel();
+        let begin = {
+            let mut queue = lock(&self.writes.queued);
+            queue.waiting.push((submission, sender));
+            !std::mem::replace(&mut queue.committing, true)
+        };
+        if begin {
+            let shared = Arc::clone(self);
+            self.writes.runtime.spawn(async move {
+                // Whoever is ready to write queues up meanwhile.
+                tokio::task::yield_now().await;
+                while shared.commit_queued() {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        self.written(receiver.await)
+    }
+
+    fn written(
+        &self,
+        answer: core::result::Result<Result<Reply>, oneshot::error::RecvError>,
+    ) -> Result<Vec<Version>> {
+        match answer {
+            Ok(Ok(Reply::Written(versions))) => Ok(versions),
+            Ok(Ok(_)) => Err(Error::Internal("a write was answered as something else".into())),
+            Ok(Err(error)) => Err(error),
+            Err(_) => self.check().and(Err(Error::Closed("the peer".into()))),
+        }
     }
 
     /// Writes one submission now; or gives what will say.
@@ -83,47 +122,39 @@ impl Shared {
         })?
     }
 
-    fn commit_queued(&self) {
-        loop {
-            let taken: Vec<Waiting> = {
-                let mut queue = lock(&self.writes.0);
-                let mut bytes = 0;
-                let fits = |(submission, _): &&Waiting| {
-                    bytes += weight(submission);
-                    bytes <= COMMIT_BYTES
-                };
-                let count = queue.iter().take(COMMIT_SUBMISSIONS).take_while(fits).count();
-                let count = count.max(1).min(queue.len());
-                queue.drain(..count).collect()
+    /// Commits what is queued; false, and the end of the task, when that is nothing.
+    fn commit_queued(&self) -> bool {
+        let taken: Vec<Waiting> = {
+            let mut queue = lock(&self.writes.queued);
+            let mut bytes = 0;
+            let fits = |(submission, _): &&Waiting| {
+                bytes += weight(submission);
+                bytes <= COMMIT_BYTES
             };
-            if taken.is_empty() {
-                return;
+            let waiting = &mut queue.waiting;
+            let count = waiting.iter().take(COMMIT_SUBMISSIONS).take_while(fits).count();
+            let count = count.max(1).min(waiting.len());
+            if count == 0 {
+                queue.committing = false;
+                return false;
             }
-            let (submissions, senders): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
-            let _ = self.with(|node, now| {
-                for (outcome, sender) in node.write(submissions, now).into_iter().zip(senders) {
-                    match outcome {
-                        // Nobody waits any more where the caller went away.
-                        Outcome::Done(result) => drop(sender.send(result.map(Reply::Written))),
-                        Outcome::Later(token) => self.expect_with(token, sender),
-                    }
+            waiting.drain(..count).collect()
+        };
+        let (submissions, senders): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
+        // Where the peer has failed, the senders are dropped, and with them the waits.
+        let _ = self.with(|node, now| {
+            for (outcome, sender) in node.write(submissions, now).into_iter().zip(senders) {
+                match outcome {
+                    // Nobody waits any more where the caller went away.
+                    Outcome::Done(result) => drop(sender.send(result.map(Reply::Written))),
+                    Outcome::Later(token) => self.expect_with(token, sender),
                 }
-            });
-        }
+            }
+        });
+        true
     }
 }
 
 fn weight(submission: &Submission) -> usize {
     submission.writes.iter().map(|write| write.key.len() + write.payload.len()).sum()
-}
-
-fn written(
-    answer: core::result::Result<Result<Reply>, oneshot::error::RecvError>,
-) -> Result<Vec<Version>> {
-    match answer {
-        Ok(Ok(Reply::Written(versions))) => Ok(versions),
-        Ok(Ok(_)) => Err(Error::Internal("a write was answered as something else".into())),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(Error::Closed("the peer".into())),
-    }
 }

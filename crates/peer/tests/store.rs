@@ -10,6 +10,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use tidings::store::{
@@ -329,6 +330,52 @@ impl<'a> SmallDisk<'a> {
 impl Drop for SmallDisk<'_> {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
+    }
+}
+
+/// Nobody reads a row older than one that they have seen, whether they get it, which may find it in
+/// memory, or see it in a snapshot; with more rows than there is room for, and while they change.
+#[test]
+fn reads_never_go_back() {
+    const KEYS: u64 = 40;
+    const COMMITS: u64 = 20_000;
+    let parent = tempfile::tempdir().unwrap();
+    let config = StoreConfig { cache_bytes: 4096, ..StoreConfig::default() };
+    let store = FjallStore::open(&Directory::open(parent.path()).unwrap(), &config).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for reader in 0..3 {
+            let (store, done) = (&store, &done);
+            scope.spawn(move || {
+                let mut seen = vec![0; KEYS as usize];
+                let mut turn: u64 = reader;
+                while !done.load(Ordering::Relaxed) {
+                    turn += 1;
+                    let key = turn * 7 % KEYS;
+                    let row = if turn % 3 == 0 {
+                        store.snapshot().get(Space::Data, &number(key)).unwrap()
+                    } else {
+                        store.get(Space::Data, &number(key)).unwrap()
+                    };
+                    let row = row.map_or(0, |row| u64::from_be_bytes(row.try_into().unwrap()));
+                    let seen = &mut seen[key as usize];
+                    assert!(row >= *seen, "{row} of key {key} after {seen}");
+                    *seen = row;
+                }
+            });
+        }
+        for count in 1..=COMMITS {
+            let mut batch = Batch::default();
+            for key in [count * 13 % KEYS, count * 29 % KEYS] {
+                batch.put(Space::Data, number(key), number(count));
+            }
+            store.commit(batch).unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    for key in 0..KEYS {
+        let latest = store.snapshot().get(Space::Data, &number(key)).unwrap();
+        assert_eq!(store.get(Space::Data, &number(key)).unwrap(), latest);
     }
 }
 

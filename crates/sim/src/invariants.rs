@@ -69,8 +69,8 @@ impl World {
             let disk = process.disk.look();
             for (id, copy) in copies.iter().filter(|(_, copy)| !copy.checked) {
                 let replica = copy.replica(id);
-                let pair = (replica.recompute(&disk, &fingerprint), replica.derived(&disk));
-                let (Ok(found), Ok(stored)) = pair else {
+                let stored = replica.derived();
+                let Ok(found) = replica.recompute(&disk, &fingerprint) else {
                     broke = Some(("11 derived", format!("{:?} of peer {index}", copy.path)));
                     continue;
                 };

@@ -55,8 +55,8 @@ impl Copy {
         let mut named = 0;
         for row in prefix_rows(read, Space::Log, &self.prefix.to_be_bytes()) {
             let Ok((key, stored)) = row else { return false };
-            let dot = self.record(&stored).map(Record::dot);
-            if dot.is_none() || rows::log_dot(&key) != dot {
+            let log = self.record(&stored).map(|record| rows::log_key(self.prefix, record.dot()));
+            if log != Some(key) {
                 return false;
             }
             named += 1;

@@ -33,10 +33,9 @@ const BUSY_ROUNDS: u8 = 5;
 /// How long a peer that expects others waits for the first of them before it takes its own directory
 /// for all there is: mDNS answers within a second or two.
 const STEP_GRACE: u64 = 3 * SECOND;
-/// Rows told in one page of a self-check, and pages in one round: half a million rows, the rest is
-/// compared in the next round.
+/// Most rows told in one page of a self-check, and most rows read for one.
 const CHECK_PAGE: usize = 4096;
-const CHECK_PAGES: usize = 128;
+const CHECK_READS: usize = 4 * CHECK_PAGE;
 
 /// Stored keys and shortened elements, ascending.
 type Elements = Vec<(Vec<u8>, u64)>;
@@ -267,24 +266,26 @@ impl<S: Store> Node<S> {
         }
         self.count("differences", differ.len() as u64);
         for (id, _) in differ {
-            self.pull_all(id, peer, now);
+            // What is on its way already is not asked for twice; the next compare sees what is left.
+            if !self.is_pulling(id, peer) {
+                self.pull_all(id, peer, now);
+            }
         }
     }
 
-    /// Begins the self-check of a copy with a peer whose vector is equal and whose digest is not.
-    pub(super) fn send_buckets(&mut self, peer: PeerId, id: DatabaseId) -> Result<(), StoreError> {
-        let Some(target) = self.target(id) else { return Ok(()) };
-        let sums = self.bucket_sums(id)?;
-        let Some(held) = self.held.get(&id) else { return Ok(()) };
+    /// Begins the self-check of a copy with a peer whose vector is equal and whose digest is not: at
+    /// once if the bucket sums are known, or else when they have been counted.
+    pub(super) fn send_buckets(&mut self, peer: PeerId, id: DatabaseId, now: Now) {
+        let Some(held) = self.held.get(&id) else { return };
+        let Some(buckets) = held.replica.buckets() else {
+            self.scrub_for(id, peer, now);
+            return;
+        };
+        let sums = buckets.iter().map(|&sum| sum as u64).collect();
         let vector = held.replica.state.progress.vector.clone();
+        let target = Target { database: id, generation: held.replica.state.generation };
         self.count("divergences", 1);
         self.send(peer, &Message::Buckets { target, vector, sums });
-        Ok(())
-    }
-
-    fn bucket_sums(&self, id: DatabaseId) -> Result<Vec<u64>, StoreError> {
-        let Some(held) = self.held.get(&id) else { return Ok(Vec::new()) };
-        (0..=u8::MAX).map(|bucket| Ok(held.replica.bucket(&self.store, bucket)? as u64)).collect()
     }
 
     /// Whether a copy with this vector is here. It may have rows above it: what a compare finds of
@@ -303,6 +304,7 @@ impl<S: Store> Node<S> {
         target: Target,
         vector: &Vector,
         sums: &[u64],
+        now: Now,
     ) -> Result<(), StoreError> {
         if sums.len() != 256 {
             self.misbehaved(peer, "not 256 bucket sums");
@@ -311,29 +313,36 @@ impl<S: Store> Node<S> {
         if !self.is_comparable(target, vector) {
             return Ok(());
         }
-        let own = self.bucket_sums(target.database)?;
+        let Some(held) = self.held.get(&target.database) else { return Ok(()) };
+        let Some(own) = held.replica.buckets() else {
+            // The peer is told them once they are counted, and goes on from there.
+            self.scrub_for(target.database, peer, now);
+            return Ok(());
+        };
         let mut buckets = [0_u8; 32];
-        for (bucket, _) in own.iter().zip(sums).enumerate().filter(|(_, (own, sum))| own != sum) {
+        for (bucket, _) in
+            own.iter().zip(sums).enumerate().filter(|(_, (own, sum))| **own as u64 != **sum)
+        {
             buckets[bucket / 8] |= 1 << (bucket % 8);
         }
-        let mut start = Vec::new();
-        for _ in 0..CHECK_PAGES {
-            let (rows, end) = self.live_rows(target.database, &buckets, &start, CHECK_PAGE)?;
-            self.send(
-                peer,
-                &Message::BucketRows {
-                    target,
-                    vector: vector.clone(),
-                    buckets,
-                    start,
-                    end: end.clone(),
-                    rows,
-                },
-            );
-            match end {
-                Some(end) => start = end,
-                None => break,
-            }
+        if buckets == [0; 32] {
+            Ok(())
+        } else {
+            self.send_bucket_rows(peer, target, buckets, Vec::new())
+        }
+    }
+
+    /// Tells one page of rows; the peer asks for the next one.
+    pub(super) fn send_bucket_rows(
+        &mut self,
+        peer: PeerId,
+        target: Target,
+        buckets: [u8; 32],
+        start: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        if self.is_ours(target) {
+            let (rows, end) = self.live_rows(target.database, &buckets, &start)?;
+            self.send(peer, &Message::BucketRows { target, buckets, start, end, rows });
         }
         Ok(())
     }
@@ -344,7 +353,6 @@ impl<S: Store> Node<S> {
         id: DatabaseId,
         buckets: &[u8; 32],
         start: &[u8],
-        limit: usize,
     ) -> Result<(Elements, Option<Vec<u8>>), StoreError> {
         let mut page = Vec::new();
         let Some(held) = self.held.get(&id) else { return Ok((page, None)) };
@@ -353,19 +361,19 @@ impl<S: Store> Node<S> {
         let end = rows::data_key(prefix + 1, &[]);
         let lower =
             if start.is_empty() { Bound::Included(&*first) } else { Bound::Excluded(&*first) };
-        for row in self.store.range(Space::Data, lower, Bound::Excluded(&end)) {
+        let rows = self.store.range(Space::Data, lower, Bound::Excluded(&end));
+        for (read, row) in rows.enumerate() {
             let (key, bytes) = row?;
             let stored = &key[4..];
-            if !has_bucket(buckets, bucket_of(stored)) {
-                continue;
-            }
-            let record = crate::replica::decode_record(&bytes)?;
-            if record.is_live() {
-                let element = self.fingerprint.element(stored, &record) as u64;
-                page.push((stored.to_vec(), element));
-                if page.len() == limit {
-                    return Ok((page, Some(stored.to_vec())));
+            if has_bucket(buckets, bucket_of(stored)) {
+                let record = crate::replica::decode_record(&bytes)?;
+                if record.is_live() {
+                    let element = self.fingerprint.element(stored, &record) as u64;
+                    page.push((stored.to_vec(), element));
                 }
+            }
+            if page.len() == CHECK_PAGE || read + 1 == CHECK_READS {
+                return Ok((page, Some(stored.to_vec())));
             }
         }
         Ok((page, None))
@@ -375,7 +383,6 @@ impl<S: Store> Node<S> {
         &mut self,
         peer: PeerId,
         target: Target,
-        vector: &Vector,
         page: RowsPage,
     ) -> Result<(), StoreError> {
         let id = target.database;
@@ -383,7 +390,7 @@ impl<S: Store> Node<S> {
             self.misbehaved(peer, "a page of more rows than allowed");
             return Ok(());
         }
-        if !self.is_comparable(target, vector) {
+        if !self.is_ours(target) {
             return Ok(());
         }
         let theirs: BTreeMap<Vec<u8>, u64> = page.rows.into_iter().collect();
@@ -438,6 +445,9 @@ impl<S: Store> Node<S> {
         }
         if !missing.is_empty() || !wanted.is_empty() {
             self.send(peer, &Message::Repair { target, rows: missing, wanted });
+        }
+        if let Some(start) = page.end.filter(|end| *end > page.start) {
+            self.send(peer, &Message::BucketNext { target, buckets: page.buckets, start });
         }
         Ok(())
     }

@@ -88,6 +88,11 @@ impl<S: Store> Node<S> {
         Message::Hello { identity, epoch: self.epoch, protocol: PROTOCOL_VERSION, features: 0 }
     }
 
+    pub(super) fn broadcast_hello(&mut self) {
+        let hello = self.own_hello();
+        self.broadcast(&hello);
+    }
+
     pub(super) fn send(&mut self, peer: PeerId, message: &Message) {
         let mut bytes = Vec::with_capacity(64);
         wire::append_sized(&mut bytes, message);
@@ -199,8 +204,7 @@ impl<S: Store> Node<S> {
                 if incarnation >= identity.incarnation && incarnation < u64::MAX / 2 {
                     identity.incarnation = incarnation + 1;
                     self.membership.change_identity(identity, now.monotonic);
-                    let hello = self.own_hello();
-                    self.broadcast(&hello);
+                    self.broadcast_hello();
                 }
             }
             Message::Offer { target, epoch, upto, durability } => {
@@ -227,11 +231,14 @@ impl<S: Store> Node<S> {
             Message::Ranges(sums) => self.ranges_arrived(peer, &sums),
             Message::Items { items } => self.items_arrived(peer, &items, now),
             Message::Buckets { target, vector, sums } => {
-                return self.buckets_arrived(peer, target, &vector, &sums);
+                return self.buckets_arrived(peer, target, &vector, &sums, now);
             }
-            Message::BucketRows { target, vector, buckets, start, end, rows } => {
+            Message::BucketRows { target, buckets, start, end, rows } => {
                 let page = super::check::RowsPage { buckets, start, end, rows };
-                return self.bucket_rows_arrived(peer, target, &vector, page);
+                return self.bucket_rows_arrived(peer, target, page);
+            }
+            Message::BucketNext { target, buckets, start } => {
+                return self.send_bucket_rows(peer, target, buckets, start);
             }
             Message::Repair { target, rows, wanted } => {
                 return self.repair_arrived(peer, target, rows, wanted, now);
@@ -412,8 +419,7 @@ impl<S: Store> Node<S> {
         self.store.commit(work.transaction.into_batch())?;
         self.store.sync()?;
         self.event(Event::EpochSeenElsewhere);
-        let hello = self.own_hello();
-        self.broadcast(&hello);
+        self.broadcast_hello();
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::push::{ReplyTo, Waiting};
@@ -80,7 +81,7 @@ impl<S: Store> Node<S> {
     ///
     /// # Errors
     /// [`Error::NoMatch`] when no definition accepts the path.
-    pub fn open(&self, path: &Path) -> Result<Definition, Error> {
+    pub fn open(&self, path: &Path) -> Result<Arc<Definition>, Error> {
         self.alive()?;
         self.registry.resolve(path).cloned().ok_or_else(|| Error::NoMatch {
             path: path.to_string(),
@@ -312,7 +313,7 @@ impl<S: Store> Node<S> {
         let Some(held) = self.held.get_mut(&id) else {
             return Ok(Err(Error::Internal("a copy vanished under a write".into())));
         };
-        let Held { replica, definition, .. } = held;
+        let Held { replica, definition, .. } = &mut **held;
         work.touched.insert(id);
         let before = replica.state.bytes;
         let first = replica.state.progress.vector.get(self.epoch);

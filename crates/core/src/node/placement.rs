@@ -7,7 +7,6 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -136,9 +135,11 @@ impl<S: Store> Node<S> {
             // Without its path the copy could not be made when this peer was named its holder.
             Lesson::Known(id) => {
                 self.placement.changed = true;
-                if !self.held.contains_key(&id)
-                    && self.directory.holder(id, self.config.peer).is_some()
+                if let (Some(held), Some(path)) = (self.held.get_mut(&id), self.directory.path(id))
                 {
+                    // One text for both.
+                    held.replica.path = path.clone();
+                } else if self.directory.holder(id, self.config.peer).is_some() {
                     self.defer(Task::Own(id));
                 }
             }
@@ -176,7 +177,7 @@ impl<S: Store> Node<S> {
 
     fn redefine(&mut self, id: DatabaseId) {
         let Some(path) = self.held.get(&id).map(|held| held.replica.path.clone()) else { return };
-        let definition = self.definition_of(&path).cloned().map(Arc::new);
+        let definition = self.definition_of(&path).cloned();
         if let Some(held) = self.held.get_mut(&id) {
             held.definition = definition;
         }
@@ -491,7 +492,8 @@ impl<S: Store> Node<S> {
             if steward != Some(own) {
                 continue;
             }
-            let Some(Definition { replication, .. }) = self.definition_of(&path) else { continue };
+            let Some(definition) = self.definition_of(&path) else { continue };
+            let replication = &definition.replication;
             let min = replication.min as usize;
             // A joiner counts only while it may still be filling its copy.
             let kept = |holder: &Holder| match holder.state {

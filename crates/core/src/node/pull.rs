@@ -5,6 +5,7 @@
 //! are applied as they come; the batch of the last chunk moves the vector. One pull per database is
 //! in flight, so that several peers do not send the same records.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -247,7 +248,7 @@ impl<S: Store> Node<S> {
         if differs && !(whole && state.progress.is_whole()) {
             // Rows above a vector are news that the vector does not tell: they are pulled back, once.
             // What differs after that is below the vector, and is compared.
-            let digests = Some((peer, state.digest, digest));
+            let digests = Some(Box::new((peer, state.digest, digest)));
             differs = held.vain == digests;
             theirs_is_news = !differs;
             held.vain = digests;
@@ -284,9 +285,8 @@ impl<S: Store> Node<S> {
         if theirs_is_news && !self.is_pulling(id, peer) {
             self.pull_all(id, peer, now);
         }
-        // One side of a pair begins the compare, the one with the lower peer id.
-        if differs && self.config.peer < peer {
-            self.send_buckets(peer, id)?;
+        if differs {
+            self.send_buckets(peer, id, now);
         }
         Ok(())
     }
@@ -414,7 +414,10 @@ impl<S: Store> Node<S> {
             fetch.deadline = now.monotonic + patience;
             self.send(peer, &Message::Credit { session });
         }
-        if diverged && self.config.peer < peer { self.send_buckets(peer, id) } else { Ok(()) }
+        if diverged {
+            self.send_buckets(peer, id, now);
+        }
+        Ok(())
     }
 
     fn pull_finished(
@@ -581,11 +584,11 @@ impl<R: Read> Answer<R> {
                 continue;
             };
             let (key, stored) = row?;
-            let Some(dot) = rows::log_dot(&key) else { continue };
             let data = self.snapshot.get(Space::Data, &rows::data_key(self.prefix, &stored))?;
             let Some(data) = data else { continue };
             let record = crate::replica::decode_record(&data)?;
-            if record.dot() != dot {
+            let dot = record.dot();
+            if dot.epoch != epoch || rows::log_key(self.prefix, dot) != key {
                 continue;
             }
             return Ok(Some((epoch, Sent::new(&stored, &record))));

@@ -41,7 +41,7 @@ impl<S: Store> Node<S> {
             tombstones: state.tombstones,
             bytes: user_bytes(state.bytes, state.entries),
             limit: definition.and_then(|definition| definition.size),
-            verdict: self.verdict(id, definition, &holders),
+            verdict: self.verdict(id, definition.map(|definition| &**definition), &holders),
             holders,
         })
     }

@@ -1,16 +1,19 @@
 //! The scrub: recomputing what is derived from the rows, a little at a time.
 //!
-//! It runs over every copy after an unclean stop. It reads a snapshot; what differs from the state
-//! at that snapshot is put right by its difference, since digests and sizes are sums.
+//! It runs over every copy after an unclean stop, and over a copy whose bucket sums a compare needs.
+//! It reads a snapshot; what differs from the state at that snapshot is put right by its difference,
+//! since digests and sizes are sums.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 
 use super::work::Work;
-use super::{Event, MILLISECOND, NEVER, Node};
+use super::{Event, MILLISECOND, NEVER, Node, SECOND};
 use crate::clock::Now;
-use crate::ident::DatabaseId;
-use crate::replica::{Derived, State, decode_record};
+use crate::ident::{DatabaseId, PeerId};
+use crate::record::{Record, bucket_of};
+use crate::replica::{Buckets, Derived, State, decode_record};
+use crate::rows;
 use crate::store::{Rows, Space, Store, StoreError, prefix_rows};
 
 /// Rows recomputed in one step: well under a millisecond or two, so that writers do not notice.
@@ -18,11 +21,15 @@ const STEP_ROWS: usize = 512;
 /// Pause between two steps: the scrub takes a few percent of one core at most.
 const STEP_EVERY: u64 = 20 * MILLISECOND;
 
+/// Bucket sums are kept this long after they were counted: several rounds of compares.
+const FORGET_AFTER: u64 = 60 * SECOND;
+
 /// A copy being recomputed.
 struct Current {
     id: DatabaseId,
     stored: Derived,
     found: Derived,
+    buckets: Buckets,
     rows: Rows,
 }
 
@@ -31,6 +38,10 @@ struct Current {
 pub(super) struct Scrubs {
     queue: VecDeque<DatabaseId>,
     current: Option<Box<Current>>,
+    /// Who is told the bucket sums of a copy once they are known.
+    compares: BTreeMap<DatabaseId, PeerId>,
+    /// Copies with known bucket sums, and when those are forgotten.
+    counted: BTreeMap<DatabaseId, u64>,
 }
 
 impl<S: Store> Node<S> {
@@ -47,6 +58,15 @@ impl<S: Store> Node<S> {
         }
     }
 
+    /// Recomputes one copy before the others, then tells a peer its bucket sums.
+    pub(super) fn scrub_for(&mut self, id: DatabaseId, peer: PeerId, now: Now) {
+        let current = self.scrub.current.as_ref().is_some_and(|current| current.id == id);
+        if self.scrub.compares.insert(id, peer).is_none() && !current {
+            self.scrub.queue.push_front(id);
+            self.timers.scrub = self.timers.scrub.min(now.monotonic + STEP_EVERY);
+        }
+    }
+
     pub(super) fn scrub_step(&mut self, now: Now) -> Result<(), StoreError> {
         let mut budget = STEP_ROWS;
         while budget > 0 {
@@ -55,13 +75,15 @@ impl<S: Store> Node<S> {
                     self.timers.scrub = NEVER;
                     return Ok(());
                 };
-                if let Some(held) = self.held.get(&id) {
+                if let Some(held) = self.held.get_mut(&id) {
+                    held.replica.count_buckets();
                     budget = budget.saturating_sub(32);
                     let prefix = held.replica.prefix.to_be_bytes();
                     self.scrub.current = Some(Box::new(Current {
                         id,
-                        stored: held.replica.derived(&self.store)?,
+                        stored: held.replica.derived(),
                         found: Derived::default(),
+                        buckets: [0; 256],
                         rows: prefix_rows(&self.store, Space::Data, &prefix),
                     }));
                 }
@@ -73,26 +95,76 @@ impl<S: Store> Node<S> {
             };
             budget -= 1;
             let (key, bytes) = row?;
-            current.found.add(&self.fingerprint, &key[4..], &decode_record(&bytes)?);
+            let (stored, record) = (&key[4..], decode_record(&bytes)?);
+            self.mend_log(current.id, stored, &record, now)?;
+            let element = current.found.add(&self.fingerprint, stored, &record);
+            let sum = &mut current.buckets[usize::from(bucket_of(stored))];
+            *sum = sum.wrapping_add(element);
             self.scrub.current = Some(current);
         }
         self.timers.scrub = now.monotonic + STEP_EVERY;
         Ok(())
     }
 
-    fn scrubbed(&mut self, current: &Current, now: Now) -> Result<(), StoreError> {
-        self.count("copies_scrubbed", 1);
-        if current.stored == current.found {
+    /// Puts back the log row of a record, without which no pull would find it.
+    fn mend_log(
+        &mut self,
+        id: DatabaseId,
+        stored: &[u8],
+        record: &Record,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        let Some(held) = self.held.get(&id) else { return Ok(()) };
+        let log = rows::log_key(held.replica.prefix, record.dot());
+        if self.store.get(Space::Log, &log)?.is_some() {
             return Ok(());
         }
-        let Some(held) = self.held.get_mut(&current.id) else { return Ok(()) };
-        held.replica.correct(&self.store, &current.stored, &current.found)?;
         let mut work = Work::default();
-        work.touched.insert(current.id);
-        self.commit_work(work, now)?;
-        self.count("copies_damaged", 1);
-        let path = self.path_of(current.id);
-        self.event(Event::Damaged(path));
+        // The record is of a snapshot, and may have been superseded since.
+        let latest = held.replica.record(&work.transaction, &self.store, stored)?;
+        if latest.is_some_and(|latest| latest.dot() == record.dot()) {
+            work.transaction.put(Space::Log, log, stored.to_vec());
+            self.commit_work(work, now)?;
+            self.count("log_rows_mended", 1);
+        }
         Ok(())
+    }
+
+    fn scrubbed(&mut self, current: &Current, now: Now) -> Result<(), StoreError> {
+        self.count("copies_scrubbed", 1);
+        let Some(held) = self.held.get_mut(&current.id) else {
+            self.scrub.compares.remove(&current.id);
+            return Ok(());
+        };
+        held.replica.buckets_counted(&current.buckets);
+        if current.stored != current.found {
+            held.replica.correct(&current.stored, &current.found);
+            let mut work = Work::default();
+            work.touched.insert(current.id);
+            self.commit_work(work, now)?;
+            self.count("copies_damaged", 1);
+            let path = self.path_of(current.id);
+            self.event(Event::Damaged(path));
+        }
+        if let Some(peer) = self.scrub.compares.remove(&current.id) {
+            self.scrub.counted.insert(current.id, now.monotonic + FORGET_AFTER);
+            self.timers.relax = self.timers.relax.min(now.monotonic + FORGET_AFTER);
+            self.send_buckets(peer, current.id, now);
+        } else if let Some(held) = self.held.get_mut(&current.id) {
+            held.replica.forget_buckets();
+        }
+        Ok(())
+    }
+
+    /// Frees the bucket sums that were counted a while ago.
+    pub(super) fn relax(&mut self, now: Now) {
+        let due = |at: &u64| *at <= now.monotonic;
+        while let Some((&id, _)) = self.scrub.counted.iter().find(|(_, at)| due(at)) {
+            self.scrub.counted.remove(&id);
+            if let Some(held) = self.held.get_mut(&id) {
+                held.replica.forget_buckets();
+            }
+        }
+        self.timers.relax = self.scrub.counted.values().copied().min().unwrap_or(NEVER);
     }
 }

@@ -225,7 +225,7 @@ proptest! {
                 .then(y.literal_prefix().len().cmp(&x.literal_prefix().len()))
                 .then(a.name.cmp(&b.name))
         });
-        prop_assert_eq!(registry.resolve(&path), all.first().map(|(d, _)| *d));
+        prop_assert_eq!(registry.resolve(&path).map(|d| &**d), all.first().map(|(d, _)| *d));
     }
 
     /// Of two definitions that overlap on a path, the one said to win is the one that governs it.

@@ -15,19 +15,22 @@
 use std::{
     fmt, fs, io,
     ops::Bound,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
 
 use fjall::{
     CompressionType, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode,
-    Readable as _,
+    Readable as _, Slice,
     config::{BlockSizePolicy, CompressionPolicy},
 };
 use tidings_core::store::{Batch, Read, Row, Rows, Space, Store, StoreError, is_empty_range};
 
-use super::{Directory, journal};
+use super::{Directory, journal, recent::RecentRows};
 
 /// Full memtables that may wait for their flush before a commit waits too. fjall itself stops at
 /// four, and then waits without looking whether the flush can still succeed.
@@ -36,6 +39,9 @@ const SEALED_MEMTABLES_MAX: usize = 3;
 /// Tables in the first level before a commit waits for compaction. fjall itself slows down from
 /// twenty runs and stops at thirty, again without looking.
 const FIRST_LEVEL_TABLES_MAX: usize = 24;
+
+/// Bytes committed between two looks at whether there is room: far less than a memtable.
+const ROOM_BYTES: usize = 256 * 1024;
 
 /// How long a commit sleeps between two looks at whether there is room: far less than a flush.
 const ROOM_POLL: Duration = Duration::from_millis(1);
@@ -49,7 +55,8 @@ const PROBE_BYTES: usize = 4 * 1024 * 1024;
 /// How much memory and disk a store may use for its own purposes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// Bytes of blocks kept in memory; a quarter of what the machine can spare is a good start.
+    /// Bytes of rows and blocks kept in memory, half of them rows written lately and half of them
+    /// blocks read lately; a quarter of what the machine can spare is a good start.
     pub cache_bytes: u64,
     /// Bytes of a memtable before it is flushed; fixed when the store is created. Each of the three
     /// spaces holds one that fills and up to three that wait.
@@ -89,6 +96,9 @@ struct Shared {
     log: Keyspace,
     meta: Keyspace,
     database: Database,
+    recent: RecentRows,
+    /// Bytes committed since the last look at whether there is room.
+    unlooked: AtomicUsize,
     /// What opening cut off the journal.
     lost_bytes: Option<u64>,
     /// Why nothing is written any more.
@@ -109,7 +119,7 @@ impl FjallStore {
         }
         let open = || {
             Database::builder(&path)
-                .cache_size(config.cache_bytes)
+                .cache_size(config.cache_bytes - config.cache_bytes / 2)
                 .max_journaling_size(config.journal_bytes.max(JOURNAL_BYTES_MIN))
                 .journal_compression(CompressionType::None)
                 .open()
@@ -139,7 +149,10 @@ impl FjallStore {
         }
         let stopped = OnceLock::new();
         let directory = directory.clone();
-        let shared = Shared { data, log, meta, database, lost_bytes, stopped, directory };
+        let recent = RecentRows::new(config.cache_bytes / 2);
+        let unlooked = AtomicUsize::new(0);
+        let shared =
+            Shared { data, log, meta, database, recent, unlooked, lost_bytes, stopped, directory };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -165,7 +178,10 @@ impl FjallStore {
 
 impl Read for FjallStore {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.shared.get(&self.shared.database.snapshot(), space, key)
+        let shared = &*self.shared;
+        let read = || shared.get(&shared.database.snapshot(), space, key);
+        let value = if space == Space::Data { shared.recent.get(key, read) } else { read() };
+        Ok(value?.map(|value| value.to_vec()))
     }
 
     fn range(&self, space: Space, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Rows {
@@ -184,18 +200,29 @@ impl Store for FjallStore {
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         let shared = &*self.shared;
         shared.check()?;
-        shared.wait_for_room()?;
+        shared.wait_for_room(&batch)?;
         let mut writes =
             OwnedWriteBatch::with_capacity(shared.database.clone(), batch.writes.len())
                 .durability(Some(PersistMode::Buffer));
+        let data = |(space, ..): &&(Space, Vec<u8>, Option<Vec<u8>>)| *space == Space::Data;
+        shared.recent.begin(batch.writes.iter().filter(data).map(|(_, key, _)| &**key));
+        let mut rows = Vec::new();
         for (space, key, value) in batch.writes {
             let keyspace = shared.keyspace(space);
-            match value {
-                Some(value) => writes.insert(keyspace, key, value),
-                None => writes.remove(keyspace, key),
+            let key = Slice::from(key);
+            let Some(value) = value else {
+                writes.remove(keyspace, key);
+                continue;
+            };
+            let value = Slice::from(value);
+            if space == Space::Data {
+                rows.push((key.clone(), value.clone()));
             }
+            writes.insert(keyspace, key, value);
         }
-        writes.commit().map_err(|error| shared.stop(&error))
+        writes.commit().map_err(|error| shared.stop(&error))?;
+        shared.recent.end(rows);
+        Ok(())
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -209,7 +236,7 @@ impl Store for FjallStore {
 
 impl Read for FjallSnapshot {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.shared.get(&self.snapshot, space, key)
+        Ok(self.shared.get(&self.snapshot, space, key)?.map(|value| value.to_vec()))
     }
 
     fn range(&self, space: Space, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Rows {
@@ -245,11 +272,8 @@ impl Shared {
         snapshot: &fjall::Snapshot,
         space: Space,
         key: &[u8],
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        match snapshot.get(self.keyspace(space), key) {
-            Ok(value) => Ok(value.map(|value| value.to_vec())),
-            Err(error) => Err(describe(&error)),
-        }
+    ) -> Result<Option<Slice>, StoreError> {
+        snapshot.get(self.keyspace(space), key).map_err(|error| describe(&error))
     }
 
     fn range(
@@ -275,7 +299,15 @@ impl Shared {
     }
 
     /// Waits until the engine can take another batch without waiting itself.
-    fn wait_for_room(&self) -> Result<(), StoreError> {
+    fn wait_for_room(&self, batch: &Batch) -> Result<(), StoreError> {
+        let bytes = |(_, key, value): &(Space, Vec<u8>, Option<Vec<u8>>)| {
+            64 + key.len() + value.as_ref().map_or(0, Vec::len)
+        };
+        let bytes: usize = batch.writes.iter().map(bytes).sum();
+        if self.unlooked.fetch_add(bytes, Ordering::Relaxed) + bytes < ROOM_BYTES {
+            return Ok(());
+        }
+        self.unlooked.store(0, Ordering::Relaxed);
         while [&self.data, &self.log, &self.meta].into_iter().any(is_crowded) {
             // Costs nothing where nothing is dirty, and fails when the background has failed.
             self.database.persist(PersistMode::Buffer).map_err(|error| self.stop(&error))?;

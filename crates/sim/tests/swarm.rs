@@ -74,6 +74,22 @@ fn what_was_found_stays_fixed() {
     }
 }
 
+/// What was shrunk to a few events from seeds that broke stays fixed.
+#[test]
+fn what_was_shrunk_stays_fixed() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/found");
+    let mut count = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let scenario = Scenario::from_toml(&path.display().to_string(), &text).unwrap();
+        let report = tidings_sim::run::run(scenario);
+        assert!(report.violation.is_none(), "{}: {report}", path.display());
+        count += 1;
+    }
+    assert!(count >= 2, "{folder} has {count} scenarios");
+}
+
 /// Three peers and no faults: a write reaches everyone within a moment.
 #[test]
 fn a_quiet_cluster_converges_at_once() {

@@ -210,15 +210,14 @@ impl Store for FjallStore {
         for (space, key, value) in batch.writes {
             let keyspace = shared.keyspace(space);
             let key = Slice::from(key);
-            let Some(value) = value else {
-                writes.remove(keyspace, key);
-                continue;
-            };
-            let value = Slice::from(value);
+            let value = value.map(Slice::from);
             if space == Space::Data {
                 rows.push((key.clone(), value.clone()));
             }
-            writes.insert(keyspace, key, value);
+            match value {
+                Some(value) => writes.insert(keyspace, key, value),
+                None => writes.remove(keyspace, key),
+            }
         }
         writes.commit().map_err(|error| shared.stop(&error))?;
         shared.recent.end(rows);

@@ -82,11 +82,14 @@ impl RecentRows {
         }
     }
 
-    /// A commit has set rows.
-    pub(super) fn end(&self, rows: Vec<(Slice, Slice)>) {
+    /// A commit has set or removed rows, in this order.
+    pub(super) fn end(&self, rows: Vec<(Slice, Option<Slice>)>) {
         for (key, row) in rows {
-            if row.len() <= ROW_MAX {
-                self.rows.insert(key, row);
+            match row {
+                Some(row) if row.len() <= ROW_MAX => self.rows.insert(key, row),
+                _ => {
+                    self.rows.remove(&key);
+                }
             }
         }
         self.committing.store(false, Ordering::Release);

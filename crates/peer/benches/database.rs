@@ -14,16 +14,7 @@ use std::time::{Duration, Instant};
 
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
 use fjall::{CompressionType, Database as Fjall, Keyspace, KeyspaceCreateOptions, PersistMode};
-use tidings::store::{AnyStore, Directory, FjallStore, StoreConfig};
 use tidings::{Batch, Database, Definition, Durability, Peer, WriteOptions};
-use tidings_core::clock::Now;
-use tidings_core::ident::PeerId;
-use tidings_core::message::Write;
-use tidings_core::name::Path as DatabasePath;
-use tidings_core::node::{Config, Input, Node, Output, Submission};
-use tidings_core::record::Payload;
-use tidings_core::rows::stored_key;
-use tidings_core::store::Store;
 use tokio::runtime::Runtime;
 
 const ROWS: u64 = 1_000_000;
@@ -349,148 +340,6 @@ fn resident_bytes() -> f64 {
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0
 }
 
-/// Two nodes on disk in one thread, one writing and the other one applying what arrives.
-struct Pair {
-    nodes: [Node<AnyStore>; 2],
-    frames: [Vec<Vec<u8>>; 2],
-    now: Now,
-    _directories: [tempfile::TempDir; 2],
-}
-
-impl Pair {
-    const PEERS: [PeerId; 2] = [PeerId([1; 32]), PeerId([2; 32])];
-
-    fn new() -> Self {
-        let now = Now { monotonic: 10_000_000, wall: 1_800_000_000_000 };
-        let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let nodes = [0, 1].map(|index| {
-            let config = Config {
-                peer: Self::PEERS[index],
-                name: index.to_string(),
-                zone: String::new(),
-                weight: 100,
-                cluster_key: [7; 32],
-                expects_peers: false,
-                max_clock_skew: tidings_core::node::MAX_CLOCK_SKEW,
-                replacement_delay: tidings_core::node::REPLACEMENT_DELAY,
-            };
-            let directory = Directory::open(directories[index].path()).unwrap();
-            let cache = StoreConfig { cache_bytes: 512 << 20, ..StoreConfig::default() };
-            let store = AnyStore::Fjall(FjallStore::open(&directory, &cache).unwrap());
-            Node::new(config, store, [index as u8; 32], now).unwrap()
-        });
-        let mut pair =
-            Self { nodes, frames: [Vec::new(), Vec::new()], now, _directories: directories };
-        pair.nodes[0].apply(&[Definition::new("bench", "bench/**", 2, 2)], now).unwrap();
-        for index in [0, 1] {
-            pair.nodes[index].handle(Input::Connected(Self::PEERS[1 - index]), now);
-        }
-        // They greet, compare their directories, and each takes the other one for live.
-        for _ in 0..40 {
-            pair.now.monotonic += 250_000;
-            pair.now.wall += 250;
-            for index in [0, 1] {
-                pair.nodes[index].handle(Input::Timer, pair.now);
-            }
-            while pair.exchange() {}
-        }
-        pair
-    }
-
-    /// Takes what a node says: frames for the other one wait, probes are delivered, syncs are done.
-    fn drain(&mut self, index: usize) {
-        let other = 1 - index;
-        while let Some(output) = self.nodes[index].poll_output() {
-            match output {
-                Output::Send(_, frame) => self.frames[other].push(frame),
-                Output::Probe(_, packet) => {
-                    let from = Self::PEERS[index];
-                    self.nodes[other].handle(Input::Probe(from, packet), self.now);
-                }
-                Output::Sync(ticket) => {
-                    self.nodes[index].store().sync().unwrap();
-                    self.nodes[index].handle(Input::Synced(ticket), self.now);
-                }
-                Output::Failed(error) => panic!("{error}"),
-                _ => {}
-            }
-        }
-    }
-
-    /// Delivers what waits; false when that is nothing.
-    fn exchange(&mut self) -> bool {
-        self.drain(0);
-        self.drain(1);
-        let mut any = false;
-        for index in [0, 1] {
-            any |= self.deliver(index);
-        }
-        any
-    }
-
-    fn deliver(&mut self, index: usize) -> bool {
-        let frames = std::mem::take(&mut self.frames[index]);
-        if frames.is_empty() {
-            return false;
-        }
-        self.nodes[index].handle(Input::Frames(Self::PEERS[1 - index], frames), self.now);
-        true
-    }
-
-    /// One commit of local puts.
-    fn write(&mut self, first: u64, count: u64) {
-        let submissions = (first..first + count)
-            .map(|number| Submission {
-                path: DatabasePath::new("bench/rows").unwrap(),
-                writes: vec![Write {
-                    key: stored_key(&key(number)),
-                    payload: Payload::Value(VALUE.to_vec(), None),
-                }],
-                durability: None,
-                acks: 1,
-                timeout: 0,
-            })
-            .collect();
-        self.nodes[0].write(submissions, self.now);
-    }
-}
-
-/// Local puts at one node, then the same records applied at the other one; in commits of 64, as many
-/// as callers share one.
-fn applies() {
-    let mut pair = Pair::new();
-    for chunk in 0..ROWS / 1_000 {
-        pair.write(chunk * 1_000, 1_000);
-        while pair.exchange() {}
-    }
-    let count = 40_000;
-    let (mut local, mut remote) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS as u64 {
-        let (mut writing, mut applying) = (Duration::ZERO, Duration::ZERO);
-        for chunk in 0..count / CALLERS {
-            let start = Instant::now();
-            pair.write((round * count + chunk * CALLERS) * 7_919, CALLERS);
-            writing += start.elapsed();
-            pair.drain(0);
-            let start = Instant::now();
-            assert!(pair.deliver(1), "puts are pushed at once");
-            applying += start.elapsed();
-            while pair.exchange() {}
-        }
-        local.push(count as f64 / writing.as_secs_f64());
-        remote.push(count as f64 / applying.as_secs_f64());
-    }
-    let received = pair.nodes[1].counters().get("records_received").copied().unwrap_or(0);
-    assert!(received >= ROWS + count * ROUNDS as u64, "the other node applied {received} records");
-    let (local, remote) = (median(local), median(remote));
-    println!(
-        "apply remote records, 64 in a commit         local {:>8.1} k/s   remote  {:>8.1} k/s   ratio {:.2} (wanted 0.80)",
-        local / 1e3,
-        remote / 1e3,
-        remote / local,
-    );
-}
-
 /// Put acknowledged at one peer to watch event at another, over loopback, in one process.
 fn propagation(runtime: &Runtime) {
     runtime.block_on(async {
@@ -567,8 +416,5 @@ fn main() {
     bench.runtime.block_on(peer.shutdown()).unwrap();
     if wants("memory") {
         memory(&bench.runtime);
-    }
-    if wants("apply") {
-        applies();
     }
 }

@@ -115,7 +115,8 @@ impl Peer {
     /// peer without a copy asks a holder, and the status says whose answer it is.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when nobody who holds it can be reached, or nobody has written to it.
+    /// [`Error::Unavailable`] when nobody who holds it can be reached, [`Error::NoMatch`] when nobody has
+    /// written to it and no definition accepts it.
     pub async fn database_status(&self, path: &str) -> Result<DatabaseStatus> {
         let path = Path::new(path)?;
         status(&self.shared, &path).await
@@ -198,8 +199,9 @@ impl Peer {
 /// The status of a database, from here or from a holder.
 pub(crate) async fn status(shared: &Arc<Shared>, path: &Path) -> Result<DatabaseStatus> {
     shared.check()?;
-    if let Ok(status) = shared.with(|node, _| node.database_status(path))? {
-        return Ok(status);
+    match shared.with(|node, now| node.database_status(path, now))? {
+        Err(Error::Unavailable { .. }) => {}
+        known => return known,
     }
     match request(shared, path, Operation::Status).await? {
         Reply::Status(status) => Ok(*status),

@@ -352,7 +352,7 @@ fn reads_never_go_back() {
                 while !done.load(Ordering::Relaxed) {
                     turn += 1;
                     let key = turn * 7 % KEYS;
-                    let row = if turn % 3 == 0 {
+                    let row = if turn.is_multiple_of(3) {
                         store.snapshot().get(Space::Data, &number(key)).unwrap()
                     } else {
                         store.get(Space::Data, &number(key)).unwrap()

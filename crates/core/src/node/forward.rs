@@ -308,7 +308,7 @@ impl<S: Store> Node<S> {
                 Ok(Reply::Page(rows, more))
             }
             Operation::Status => {
-                self.database_status(path).map(|status| Reply::Status(status.into()))
+                self.database_status(path, now).map(|status| Reply::Status(status.into()))
             }
             Operation::Invite => self.invite(id, path, peer, now),
             Operation::Watch { prefix } => {

@@ -633,11 +633,13 @@ impl<S: Store> Node<S> {
         let mut writes = Vec::new();
         let mut after = self.registry.clone();
         for definition in definitions {
-            after.insert(definition.clone())?;
+            after.remove(&definition.name);
         }
         for definition in definitions {
             let name = definition.name.clone();
+            // Asked before it is one of them, so that each pair is told of once.
             overlaps.extend(after.overlaps(definition));
+            after.insert(definition.clone())?;
             match self.registry.get(&name) {
                 Some(known) if known == definition => {
                     unchanged.push(name);

@@ -4,26 +4,36 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::Node;
+use super::{Node, Place};
+use crate::clock::Now;
 use crate::definition::Definition;
 use crate::error::Error;
 use crate::ident::{DatabaseId, PeerId, hex};
 use crate::name::Path;
+use crate::replica::State;
 use crate::status::{
     DatabaseStatus, DatabaseSummary, HolderState, HolderStatus, NodeStatus, PeerStatus,
 };
 use crate::store::Store;
 
 impl<S: Store> Node<S> {
-    /// The status of a database that is held here.
+    /// The status of a database that is held here, or that nobody has written to.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when it is not.
-    pub fn database_status(&self, path: &Path) -> Result<DatabaseStatus, Error> {
+    /// [`Error::Unavailable`] when it is at others, [`Error::NoMatch`] when nobody has written to it and
+    /// no definition accepts it.
+    pub fn database_status(&self, path: &Path, now: Now) -> Result<DatabaseStatus, Error> {
         self.alive()?;
         let id = self.database_id(path.as_str());
-        let Some(held) = self.held.get(&id) else { return Err(Self::not_here(path)) };
-        let state = &held.replica.state;
+        let unwritten = State::default();
+        let state = match self.held.get(&id) {
+            Some(held) => &held.replica.state,
+            None if self.place_of(id, now) == Place::Nowhere => {
+                self.open(path)?;
+                &unwritten
+            }
+            None => return Err(Self::not_here(path)),
+        };
         let definition = self.definition_of(path.as_str());
         let holders = self.holder_statuses(id);
         let mut vector: alloc::collections::BTreeMap<String, u64> =
@@ -84,10 +94,16 @@ impl<S: Store> Node<S> {
         let mut verdict = Vec::new();
         let counts = |holder: &&HolderStatus| holder.state == HolderState::Active && holder.live;
         let active = holders.iter().filter(counts).count() as u32;
+        if holders.is_empty() && !self.held.contains_key(&id) {
+            return alloc::vec![
+                "nobody has written to it yet: the first write creates it".to_string()
+            ];
+        }
         if self.directory.is_system(id) {
             verdict.push("a system database: every peer holds it".to_string());
         } else if let Some(definition) = definition {
             let (min, max) = (definition.replication.min, definition.replication.max);
+            let copies = format!("{active} live cop{}", if active == 1 { "y" } else { "ies" });
             if active < min {
                 let live = self.members.len() as u32 + 1;
                 let why = if live < min {
@@ -97,14 +113,11 @@ impl<S: Store> Node<S> {
                 } else {
                     "others are invited once the missing ones stay away".to_string()
                 };
-                verdict.push(format!(
-                    "under-replicated: {active} live copies, at least {min} wanted; {why}"
-                ));
+                verdict.push(format!("under-replicated: {copies}, at least {min} wanted; {why}"));
             } else if active > max {
-                verdict
-                    .push(format!("over-replicated: {active} live copies, at most {max} wanted"));
+                verdict.push(format!("over-replicated: {copies}, at most {max} wanted"));
             } else {
-                verdict.push(format!("{active} live copies, {min} to {max} wanted"));
+                verdict.push(format!("{copies}, {min} to {max} wanted"));
             }
         } else {
             verdict.push(

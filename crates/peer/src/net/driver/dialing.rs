@@ -12,7 +12,7 @@ use libp2p::{
 
 use super::{
     super::{
-        NetworkEvent, address,
+        AuthenticationFailure, NetworkEvent, address,
         counters::count,
         limits::{DIAL_CONCURRENCY, MAX_PENDING_OUTGOING},
         streams,
@@ -90,6 +90,13 @@ impl Driver {
 
     pub(super) fn on_rejected(&mut self, rejected: Rejected) {
         let Rejected { peer, address, dialed, reason } = rejected;
+        let hung_up =
+            matches!(reason, AuthenticationFailure::Interrupted | AuthenticationFailure::Refused);
+        if hung_up && self.peers.contains_key(&peer) {
+            // Two peers that dial each other at once keep one connection, and hang up on the other.
+            tracing::debug!(%peer, %address, "a connection that is not needed ended early");
+            return;
+        }
         count(&self.shared.counters.authentication_failures);
         if dialed {
             let (plain, _) = address::split_peer(address.clone());

@@ -246,6 +246,11 @@ fn statuses_are_for_scripts_and_for_people() {
     assert_eq!((&status["entries"], &status["bytes"]), (&json!(1), &json!(6)));
     assert_eq!(status["peer"], peer.ready["peer"]);
     assert_eq!(status["holders"][0]["state"], "active");
+    let unwritten = parsed(&["status", "data/new", "-ojson"]);
+    assert_eq!((&unwritten["entries"], &unwritten["holders"]), (&json!(0), &json!([])));
+    let said_so = unwritten["verdict"][0].as_str().unwrap();
+    assert!(said_so.contains("nobody has written to it yet"), "{said_so}");
+    assert_fails(&peer.run(&["status", "nowhere/a"]), 6, "no definition matches");
     let node = parsed(&["status", "-ojson"]);
     assert_eq!(node["peer"], peer.ready["peer"]);
     let databases = parsed(&["databases", "-ojson"]);

@@ -1,7 +1,7 @@
 //! What a run is made of: read from a file, drawn from a seed, or built by a test.
 //!
-//! A [`Scenario`] is one value whatever its source. [`read`] makes one from TOML, [`swarm`] draws one
-//! from a seed, [`write`](mod@write) gives it back as TOML, and [`Scenario::expand`] turns everything that is
+//! A [`Scenario`] is one value whatever its source. [`read`] makes one from TOML, [`Scenario::swarm`] draws one
+//! from a seed, [`Scenario::to_toml`] gives it back as TOML, and [`Scenario::expand`] turns everything that is
 //! still to be drawn (operations, faults) into an explicit timeline. Shares are parts per million and
 //! times are microseconds, so that a run needs no floating point and is the same on every machine.
 

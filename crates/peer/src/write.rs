@@ -56,6 +56,20 @@ impl Drop for Writing<'_> {
     }
 }
 
+/// The task that commits what is queued. Where its runtime ends before it, nobody is left waiting.
+struct Committer {
+    shared: Arc<Shared>,
+    more: bool,
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        while self.more {
+            self.more = self.shared.commit_queued();
+        }
+    }
+}
+
 impl Shared {
     /// Writes, and waits for what the submission asks for. `here`: the copy here, if it is known.
     pub(crate) async fn write(
@@ -86,12 +100,12 @@ impl Shared {
             !std::mem::replace(&mut queue.committing, true)
         };
         if begin {
-            let shared = Arc::clone(self);
+            let mut committer = Committer { shared: Arc::clone(self), more: true };
             self.writes.runtime.spawn(async move {
-                // Whoever is ready to write queues up meanwhile.
-                tokio::task::yield_now().await;
-                while shared.commit_queued() {
+                while committer.more {
+                    // Whoever is ready to write queues up meanwhile.
                     tokio::task::yield_now().await;
+                    committer.more = committer.shared.commit_queued();
                 }
             });
         }

@@ -74,8 +74,6 @@ bank! {
     NoRollBack = "no-roll-back",
     /// Nothing is recomputed after an unclean stop.
     ScrubSkipped = "scrub-skipped",
-    /// The scrub sets what it found some time ago, in place of the difference.
-    ScrubSetsOldSums = "scrub-sets-old-sums",
 
     // The vector.
     /// A push with a gap before it moves the vector.
@@ -84,16 +82,12 @@ bank! {
     SettleOffByOne = "settle-off-by-one",
     /// The highest sequence seen counts as everything below it.
     HighestSeenCovers = "highest-seen-covers",
-    /// The number of pending intervals has no bound.
-    PendingUnbounded = "pending-unbounded",
 
     // Pull.
     /// The first chunk of an answer carries the vector of all of it.
     VectorWithFirstChunk = "vector-with-first-chunk",
     /// A chunk that was lost on the way is not missed.
     LostChunkIgnored = "lost-chunk-ignored",
-    /// A chunk of an answer that was given up is taken for one of the current answer.
-    StaleChunkAccepted = "stale-chunk-accepted",
     /// An answer carries the vector of its end with the rows of its beginning.
     VectorAfterSnapshot = "vector-after-snapshot",
     /// An answer leaves out the rows above the vector of who answers.
@@ -124,8 +118,8 @@ bank! {
     SummaryWithoutDigest = "summary-without-digest",
     /// One bucket in eight is never compared.
     BucketIgnored = "bucket-ignored",
-    /// The self-check takes a row that the peer lacks for deleted.
-    RepairRemoves = "repair-removes",
+    /// The self-check leaves out records that the vector covers.
+    RepairSkipsCovered = "repair-skips-covered",
 
     // Requests.
     /// A request that arrives twice is done twice.
@@ -150,8 +144,6 @@ bank! {
     JoinedByRefusal = "joined-by-refusal",
     /// Reads are answered by a copy that still joins.
     ReadsWhileJoining = "reads-while-joining",
-    /// A peer that has just started takes any database that it does not know for new.
-    CreatedWithoutAsking = "created-without-asking",
     /// A peer that lost its disk remains a complete copy for the directory.
     WipedHolderStays = "wiped-holder-stays",
     /// Holders that went away are never replaced.

@@ -326,11 +326,6 @@ impl Replica {
     /// at one moment: sums carry over to what came later.
     pub fn correct(&mut self, stored: &Derived, found: &Derived) {
         let state = &mut self.state;
-        if planted(Planted::ScrubSetsOldSums) {
-            (state.digest, state.entries) = (found.digest, found.entries);
-            (state.tombstones, state.bytes) = (found.tombstones, found.bytes);
-            return;
-        }
         let shift = |now: u64, was: u64, is: u64| now.wrapping_add(is.wrapping_sub(was));
         state.digest = state.digest.wrapping_add(found.digest.wrapping_sub(stored.digest));
         state.entries = shift(state.entries, stored.entries, found.entries);

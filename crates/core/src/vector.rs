@@ -160,7 +160,7 @@ impl Progress {
 
     /// Whether one more pending interval finds room.
     pub fn has_room(&self) -> bool {
-        self.pending.len() < PENDING_MAX || planted(Planted::PendingUnbounded)
+        self.pending.len() < PENDING_MAX
     }
 
     /// The pending intervals.

@@ -18,25 +18,26 @@ use tidings_sim::checker::Violation;
 use tidings_sim::run::run;
 use tidings_sim::scenario::Scenario;
 
-/// Seeds that run without a bug first.
-const HEALTHY: u64 = 20;
-const USAGE: &str = "usage: planted [--seeds N] [--jobs N] [--only NAME]";
+const USAGE: &str = "usage: planted [--seeds N] [--jobs N] [--only NAME] [--healthy N]";
 
 /// What is asked for.
 struct Asked {
     seeds: u64,
     jobs: usize,
     only: Option<String>,
+    /// Seeds that run without a bug first.
+    healthy: u64,
 }
 
 fn asked() -> Option<Asked> {
-    let mut asked = Asked { seeds: 200, jobs: 2, only: None };
+    let mut asked = Asked { seeds: 200, jobs: 2, only: None, healthy: 20 };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let value = arguments.next()?;
         match argument.as_str() {
             "--seeds" => asked.seeds = value.parse().ok().filter(|seeds| *seeds > 0)?,
             "--jobs" => asked.jobs = value.parse().ok().filter(|jobs| *jobs > 0)?,
+            "--healthy" => asked.healthy = value.parse().ok()?,
             "--only" => asked.only = Some(value),
             _ => return None,
         }
@@ -71,7 +72,7 @@ fn first_broken(last: u64, jobs: usize) -> Option<(u64, Violation)> {
 }
 
 fn main() -> ExitCode {
-    let Some(Asked { seeds, jobs, only }) = asked() else {
+    let Some(Asked { seeds, jobs, only, healthy }) = asked() else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
@@ -85,7 +86,7 @@ fn main() -> ExitCode {
     // A planted bug may well panic, which is a way of being noticed.
     std::panic::set_hook(Box::new(|_| ()));
     plant(None);
-    if let Some((seed, violation)) = first_broken(HEALTHY.min(seeds), jobs) {
+    if let Some((seed, violation)) = first_broken(healthy, jobs) {
         println!("seed {seed} breaks without a planted bug: {violation}");
         return ExitCode::FAILURE;
     }

@@ -87,9 +87,6 @@ impl<S: Store> Node<S> {
     /// Whether the directories of a majority of the live peers, this one included, have been compared
     /// with ours, or nobody who may know more is expected.
     pub(super) fn is_in_step(&self, now: Now) -> bool {
-        if planted(Planted::CreatedWithoutAsking) {
-            return true;
-        }
         if self.links.is_empty() {
             let expected = self.config.expects_peers || !self.remembered.is_empty();
             let grace = if expected { STEP_GRACE } else { 0 };
@@ -402,7 +399,6 @@ impl<S: Store> Node<S> {
         let Some(prefix) = self.held.get(&id).map(|held| held.replica.prefix) else {
             return Ok(());
         };
-        let mut removal = Work::default();
         let (mut missing, mut bytes) = (Vec::new(), 0);
         let mut wanted = Vec::new();
         let nothing = Transaction::default();
@@ -436,10 +432,6 @@ impl<S: Store> Node<S> {
             let stored = &key[4..];
             if has_bucket(&page.buckets, bucket_of(stored)) && !theirs.contains_key(stored) {
                 let record = crate::replica::decode_record(&data)?;
-                if planted(Planted::RepairRemoves) {
-                    removal.transaction.remove(Space::Data, key);
-                    continue;
-                }
                 if record.is_live() {
                     bytes += record.payload().len();
                     if !missing.is_empty()
@@ -453,7 +445,6 @@ impl<S: Store> Node<S> {
                 }
             }
         }
-        self.store.commit(removal.transaction.into_batch())?;
         if !missing.is_empty() || !wanted.is_empty() {
             self.send(peer, &Message::Repair { target, rows: missing, wanted });
         }
@@ -491,6 +482,9 @@ impl<S: Store> Node<S> {
         let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
         work.touched.insert(id);
         for (stored, record) in rows {
+            if planted(Planted::RepairSkipsCovered) && held.replica.covers(record.dot()) {
+                continue;
+            }
             held.replica.state.progress.applied(record.dot());
             let copy = record.clone();
             let transaction = &mut work.transaction;

@@ -347,7 +347,7 @@ impl<S: Store> Node<S> {
         let id = target.database;
         let expected = self.pull.fetches.get(&id).is_some_and(|fetch| {
             fetch.peer == peer
-                && (fetch.session == session || planted(Planted::StaleChunkAccepted))
+                && fetch.session == session
                 && (fetch.index == index || planted(Planted::LostChunkIgnored))
         });
         let sane = records.iter().flat_map(|(_, records)| records).all(super::push::is_sane)

@@ -152,7 +152,7 @@ impl Replica {
                     Merge::Taken => {}
                 }
                 let (live, dot, length) = before;
-                if !(planted(Planted::DigestKeepsDeleted) && !winner.is_live()) {
+                if winner.is_live() || !planted(Planted::DigestKeepsDeleted) {
                     moved = moved.wrapping_sub(element);
                 }
                 if live {
@@ -187,7 +187,7 @@ impl Replica {
             self.state.tombstones += 1;
         }
         let log = rows::log_key(self.prefix, winner.dot());
-        if !(planted(Planted::LogRowNotWritten) && overwrites) {
+        if !overwrites || !planted(Planted::LogRowNotWritten) {
             transaction.put(Space::Log, log, stored.to_vec());
         }
         transaction.put(Space::Data, row, wire::encode(&winner));

@@ -49,7 +49,7 @@ fn asked() -> Option<Asked> {
 /// those below one that broke are run to their end, so that it does not depend on the threads.
 fn first_broken(last: u64, jobs: usize) -> Option<(u64, Violation)> {
     let (next, broken) = (AtomicU64::new(1), Mutex::new(None::<(u64, Violation)>));
-    let found = || broken.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let found = || broken.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
@@ -67,8 +67,7 @@ fn first_broken(last: u64, jobs: usize) -> Option<(u64, Violation)> {
             });
         }
     });
-    let found = found().take();
-    found
+    found().take()
 }
 
 fn main() -> ExitCode {
@@ -80,7 +79,9 @@ fn main() -> ExitCode {
     let bugs: Vec<Planted> = Planted::ALL.iter().filter(chosen).copied().collect();
     if bugs.is_empty() {
         eprintln!("no planted bug has that name; there are:");
-        Planted::ALL.iter().for_each(|bug| eprintln!("  {}", bug.name()));
+        for bug in Planted::ALL {
+            eprintln!("  {}", bug.name());
+        }
         return ExitCode::from(2);
     }
     // A planted bug may well panic, which is a way of being noticed.
@@ -97,16 +98,13 @@ fn main() -> ExitCode {
         let began = Instant::now();
         plant(Some(bug));
         let (name, what) = (bug.name(), bug.what());
-        match first_broken(seeds, jobs) {
-            Some((seed, violation)) => {
-                println!("| `{name}` | {what} | {seed} | {} |", violation.invariant);
-                eprintln!("{name}: {:.1} s: {violation}", began.elapsed().as_secs_f64());
-                needed.push(seed);
-            }
-            None => {
-                println!("| `{name}` | {what} | survived {seeds} | |");
-                alive.push(name);
-            }
+        if let Some((seed, violation)) = first_broken(seeds, jobs) {
+            println!("| `{name}` | {what} | {seed} | {} |", violation.invariant);
+            eprintln!("{name}: {:.1} s: {violation}", began.elapsed().as_secs_f64());
+            needed.push(seed);
+        } else {
+            println!("| `{name}` | {what} | survived {seeds} | |");
+            alive.push(name);
         }
     }
     needed.sort_unstable();

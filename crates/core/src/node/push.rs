@@ -298,12 +298,12 @@ impl<S: Store> Node<S> {
                 self.follow(newest, &path, now);
             }
         }
-        if fit == Fit::Gap && planted(Planted::GapAcknowledged) {
-            let (epoch, upto) = (interval.epoch, interval.upto);
-            self.send(peer, &Message::Acknowledge { target, epoch, upto, durability });
-        }
-        if fit != Fit::Gap && planted(Planted::AcknowledgedBeforeCommit) {
-            let (epoch, upto) = (interval.epoch, interval.upto);
+        let early = match fit {
+            Fit::Gap => planted(Planted::GapAcknowledged),
+            Fit::Known | Fit::Next => planted(Planted::AcknowledgedBeforeCommit),
+        };
+        if early {
+            let (epoch, upto, durability) = (interval.epoch, interval.upto, Durability::Buffered);
             self.send(peer, &Message::Acknowledge { target, epoch, upto, durability });
         }
         if fit == Fit::Gap {

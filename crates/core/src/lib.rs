@@ -14,6 +14,7 @@ pub mod membership;
 pub mod message;
 pub mod name;
 pub mod node;
+pub mod planted;
 pub mod read;
 pub mod record;
 pub mod registry;

@@ -27,6 +27,7 @@ use crate::ident::{DatabaseId, Epoch, PeerId};
 use crate::membership::{Effect, Identity, Membership};
 use crate::message::{Message, Reply};
 use crate::name::Path;
+use crate::planted::{Planted, planted};
 use crate::record::{Fingerprint, Record};
 use crate::registry::Registry;
 use crate::replica::{Replica, State};
@@ -283,7 +284,7 @@ impl<S: Store> Node<S> {
     /// When the store fails or its rows are damaged.
     pub fn new(config: Config, store: S, seed: [u8; 32], now: Now) -> Result<Self, Error> {
         let mut random = ChaCha8Rng::from_seed(seed);
-        let epoch = random_epoch(&mut random);
+        let mut epoch = random_epoch(&mut random);
         let mut membership_seed = [0; 32];
         random.fill_bytes(&mut membership_seed);
 
@@ -293,6 +294,12 @@ impl<S: Store> Node<S> {
             return Err(Error::Start(
                 "the data belongs to a cluster with another secret: give that secret, or start with an empty directory".into(),
             ));
+        }
+        if let Some(own) = own.as_ref().filter(|_| planted(Planted::EpochReused)) {
+            epoch = own.epoch;
+        }
+        if planted(Planted::EpochFromClock) {
+            epoch = Epoch(u128::from(now.wall / 1_000) << 64);
         }
         let own = own.unwrap_or(OwnRow { cluster, ..OwnRow::default() });
         let incarnation = now.wall.max(own.incarnation.saturating_add(1 << 16));
@@ -308,7 +315,10 @@ impl<S: Store> Node<S> {
         let remembered = read_row(&store, &rows::peer_key("peers")).ok().flatten();
         let remembered = remembered.unwrap_or_default();
         let clean = read_row(&store, &rows::peer_key("clean"))?;
-        let reserved = clean.map_or(own.reserved, |at: Time| at);
+        let mut reserved = clean.map_or(own.reserved, |at: Time| at);
+        if planted(Planted::ReservationForgotten) {
+            reserved = Time::default();
+        }
 
         let mut node = Self {
             fingerprint: Fingerprint::new(&config.cluster_key),
@@ -359,7 +369,7 @@ impl<S: Store> Node<S> {
         node.store.sync()?;
 
         node.load(now)?;
-        if clean.is_none() {
+        if clean.is_none() && !planted(Planted::ScrubSkipped) {
             node.scrub_everything(now);
         }
         node.settle(now)?;

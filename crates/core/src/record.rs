@@ -6,6 +6,7 @@ use crdts::{CvRDT, LWWReg};
 use serde::{Deserialize, Serialize};
 
 use crate::ident::Epoch;
+use crate::planted::{Planted, planted};
 use crate::stamp::{Dot, Millis, Stamp, TIME_CEILING, Time, Version};
 
 /// A value, or the mark that it was deleted.
@@ -119,6 +120,14 @@ impl Record {
                 *self = other;
             }
             return Merge::Conflict(taken);
+        }
+        let delete_wins = planted(Planted::DeleteBeatsNewer) && !other.is_live() && self.is_live();
+        if planted(Planted::LastArrivalWins) || delete_wins {
+            *self = other;
+            return Merge::Taken;
+        }
+        if planted(Planted::TieBreakDropped) && other.stamp().time == self.stamp().time {
+            return Merge::Kept;
         }
         if other.register.marker <= self.register.marker {
             return Merge::Kept;

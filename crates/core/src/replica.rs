@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::HybridClock;
 use crate::ident::{DatabaseId, Epoch};
+use crate::planted::{Planted, planted};
 use crate::record::{Fingerprint, Merge, Payload, Record, Sent, bucket_of};
 use crate::rows::{self, Prefix, Transaction};
 use crate::stamp::{Dot, Millis, Time};
@@ -85,6 +86,11 @@ impl Replica {
 
     /// Whether the state reflects this dot, in the vector or in a retired epoch.
     pub fn covers(&self, dot: Dot) -> bool {
+        let mut loose = self.state.progress.loose();
+        let mut seen = || loose.any(|(epoch, upto)| epoch == dot.epoch && upto >= dot.sequence);
+        if planted(Planted::HighestSeenCovers) && seen() {
+            return true;
+        }
         self.state.progress.vector.covers(dot)
             || self.state.retired.get(&dot.epoch).is_some_and(|&last| last >= dot.sequence)
     }
@@ -133,6 +139,7 @@ impl Replica {
     ) -> Applied {
         let mut moved = 0_u128;
         let mut outcome = Applied::Won;
+        let overwrites = old.is_some();
         let winner = match old {
             None => record,
             Some(mut winner) => {
@@ -145,15 +152,19 @@ impl Replica {
                     Merge::Taken => {}
                 }
                 let (live, dot, length) = before;
-                moved = moved.wrapping_sub(element);
+                if winner.is_live() || !planted(Planted::DigestKeepsDeleted) {
+                    moved = moved.wrapping_sub(element);
+                }
                 if live {
                     self.state.entries = self.state.entries.saturating_sub(1);
                     let weight = (stored.len() + length) as u64;
-                    self.state.bytes = self.state.bytes.saturating_sub(weight);
+                    if !planted(Planted::SizeOnlyGrows) {
+                        self.state.bytes = self.state.bytes.saturating_sub(weight);
+                    }
                 } else {
                     self.state.tombstones = self.state.tombstones.saturating_sub(1);
                 }
-                if dot != winner.dot() {
+                if dot != winner.dot() && !planted(Planted::LogRowKept) {
                     transaction.remove_once(Space::Log, rows::log_key(self.prefix, dot));
                 }
                 winner
@@ -165,6 +176,10 @@ impl Replica {
             let sum = &mut buckets[usize::from(bucket_of(stored))];
             *sum = sum.wrapping_add(moved);
         }
+        if planted(Planted::NoTombstone) && !winner.is_live() {
+            transaction.remove(Space::Data, row);
+            return outcome;
+        }
         if winner.is_live() {
             self.state.entries += 1;
             self.state.bytes += (stored.len() + winner.payload().len()) as u64;
@@ -172,7 +187,9 @@ impl Replica {
             self.state.tombstones += 1;
         }
         let log = rows::log_key(self.prefix, winner.dot());
-        transaction.put(Space::Log, log, stored.to_vec());
+        if !overwrites || !planted(Planted::LogRowNotWritten) {
+            transaction.put(Space::Log, log, stored.to_vec());
+        }
         transaction.put(Space::Data, row, wire::encode(&winner));
         outcome
     }
@@ -223,6 +240,7 @@ impl Replica {
         let (row, bytes) = transaction.get(store, Space::Data, row)?;
         let old = bytes.map(|bytes| decode_record(&bytes)).transpose()?;
         let over = old.as_ref().map(|old| old.stamp().time);
+        let over = over.filter(|_| !planted(Planted::StampBelowOverwritten));
         let Some(time) = author.clock.next(author.wall, over) else { return Ok(None) };
         let sequence = self.state.progress.vector.get(author.epoch) + 1;
         let record = Record::new(time, Dot { epoch: author.epoch, sequence }, payload);
@@ -276,6 +294,12 @@ impl Replica {
         *self.summary.get_or_insert_with(|| {
             let state = &self.state;
             let agreed = (state.generation, &state.progress.vector, &state.retired, state.digest);
+            if planted(Planted::SummaryWithoutVector) {
+                return fingerprint.short(&wire::encode(&(agreed.0, agreed.3)));
+            }
+            if planted(Planted::SummaryWithoutDigest) {
+                return fingerprint.short(&wire::encode(&(agreed.0, agreed.1, agreed.2)));
+            }
             fingerprint.short(&wire::encode(&agreed))
         })
     }

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ident::Epoch;
+use crate::planted::{Planted, planted};
 use crate::stamp::Dot;
 
 /// Most intervals kept pending in one database; past it a push with a gap is left to the pull.
@@ -185,7 +186,7 @@ impl Progress {
         if interval.upto <= interval.from {
             return;
         }
-        if self.fit(interval) == Fit::Gap {
+        if self.fit(interval) == Fit::Gap && !planted(Planted::VectorOverGap) {
             // One that continues a pending interval makes it longer.
             let before = (interval.epoch, 0)..=(interval.epoch, interval.from);
             match self.pending.range_mut(before).next_back() {
@@ -212,7 +213,9 @@ impl Progress {
     /// Takes in the pending intervals that the vector has reached.
     fn settle(&mut self, epoch: Epoch) {
         let mut have = self.vector.get(epoch);
-        while let Some((&key, &upto)) = self.pending.range((epoch, 0)..=(epoch, have)).next() {
+        let near = u64::from(planted(Planted::SettleOffByOne));
+        while let Some((&key, &upto)) = self.pending.range((epoch, 0)..=(epoch, have + near)).next()
+        {
             self.pending.remove(&key);
             if upto > have {
                 have = upto;

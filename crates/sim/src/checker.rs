@@ -113,6 +113,10 @@ impl Checker {
             Ok(versions) if versions.len() == numbers.len() => {
                 sometimes.saw("acknowledged");
                 for (&number, &version) in numbers.iter().zip(versions) {
+                    // Between another answer and its write, the peer may have read something newer.
+                    if at_once {
+                        self.above_seen(number, version);
+                    }
                     self.acknowledged(number, version);
                 }
                 // Other answers come in the order in which their waits end.
@@ -172,6 +176,16 @@ impl Checker {
             let seen = &mut self.witnesses[process].seen;
             let known = seen.entry((database, key)).or_insert(stamp);
             *known = stamp.max(*known);
+        }
+    }
+
+    /// Whoever has seen a value can overwrite it, whatever the clocks say.
+    fn above_seen(&mut self, number: usize, version: Version) {
+        let Attempt { database, key, process, .. } = &self.attempts[number];
+        let seen = self.witnesses[*process].seen.get(&(*database, key.clone())).copied();
+        if seen.is_some_and(|seen| stamp(version) <= seen) {
+            let what = format!("write {number} is {version}, and its peer had seen {seen:?}");
+            self.broke("7 stamps", what);
         }
     }
 
@@ -326,6 +340,13 @@ impl Checker {
         if let Some(broke) = broke {
             self.broke("3 durability", broke);
         }
+    }
+
+    /// An acknowledged write: its database, its key and its stamp.
+    pub fn stamp_of(&self, number: usize) -> Option<(DatabaseId, &[u8], Stamp)> {
+        let attempt = &self.attempts[number];
+        let Fate::Acknowledged(version) = attempt.fate else { return None };
+        Some((attempt.database, &attempt.key, stamp(version)))
     }
 
     /// How many disks reflect an acknowledged write.

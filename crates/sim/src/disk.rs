@@ -20,7 +20,7 @@ use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng as _, SeedableRng as _},
 };
-use tidings_core::store::{Batch, MemorySnapshot, MemoryStore, Space, Store as _};
+use tidings_core::store::{Batch, MemorySnapshot, MemoryStore, Read, Space, Store as _};
 
 pub use faults::{Counts, Failure, Operation};
 pub use store::{FaultySnapshot, FaultyStore};
@@ -183,6 +183,16 @@ impl Disk {
     /// Everything on the disk, for a checker to read: it is counted by nobody and never fails.
     pub fn look(&self) -> MemorySnapshot {
         self.lock().live.snapshot()
+    }
+
+    /// A row as a power cut now would leave it.
+    pub fn synced_row(&self, space: Space, key: &[u8]) -> Option<Vec<u8>> {
+        let platter = self.lock();
+        let mut undone = platter.undo.iter().flat_map(|batch| &batch.writes);
+        match undone.find(|(own, row, _)| *own == space && row == key) {
+            Some((_, _, before)) => before.clone(),
+            None => platter.live.get(space, key).ok().flatten(),
+        }
     }
 
     /// As [`Disk::look`], with what changed since the last time this was asked.

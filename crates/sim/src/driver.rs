@@ -18,8 +18,9 @@ impl World {
             Told::Joined(path) => {
                 self.sometimes.saw("copy joined");
                 let process = &mut self.processes[index];
-                if let Some(node) = &process.node {
-                    process.active.insert(node.database_id(path), self.now);
+                if let Some(id) = process.node.as_ref().map(|node| node.database_id(path)) {
+                    process.active.insert(id, self.now);
+                    self.check_complete(index, id);
                 }
             }
             Told::Repaired(..) => self.sometimes.saw("rows repaired"),

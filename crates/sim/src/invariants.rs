@@ -45,6 +45,7 @@ impl World {
     /// Checks every invariant that holds at every moment, of every copy that changed.
     pub fn check(&mut self) {
         self.refresh_looks();
+        self.note_complete();
         self.check_derived();
         self.check_equal_vectors();
         self.check_records();

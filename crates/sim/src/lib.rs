@@ -22,6 +22,7 @@ mod accidents;
 pub mod campaign;
 pub mod checker;
 pub mod cluster;
+mod complete;
 mod connections;
 pub mod converge;
 pub mod disk;

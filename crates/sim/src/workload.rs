@@ -8,12 +8,14 @@ use tidings_core::name::Path;
 use tidings_core::node::{Outcome, Place, Submission};
 use tidings_core::read::read_record;
 use tidings_core::record::Payload;
-use tidings_core::rows::stored_key;
+use tidings_core::replica::decode_record;
+use tidings_core::rows::{self, stored_key};
 use tidings_core::stamp::Version;
+use tidings_core::store::Space;
 
 use crate::checker::{Attempt, Fate};
 use crate::look::Copies;
-use crate::process::Waiting;
+use crate::process::{Process, Waiting};
 use crate::timeline::{Call, KeyWrite, Operation};
 use crate::world::World;
 
@@ -165,7 +167,10 @@ impl World {
         if attempt.synced {
             self.sometimes.saw("acknowledged synced");
         }
-        let acks = attempt.acks as usize;
+        let (acks, synced) = (attempt.acks as usize, attempt.synced);
+        if synced && losses == self.losses {
+            self.check_synced(number, acks.max(1));
+        }
         if acks > 1 {
             self.sometimes.saw("acknowledged by several");
             if losses == self.losses {
@@ -180,6 +185,24 @@ impl World {
         }
     }
 
+    /// 3: a write that asked for it is on the disk of as many holders as acknowledged it.
+    fn check_synced(&mut self, number: usize, acks: usize) {
+        self.refresh_looks();
+        let Some((id, key, stamp)) = self.checker.stamp_of(number) else { return };
+        let reflects = |process: &Process, copies: &Copies| {
+            let row = rows::data_key(copies.get(id)?.prefix, key);
+            let record = decode_record(&process.disk.synced_row(Space::Data, &row)?).ok()?;
+            (record.stamp() >= stamp).then_some(())
+        };
+        let disks = self.processes.iter().zip(self.looks.disks());
+        let have = disks.filter(|(process, copies)| reflects(process, copies).is_some()).count();
+        if have < acks {
+            let what =
+                format!("write {number} was acknowledged by {acks}, synced, at {have} it is");
+            self.checker.broke("3 acknowledgements", what);
+        }
+    }
+
     /// Reads a key at a peer: from its own copy, or through a holder.
     pub fn read(&mut self, index: usize, path: &str, key: &[u8]) {
         let Ok(parsed) = Path::new(path) else { return };
@@ -189,6 +212,7 @@ impl World {
         match place {
             Place::Here(prefix) => {
                 self.sometimes.saw("read here");
+                self.check_active(index, id);
                 let store = self.processes[index].node.as_ref().map(|node| node.store().clone());
                 if let Some(Ok(record)) = store.map(|store| read_record(&store, prefix, key)) {
                     self.checker.read_here(index, id, key, record.as_ref());

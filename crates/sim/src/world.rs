@@ -12,6 +12,7 @@ use tidings_core::ident::PeerId;
 use tidings_core::node::{Config, Input, Node, Output};
 
 use crate::checker::Checker;
+use crate::complete::Before;
 use crate::disk::{Disk, FaultyStore};
 use crate::faults::{Act, Faults};
 use crate::invariants::Looks;
@@ -93,6 +94,7 @@ pub struct World {
     next: usize,
     pub(crate) faults: Faults,
     pub(crate) looks: Looks,
+    pub(crate) before: Before,
     /// Losses of data so far.
     pub(crate) losses: u64,
     /// Whether it says what happens.
@@ -121,6 +123,7 @@ impl World {
             next: 0,
             faults: Faults::default(),
             looks: Looks::default(),
+            before: Before::default(),
             losses: 0,
             talks: std::env::var_os("TIDINGS_SIM_DESCRIBE").is_some(),
             scenario,

@@ -14,6 +14,7 @@ use crate::ident::PeerId;
 use crate::limits::{BATCH_WRITES_MAX, PAGE_BYTES_MAX};
 use crate::message::{Message, Operation, Reply};
 use crate::name::Path;
+use crate::planted::{Planted, planted};
 use crate::read::{read_page, read_record};
 use crate::rows::Prefix;
 use crate::stamp::Millis;
@@ -147,6 +148,12 @@ impl<S: Store> Node<S> {
         result: Result<Reply, Error>,
         now: Now,
     ) {
+        let mut request = request;
+        if planted(Planted::AnswerToAnother)
+            && let Some(oldest) = self.forward.calls.iter().find(|(_, call)| call.peer == peer)
+        {
+            request = *oldest.0;
+        }
         if self.forward.calls.get(&request).is_none_or(|call| call.peer != peer) {
             return;
         }
@@ -174,7 +181,12 @@ impl<S: Store> Node<S> {
         for request in lost {
             self.forward.watches.remove(&request);
             let Some(call) = self.forward.calls.remove(&request) else { continue };
-            if matches!(call.operation, Operation::Write { .. }) {
+            let is_write = matches!(call.operation, Operation::Write { .. });
+            if is_write && planted(Planted::UnknownSaidRefused) {
+                let why = "the connection broke".into();
+                let path = call.path.to_string();
+                self.reply(call.reply, Err(Error::Unavailable { path, why }));
+            } else if is_write && !planted(Planted::WriteSentAgain) {
                 let why = "the connection to the holder broke before it answered".into();
                 let path = call.path.to_string();
                 self.reply(call.reply, Err(Error::OutcomeUnknown { path, why }));

@@ -12,6 +12,7 @@ use crate::ident::{DatabaseId, Epoch, PeerId};
 use crate::message::{
     FRAGMENT_BYTES, FRAME_MAX, FRAME_TARGET, Message, PROTOCOL_VERSION, REASSEMBLY_MAX,
 };
+use crate::planted::{Planted, planted};
 use crate::stamp::Millis;
 use crate::store::{Store, StoreError};
 use crate::wire;
@@ -272,7 +273,7 @@ impl<S: Store> Node<S> {
         if forgotten {
             link.requests.pop_first();
         }
-        link.requests.insert(request)
+        link.requests.insert(request) || planted(Planted::RequestDoneTwice)
     }
 
     fn hello(
@@ -325,7 +326,7 @@ impl<S: Store> Node<S> {
         // Messages are sent whole one after the other, so an older unfinished one lost a part.
         link.parts.retain(|&other, _| other >= message);
         let (next, parts) = link.parts.entry(message).or_default();
-        if *next != index {
+        if *next != index && !planted(Planted::FragmentLost) {
             // A part was dropped on the way: what the message said is pulled later.
             link.parts.remove(&message);
             self.count("broken_fragments", 1);

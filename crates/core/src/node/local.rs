@@ -15,6 +15,7 @@ use crate::ident::{DatabaseId, PeerId};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_WRITES_MAX};
 use crate::message::{Operation, Reply, Write};
 use crate::name::Path;
+use crate::planted::{Planted, planted};
 use crate::record::Sent;
 use crate::replica::Author;
 use crate::rows::{self, Prefix};
@@ -96,7 +97,7 @@ impl<S: Store> Node<S> {
 
     pub(super) fn place_of(&self, id: DatabaseId, now: Now) -> Place {
         if let Some(held) = self.held.get(&id)
-            && held.role == HolderState::Active
+            && (held.role == HolderState::Active || planted(Planted::ReadsWhileJoining))
         {
             return Place::Here(held.replica.prefix);
         }
@@ -238,7 +239,11 @@ impl<S: Store> Node<S> {
                 }
             }
             let Some((place, error)) = refused else { break (work, staged, versions) };
-            self.roll_back(work)?;
+            if planted(Planted::NoRollBack) {
+                drop(work);
+            } else {
+                self.roll_back(work)?;
+            }
             let (index, ..) = ready.remove(place);
             results[index] = Some(Err(error));
         };
@@ -250,7 +255,8 @@ impl<S: Store> Node<S> {
         let ticket = (needs_sync && !synced).then(|| self.request_sync());
         for ((index, id, submission, reply), versions) in ready.into_iter().zip(versions) {
             let durability = self.durability_of(id, submission.durability);
-            let ticket = ticket.filter(|_| durability == Durability::Synced);
+            let ticket = ticket
+                .filter(|_| durability == Durability::Synced && !planted(Planted::SyncedEarlyHere));
             let upto = versions.last().map_or(0, |version| version.dot.sequence);
             let (want, timeout) = (submission.acks, submission.timeout);
             let waiting = Waiting { reply, want, durability, timeout, versions: versions.clone() };
@@ -280,6 +286,7 @@ impl<S: Store> Node<S> {
     /// anyone hears of them. True: everything is synced.
     fn commit_own(&mut self, mut work: Work, now: Now) -> Result<bool, StoreError> {
         let due = self.clock.due_reservation();
+        let due = due.filter(|_| !planted(Planted::ReservationNotStored));
         if due.is_some() {
             self.stage_own(&mut work, due);
         }

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::ident::{DatabaseId, PeerId};
 use crate::message::{Operation, Reply};
 use crate::name::Path;
+use crate::planted::{Planted, planted};
 use crate::record::Record;
 use crate::status::HolderState;
 use crate::store::{Store, StoreError};
@@ -190,6 +191,7 @@ impl<S: Store> Node<S> {
         match (holder.state, held) {
             (HolderState::Active, Some(HolderState::Active)) => {}
             (HolderState::Active, Some(_)) => self.set_role(id, HolderState::Active),
+            (HolderState::Active, None) if planted(Planted::WipedHolderStays) => {}
             (HolderState::Active, None) => {
                 // The disk was lost: what is not here must not count as a copy.
                 self.set_holder(id, self.config.peer, HolderState::Joining, now)?;
@@ -199,6 +201,9 @@ impl<S: Store> Node<S> {
                 let replica = self.intern(id, &path)?;
                 self.hold(replica, HolderState::Joining, now);
                 self.redefine(id);
+                if planted(Planted::JoinerNotFilled) {
+                    return self.joined(id, now);
+                }
                 self.start_join(id, now)?;
             }
             (HolderState::Joining, Some(HolderState::Active)) if !self.has_active_holder(id) => {
@@ -342,7 +347,8 @@ impl<S: Store> Node<S> {
     /// which gathers what they have. All of them must be connected, or after the replacement delay all
     /// that are alive: a database whose only complete holder lost its disk could never be used again.
     fn orphans(&mut self, id: DatabaseId, now: Now) -> Option<BTreeSet<PeerId>> {
-        if self.has_active_holder(id) || !self.is_in_step(now) {
+        if self.has_active_holder(id) || !self.is_in_step(now) || planted(Planted::OrphansLeftAlone)
+        {
             self.placement.orphaned.remove(&id);
             return None;
         }
@@ -407,7 +413,8 @@ impl<S: Store> Node<S> {
                 again = true;
             } else {
                 join.todo.remove(&peer);
-                join.filled |= matches!(end, PullEnd::Whole(_));
+                join.filled |=
+                    matches!(end, PullEnd::Whole(_)) || planted(Planted::JoinedByRefusal);
             }
             let (over, filled) = (join.todo.is_empty(), join.filled);
             if over {
@@ -515,7 +522,7 @@ impl<S: Store> Node<S> {
             let since = self.placement.lacking.get(&id).copied().unwrap_or(now.monotonic);
             lacking.insert(id, since);
             let patience = self.config.replacement_delay * MILLISECOND;
-            let lost = since + patience <= now.monotonic;
+            let lost = since + patience <= now.monotonic && !planted(Planted::NeverReplaced);
             let wanted = if lost { min - live } else { min.saturating_sub(holders.len()) };
             let candidates = self.ranked(id).into_iter().filter(|peer| !holders.contains(peer));
             for peer in candidates.take(wanted) {

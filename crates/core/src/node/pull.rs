@@ -16,6 +16,7 @@ use crate::clock::Now;
 use crate::definition::Durability;
 use crate::ident::{DatabaseId, Epoch, PeerId};
 use crate::message::{CHUNK_BYTES, CHUNK_WINDOW_BYTES, Cut, Message, Refusal, Target};
+use crate::planted::{Planted, planted};
 use crate::record::Sent;
 use crate::replica::Replica;
 use crate::rows;
@@ -297,7 +298,13 @@ impl<S: Store> Node<S> {
         let Some(answer) = self.pull.answers.get_mut(&(peer, session)) else { return Ok(()) };
         let mut done = false;
         while !done && answer.unapplied.iter().sum::<usize>() < CHUNK_WINDOW_BYTES {
+            if planted(Planted::VectorAfterSnapshot)
+                && let Some(held) = self.held.get(&answer.target.database)
+            {
+                answer.cut.vector = held.replica.state.progress.vector.clone();
+            }
             let (records, bytes, last) = answer.next_chunk()?;
+            let carries = last || (planted(Planted::VectorWithFirstChunk) && answer.index == 0);
             answer.unapplied.push_back(bytes.max(1));
             sent += records.iter().map(|(_, records)| records.len() as u64).sum::<u64>();
             chunks.push(Message::Chunk {
@@ -305,7 +312,7 @@ impl<S: Store> Node<S> {
                 session,
                 index: answer.index,
                 records,
-                cut: last.then(|| answer.cut.clone()),
+                cut: carries.then(|| answer.cut.clone()),
             });
             answer.index += 1;
             done = last;
@@ -339,7 +346,9 @@ impl<S: Store> Node<S> {
         let Part { target, session, index, records, cut } = part;
         let id = target.database;
         let expected = self.pull.fetches.get(&id).is_some_and(|fetch| {
-            fetch.peer == peer && fetch.session == session && fetch.index == index
+            fetch.peer == peer
+                && fetch.session == session
+                && (fetch.index == index || planted(Planted::LostChunkIgnored))
         });
         let sane = records.iter().flat_map(|(_, records)| records).all(super::push::is_sane)
             && cut.as_ref().is_none_or(|cut| cut.vector.len() <= EPOCHS_MAX);
@@ -528,6 +537,7 @@ impl<S: Store> Node<S> {
             .fetches
             .iter()
             .filter(|(_, fetch)| fetch.deadline <= now.monotonic)
+            .filter(|_| !planted(Planted::PullNeverGivenUp))
             .map(|(id, _)| *id)
             .collect();
         for id in overdue {
@@ -613,7 +623,7 @@ fn epochs_above(replica: &Replica, vector: &Vector) -> VecDeque<(Epoch, u64)> {
         .progress
         .vector
         .iter()
-        .chain(state.progress.loose())
+        .chain(state.progress.loose().filter(|_| !planted(Planted::LooseRowsNotAnswered)))
         .chain(state.retired.iter().map(|(&epoch, &last)| (epoch, last)));
     let mut above = BTreeMap::new();
     for (epoch, last) in named {

@@ -10,6 +10,7 @@ use crate::definition::Durability;
 use crate::error::Error;
 use crate::ident::{DatabaseId, Epoch, PeerId};
 use crate::message::{Message, Reply, Target};
+use crate::planted::{Planted, planted};
 use crate::record::Sent;
 use crate::stamp::Version;
 use crate::status::HolderState;
@@ -231,7 +232,7 @@ impl<S: Store> Node<S> {
         arrived: &mut Arrived,
         now: Now,
     ) -> Result<(), StoreError> {
-        let Push { target, interval, records, durability, unreached } = push;
+        let Push { target, interval, mut records, durability, unreached } = push;
         let id = target.database;
         let inside = |sent: &Sent| sent.sequence > interval.from && sent.sequence <= interval.upto;
         if interval.upto <= interval.from
@@ -263,9 +264,17 @@ impl<S: Store> Node<S> {
             if fit == Fit::Next && !unreached.is_empty() {
                 arrived.relays.push((unreached, relayed(target, interval, &records, durability)));
             }
+            let limit = held.definition.as_ref().and_then(|definition| definition.size);
+            if planted(Planted::QuotaOnMerge)
+                && limit.is_some_and(|limit| held.replica.state.bytes >= limit)
+            {
+                records.clear();
+            }
             let count = records.len() as u64;
             arrived.bytes += records.iter().map(Sent::weight).sum::<usize>();
-            arrived.work.touched.insert(id);
+            if !planted(Planted::StateNotStaged) {
+                arrived.work.touched.insert(id);
+            }
             let Work { transaction, .. } = &mut arrived.work;
             let mut told = Vec::new();
             held.replica.apply_sent(
@@ -288,6 +297,14 @@ impl<S: Store> Node<S> {
             if let Some(newest) = newest {
                 self.follow(newest, &path, now);
             }
+        }
+        let early = match fit {
+            Fit::Gap => planted(Planted::GapAcknowledged),
+            Fit::Known | Fit::Next => planted(Planted::AcknowledgedBeforeCommit),
+        };
+        if early {
+            let (epoch, upto, durability) = (interval.epoch, interval.upto, Durability::Buffered);
+            self.send(peer, &Message::Acknowledge { target, epoch, upto, durability });
         }
         if fit == Fit::Gap {
             arrived.gaps.push((id, interval.epoch, interval.upto));
@@ -317,7 +334,9 @@ impl<S: Store> Node<S> {
         for ((target, epoch), (upto, durability)) in acknowledge {
             let buffered = Durability::Buffered;
             self.send(peer, &Message::Acknowledge { target, epoch, upto, durability: buffered });
-            if durability == Durability::Synced {
+            if planted(Planted::SyncedEarlyThere) {
+                self.send(peer, &Message::Acknowledge { target, epoch, upto, durability });
+            } else if durability == Durability::Synced {
                 unsynced.push((peer, target, epoch, upto));
             }
         }
@@ -399,7 +418,8 @@ impl<S: Store> Node<S> {
             && outstanding.durability <= durability
         {
             outstanding.acknowledged = outstanding.acknowledged.max(upto);
-            if outstanding.acknowledged >= outstanding.upto {
+            let over = outstanding.acknowledged >= outstanding.upto;
+            if over && !planted(Planted::OfferedForEver) {
                 self.push.outstanding.remove(&key);
             }
         }
@@ -410,7 +430,7 @@ impl<S: Store> Node<S> {
             if waiter.database == target.database
                 && waiter.epoch == epoch
                 && waiter.upto <= upto
-                && waiter.durability <= durability
+                && (waiter.durability <= durability || planted(Planted::BufferedCountsAsSynced))
             {
                 waiter.have.insert(peer);
             }
@@ -441,7 +461,8 @@ impl<S: Store> Node<S> {
             self.directory.is_system(id)
                 || self.directory.holder(id, **peer).is_some_and(|h| h.state == HolderState::Active)
         };
-        waiter.have.iter().filter(counts).count() as u32 + 1
+        let own = if planted(Planted::OwnCopyCountsTwice) { 2 } else { 1 };
+        waiter.have.iter().filter(counts).count() as u32 + own
     }
 
     /// Answers a write at once, or when its sync and its acknowledgements are there. True: later.

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::{Node, read_row};
 use crate::clock::Now;
 use crate::ident::DatabaseId;
+use crate::planted::{Planted, planted};
 use crate::record::Record;
 use crate::replica::Applied;
 use crate::rows::{self, Transaction};
@@ -36,7 +37,8 @@ impl Work {
         if matches!(applied, Applied::Conflict(_)) {
             self.conflicts.insert(id);
         }
-        if wanted && matches!(applied, Applied::Won | Applied::Conflict(true)) {
+        let told = matches!(applied, Applied::Won | Applied::Conflict(true));
+        if wanted && (told || planted(Planted::WatchTellsLosers)) {
             self.changes.entry(id).or_default().push((stored.to_vec(), record.clone()));
         }
     }

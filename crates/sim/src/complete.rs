@@ -1,0 +1,89 @@
+//! Whether a copy that becomes complete is: it reflects at least what another one reflected before
+//! it came into being.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tidings_core::ident::DatabaseId;
+use tidings_core::node::Node;
+use tidings_core::status::HolderState;
+use tidings_core::vector::Vector;
+
+use crate::disk::FaultyStore;
+use crate::world::World;
+
+/// The copies of a database at one moment that others may join from: whose, and what it reflected.
+type Complete = Arc<Vec<(usize, Vector)>>;
+
+/// For each process and database: the copies at the last check at which this process had none, and
+/// how many disks had lost data until then.
+#[derive(Debug, Default)]
+pub(crate) struct Before(BTreeMap<(usize, DatabaseId), (u64, Complete)>);
+
+impl World {
+    /// Notes the copies that others may join from, for every process that has none.
+    pub(crate) fn note_complete(&mut self) {
+        let mut complete: BTreeMap<DatabaseId, Vec<(usize, Vector)>> = BTreeMap::new();
+        for (index, (process, disk)) in self.processes.iter().zip(self.looks.disks()).enumerate() {
+            // What does not run may come back and be pulled from: then it counts, whatever it is.
+            let active: Option<BTreeSet<DatabaseId>> = process.node.as_ref().map(|node| {
+                let copies = node.copies().filter(|(_, role)| *role == HolderState::Active);
+                copies.map(|(id, _)| id).collect()
+            });
+            let counts = |id: &DatabaseId| active.as_ref().is_none_or(|active| active.contains(id));
+            for (id, copy) in disk.iter().filter(|(id, _)| counts(id)) {
+                if !copy.path.starts_with("_tidings/") {
+                    let vector = copy.state.progress.vector.clone();
+                    complete.entry(id).or_default().push((index, vector));
+                }
+            }
+        }
+        for (id, copies) in complete {
+            let copies = Arc::new(copies);
+            for (index, disk) in self.looks.disks().enumerate() {
+                if disk.get(id).is_none() {
+                    self.before.0.insert((index, id), (self.losses, copies.clone()));
+                }
+            }
+        }
+    }
+
+    /// 4: only a complete copy answers reads.
+    pub(crate) fn check_active(&mut self, index: usize, id: DatabaseId) {
+        let Some(node) = &self.processes[index].node else { return };
+        if !is_active(node, id) {
+            let what = format!("peer {index} answers reads of {id:?}, which is not complete there");
+            self.checker.broke("4 complete copies", what);
+        }
+    }
+
+    /// 4: a copy that becomes complete reflects what one of those reflected that were complete
+    /// before it came into being. Not where a disk lost data since.
+    pub(crate) fn check_complete(&mut self, index: usize, id: DatabaseId) {
+        self.refresh_looks();
+        let Some((losses, complete)) = self.before.0.get(&(index, id)) else { return };
+        let Some(node) = &self.processes[index].node else { return };
+        let Some(replica) = node.replica(id).filter(|_| *losses == self.losses) else { return };
+        let own = &replica.state.progress.vector;
+        // Where another one came into being since, it may have been filled from that.
+        let noted = |process: usize| complete.iter().any(|(noted, _)| *noted == process);
+        let mut holders = self.looks.disks().enumerate().filter(|(_, disk)| disk.get(id).is_some());
+        let later = holders.any(|(process, _)| process != index && !noted(process));
+        let still = |process: usize| {
+            self.processes[process].node.as_ref().is_some_and(|node| is_active(node, id))
+        };
+        if !later
+            && !complete.iter().any(|(_, vector)| own.dominates(vector))
+            && complete.iter().any(|(process, _)| still(*process))
+        {
+            let path = &replica.path;
+            let what =
+                format!("{path:?} of peer {index} reflects {own:?}, the others had {complete:?}");
+            self.checker.broke("4 complete copies", what);
+        }
+    }
+}
+
+fn is_active(node: &Node<FaultyStore>, id: DatabaseId) -> bool {
+    node.copies().any(|(held, role)| held == id && role == HolderState::Active)
+}

@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use support::trio::{PEERS, Random, Trio, encoded, rows, seed};
+use support::trio::{PEERS, Trio, encoded, rows, seed};
 use support::{tell, try_ask, wait_for};
+use tidings_sim::random::Quick;
 
 /// How often a peer is killed, unless the environment says otherwise.
 const CYCLES: u64 = 5;
@@ -121,7 +122,7 @@ fn rage(
     trio: &mut Trio,
     places: &Places,
     progress: &AtomicU64,
-    random: &mut Random,
+    random: &mut Quick,
     cycles: u64,
 ) -> Vec<u128> {
     let mut starts = Vec::new();
@@ -165,7 +166,7 @@ fn killed_peers_lose_nothing_that_they_acknowledged() {
     let cycles = std::env::var("TIDINGS_CRASH_CYCLES").map_or(CYCLES, |n| n.parse().unwrap());
     let seed = seed("TIDINGS_CRASH_SEED");
     tell(&format!("crash: {cycles} cycles, TIDINGS_CRASH_SEED={seed}"));
-    let mut random = Random::new(seed);
+    let mut random = Quick::new(seed, &[]);
     let mut trio = Trio::start();
     let places = Places::default();
     for index in 0..PEERS {

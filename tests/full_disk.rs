@@ -15,6 +15,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use serde_json::{Value, json};
 use support::{Answer, ask, tell, tidings, try_ask, wait_for};
 use tempfile::TempDir;
+use tidings_sim::random::Quick;
 
 /// Small enough to be filled soon, and enough for an empty store.
 const SMALL: &str = "24m";
@@ -113,8 +114,8 @@ impl Drop for Serving {
 
 /// A value that can be told from every other one, and that nothing can make smaller.
 fn value(number: usize) -> Vec<u8> {
-    let mut random = support::trio::Random::new(number as u64);
-    (0..VALUE_BYTES / 8).flat_map(|_| random.next().to_le_bytes()).collect()
+    let mut random = Quick::new(number as u64, &[]);
+    (0..VALUE_BYTES / 8).flat_map(|_| random.any().to_le_bytes()).collect()
 }
 
 /// See above.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tidings_sim::random::Quick;
 
 use super::{Peer, found_within, wait_for};
 
@@ -150,36 +151,13 @@ pub fn rows(peer: &Peer, path: &str) -> BTreeMap<String, (String, String)> {
         .collect()
 }
 
-/// A generator of pseudo-random numbers: the same for the same seed.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// `SplitMix64`.
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below a bound.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
-
 /// The seed that an environment variable names, or one that is new each time.
 pub fn seed(variable: &str) -> u64 {
     let given = std::env::var(variable).ok();
     given.map_or_else(
         || {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            Random::new(now.unwrap().as_nanos() as u64).next() % 1_000_000
+            Quick::new(now.unwrap().as_nanos() as u64, &[]).any() % 1_000_000
         },
         |text| text.parse().unwrap(),
     )

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
@@ -283,18 +284,10 @@ impl Item {
     }
 
     /// A whole number within bounds.
-    pub fn count(&self, name: &str, bounds: RangeInclusive<u64>) -> Result<u64, BadScenario> {
-        let number = match &self.value {
-            Value::Number(text) => text.parse().ok().filter(|number| bounds.contains(number)),
-            _ => None,
-        };
-        let (low, high) = (bounds.start(), bounds.end());
-        number
-            .ok_or_else(|| self.wrong(name, &format!("write a whole number from {low} to {high}")))
-    }
-
-    /// A whole number of either sign within bounds.
-    pub fn signed(&self, name: &str, bounds: RangeInclusive<i64>) -> Result<i64, BadScenario> {
+    pub fn count<T>(&self, name: &str, bounds: RangeInclusive<T>) -> Result<T, BadScenario>
+    where
+        T: FromStr + PartialOrd + fmt::Display,
+    {
         let number = match &self.value {
             Value::Number(text) => text.parse().ok().filter(|number| bounds.contains(number)),
             _ => None,

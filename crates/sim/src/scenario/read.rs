@@ -200,7 +200,7 @@ fn read_definition(item: &Item, name: &str) -> Result<Definition, BadScenario> {
     let ttl = fields.read("ttl", |item, name| item.duration(name, 1_000..=100 * DURATION_MAX))?;
     definition.ttl = ttl.map(|micros| micros / 1_000);
     fields.fill("priority", &mut definition.priority, |item, name| {
-        item.signed(name, i64::from(i32::MIN)..=i64::from(i32::MAX)).map(|n| n as i32)
+        item.count(name, i32::MIN..=i32::MAX)
     })?;
     fields.done()?;
     definition.validate().map_err(|error| item.place.error(format!("{name}: {error}")))?;

@@ -88,13 +88,13 @@ fn read_fault(
     match kind.parameter() {
         Parameter::None => {}
         Parameter::Rows => {
-            fields.fill("rows", amount, |item, name| item.signed(name, 1..=1_000_000))?;
+            fields.fill("rows", amount, |item, name| item.count(name, 1..=1_000_000))?;
         }
         Parameter::Nth => {
-            fields.fill("nth", amount, |item, name| item.signed(name, 1..=1_000_000_000))?;
+            fields.fill("nth", amount, |item, name| item.count(name, 1..=1_000_000_000))?;
         }
         Parameter::Times => {
-            fields.fill("times", amount, |item, name| item.signed(name, 1..=1_000_000))?;
+            fields.fill("times", amount, |item, name| item.count(name, 1..=1_000_000))?;
         }
         Parameter::Gulp => fields.fill("gulp", amount, |item, name| {
             item.duration(name, 1..=3_600 * SECOND).map(u64::cast_signed)

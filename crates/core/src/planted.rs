@@ -2,7 +2,7 @@
 //!
 //! Each is one that a well-known system had, or that a careless change here could bring. They are
 //! there only with the feature `planted`, which nothing but the simulator's own trial turns on;
-//! without it [`planted`] is a constant `false`, and no bug is compiled. The list with what it takes
+//! without it `planted` is a constant `false`, and no bug is compiled. The list with what it takes
 //! to notice each is in `docs/planted-bugs.md`.
 
 macro_rules! bank {

@@ -149,14 +149,15 @@ pub(crate) enum Effect {
 struct Effects {
     out: VecDeque<Effect>,
     timers: Vec<(Timer<Identity>, Duration)>,
+    /// Members that describe themselves anew: those that are down, too.
+    renamed: Vec<Identity>,
 }
 
 impl Runtime<Identity> for &mut Effects {
     fn notify(&mut self, notification: Notification<'_, Identity>) {
         match notification {
-            Notification::MemberUp(member) | Notification::Rename(_, member) => {
-                self.out.push_back(Effect::Up(member.clone()));
-            }
+            Notification::MemberUp(member) => self.out.push_back(Effect::Up(member.clone())),
+            Notification::Rename(_, member) => self.renamed.push(member.clone()),
             Notification::Rejoin(_) => self.out.push_back(Effect::Renewed),
             Notification::MemberDown(member) => self.out.push_back(Effect::Down(member.peer)),
             _ => {}
@@ -283,6 +284,12 @@ impl Membership {
         // A change of identity leaves foca unconnected, without timers, until it hears of a member
         // again; where all peers change theirs at once, nobody would ever probe again.
         let _ = self.foca.apply_many(core::iter::empty(), false, &mut self.effects);
+        for identity in core::mem::take(&mut self.effects.renamed) {
+            // One that is down stays down under its new name, and nobody would say so again.
+            if self.foca.iter_members().any(|member| *member.id() == identity) {
+                self.effects.out.push_back(Effect::Up(identity));
+            }
+        }
         for (timer, after) in self.effects.timers.drain(..) {
             if self.timers.len() < TIMERS_MAX {
                 self.submitted += 1;

@@ -430,7 +430,7 @@ impl<S: Store> Node<S> {
         transaction.put(Space::Meta, rows::intern_key(id), wire::encode(&row));
         let mut replica = Replica::new(id, prefix, path.into(), State::default());
         replica.stage(&mut transaction);
-        self.store.commit(transaction.into_batch())?;
+        self.commit(transaction)?;
         Ok(replica)
     }
 
@@ -516,6 +516,25 @@ impl<S: Store> Node<S> {
         }
     }
 
+    /// Passes a result of the store on. An error stops the node here and now: what was staged is in
+    /// memory already, so nothing may be told of it on the way out.
+    fn fatal<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &result {
+            self.fail(error.clone());
+        }
+        result
+    }
+
+    fn commit(&mut self, transaction: Transaction) -> Result<(), StoreError> {
+        let result = self.store.commit(transaction.into_batch());
+        self.fatal(result)
+    }
+
+    fn sync_store(&mut self) -> Result<(), StoreError> {
+        let result = self.store.sync();
+        self.fatal(result)
+    }
+
     fn fire(&mut self, now: Now) -> Result<(), StoreError> {
         let at = now.monotonic;
         self.membership.fire(at);
@@ -564,7 +583,7 @@ impl<S: Store> Node<S> {
         }
         let mut transaction = Transaction::default();
         transaction.put(Space::Meta, rows::peer_key("clean"), wire::encode(&self.clock.last()));
-        self.store.commit(transaction.into_batch())?;
+        self.commit(transaction)?;
         self.membership.leave(now.monotonic);
         self.broadcast(&Message::Bye);
         self.finish(Ok(()), now);
@@ -601,7 +620,7 @@ impl<S: Store> Node<S> {
                     let mut transaction = Transaction::default();
                     let row = wire::encode(&self.remembered);
                     transaction.put(Space::Meta, rows::peer_key("peers"), row);
-                    self.store.commit(transaction.into_batch())?;
+                    self.commit(transaction)?;
                 }
             }
             // Whoever is connected need not wait until a probe carries it there.

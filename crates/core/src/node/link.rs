@@ -102,6 +102,9 @@ impl<S: Store> Node<S> {
 
     /// Sends a message that was encoded once for several peers.
     pub(super) fn send_encoded(&mut self, peer: PeerId, bytes: &[u8]) {
+        if self.failed.is_some() {
+            return;
+        }
         let Some(link) = self.links.get_mut(&peer) else { return };
         if bytes.len() < FRAME_MAX {
             link.append(peer, bytes, &mut self.outputs);
@@ -417,8 +420,8 @@ impl<S: Store> Node<S> {
         self.epoch = super::random_epoch(&mut self.random);
         let mut work = Work::default();
         self.stage_own(&mut work, None);
-        self.store.commit(work.transaction.into_batch())?;
-        self.store.sync()?;
+        self.commit(work.transaction)?;
+        self.sync_store()?;
         self.event(Event::EpochSeenElsewhere);
         self.broadcast_hello();
         Ok(())

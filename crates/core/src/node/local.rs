@@ -292,7 +292,7 @@ impl<S: Store> Node<S> {
         }
         self.commit_work(work, now)?;
         if let Some(reserved) = due {
-            self.store.sync()?;
+            self.sync_store()?;
             self.clock.reserved(reserved);
         }
         Ok(due.is_some())
@@ -371,6 +371,15 @@ impl<S: Store> Node<S> {
 
     /// Writes of the node itself to system databases: directory and definitions.
     pub(super) fn write_system(
+        &mut self,
+        writes: Vec<(DatabaseId, Write)>,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        let result = self.stage_system(writes, now);
+        self.fatal(result)
+    }
+
+    fn stage_system(
         &mut self,
         writes: Vec<(DatabaseId, Write)>,
         now: Now,

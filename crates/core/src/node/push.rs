@@ -538,9 +538,12 @@ impl<S: Store> Node<S> {
         self.push.waiters.values().map(|waiter| waiter.deadline).min().unwrap_or(NEVER)
     }
 
-    /// A peer is gone: what it missed is found by the compare when it comes back.
+    /// A peer is gone: what it missed is found by the compare when it comes back. Its requests are
+    /// over: it numbers them anew on its next connection, so an answer now would be to another one.
     pub(super) fn forget_pushes(&mut self, peer: PeerId) {
         self.push.outstanding.retain(|(to, _), _| *to != peer);
+        let asked = |reply| matches!(reply, ReplyTo::Peer(from, _) if from == peer);
+        self.push.waiters.retain(|_, waiter| !asked(waiter.reply));
         for waiting in self.push.unsynced.values_mut() {
             waiting.retain(|(to, ..)| *to != peer);
         }

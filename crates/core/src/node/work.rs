@@ -66,7 +66,7 @@ impl<S: Store> Node<S> {
                 held.touched = now.monotonic;
             }
         }
-        self.store.commit(transaction.into_batch())?;
+        self.commit(transaction)?;
         self.changes += 1;
         for id in conflicts {
             self.count("conflicting_stamps", 1);

@@ -28,6 +28,11 @@ impl PeerId {
         Some(Self(key.try_into().ok()?))
     }
 
+    /// Eight bytes of it, which no other peer shares but by forging a key.
+    fn tag(self) -> u64 {
+        self.0[24..].iter().fold(0, |tag, byte| (tag << 8) | u64::from(*byte))
+    }
+
     /// Reads the text form, `12D3KooW…`; `None` unless it is an Ed25519 libp2p `PeerId`.
     pub fn parse(text: &str) -> Option<Self> {
         Self::from_multihash_bytes(&bs58::decode(text).into_vec().ok()?)
@@ -47,9 +52,22 @@ impl fmt::Debug for PeerId {
     }
 }
 
-/// One start of one peer as a writer: a random 128-bit id, the *actor* of every CRDT here.
+/// One start of one peer as a writer: the *actor* of every CRDT here. The upper 64 bits are random and
+/// make it unique; the lower 64 name the peer, so that others know whom to ask whether it has ended.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch(pub u128);
+
+impl Epoch {
+    /// The epoch of a start of this peer, made from fresh randomness.
+    pub fn new(random: u64, peer: PeerId) -> Self {
+        Self((u128::from(random) << 64) | u128::from(peer.tag()))
+    }
+
+    /// Whether it can be one of this peer.
+    pub fn is_of(self, peer: PeerId) -> bool {
+        self.0 as u64 == peer.tag()
+    }
+}
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,6 +8,7 @@ pub mod definition;
 pub mod directory;
 pub mod error;
 pub mod ident;
+pub mod interval;
 pub mod limits;
 pub mod matcher;
 pub mod membership;

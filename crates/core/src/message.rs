@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::definition::Durability;
 use crate::error::Error;
 use crate::ident::{DatabaseId, Epoch, PeerId};
+use crate::interval::Interval;
 use crate::membership::Identity;
 use crate::record::{Payload, Record, Sent};
 use crate::stamp::{Millis, Time};
 use crate::status::DatabaseStatus;
-use crate::vector::{Interval, Vector};
+use crate::vector::Vector;
 
 /// Most bytes of a frame. The driver may refuse larger ones.
 pub const FRAME_MAX: usize = 256 << 10;
@@ -129,6 +130,8 @@ pub enum Message {
         digest: u128,
         /// Whether its rows are exactly what its vector says.
         whole: bool,
+        /// Intervals under the vector that are lost to it: what is there of them is news too.
+        lost: Vec<Interval>,
     },
     /// A part of the answer to a pull.
     Chunk {
@@ -247,6 +250,18 @@ pub enum Message {
     },
     /// A good bye: the sender stops, cleanly.
     Bye,
+    /// Asks under which epoch the receiver writes now.
+    AskEpoch {
+        /// Returned in the answer.
+        asked: u64,
+    },
+    /// The answer: whatever else bears the sender's name is closed.
+    TellEpoch {
+        /// Of the question.
+        asked: u64,
+        /// The live epoch.
+        epoch: Epoch,
+    },
 }
 
 /// What the requester of a pull reflects after the last chunk.
@@ -266,6 +281,10 @@ pub struct Cut {
     pub digest: u128,
     /// Whether its rows are exactly what the vector says.
     pub whole: bool,
+    /// Intervals under the vector that are lost to it.
+    pub lost: Vec<Interval>,
+    /// What it reflects of the intervals that are lost to the requester.
+    pub found: Vec<Interval>,
 }
 
 /// Why a pull is not answered.

@@ -41,6 +41,7 @@ mod check;
 mod forward;
 mod link;
 mod local;
+mod lost;
 mod placement;
 mod pull;
 mod push;
@@ -109,6 +110,8 @@ pub enum Event {
     Repaired(String, u64),
     /// What is derived from the rows of a database did not fit them, and was recomputed.
     Damaged(String),
+    /// So many writes of an ended start of a peer are on no live copy of a database.
+    Lost(String, u64),
     /// Two writes carry one stamp: a forged or cloned peer.
     Conflict(String),
     /// A peer sent what no peer of this program sends.
@@ -141,6 +144,12 @@ impl core::fmt::Display for Event {
                 write!(
                     f,
                     "the rows of {path:?} were not what its digest says; the disk may be failing"
+                )
+            }
+            Self::Lost(path, writes) => {
+                write!(
+                    f,
+                    "{writes} writes to {path:?} are on no copy that is alive; they are lost unless one that is away has them"
                 )
             }
             Self::Conflict(path) => {
@@ -235,6 +244,7 @@ pub struct Node<S: Store> {
     forward: forward::Forwards,
     watch: watch::Watches,
     placement: placement::Placement,
+    losses: lost::Losses,
     scrub: scrub::Scrubs,
     timers: Timers,
     /// Counts changes of any copy or of the directory: while it stands still, so do the summaries.
@@ -284,7 +294,7 @@ impl<S: Store> Node<S> {
     /// When the store fails or its rows are damaged.
     pub fn new(config: Config, store: S, seed: [u8; 32], now: Now) -> Result<Self, Error> {
         let mut random = ChaCha8Rng::from_seed(seed);
-        let mut epoch = random_epoch(&mut random);
+        let mut epoch = Epoch::new(random.next_u64(), config.peer);
         let mut membership_seed = [0; 32];
         random.fill_bytes(&mut membership_seed);
 
@@ -299,7 +309,7 @@ impl<S: Store> Node<S> {
             epoch = own.epoch;
         }
         if planted(Planted::EpochFromClock) {
-            epoch = Epoch(u128::from(now.wall / 1_000) << 64);
+            epoch = Epoch::new(now.wall / 1_000, config.peer);
         }
         let own = own.unwrap_or(OwnRow { cluster, ..OwnRow::default() });
         let incarnation = now.wall.max(own.incarnation.saturating_add(1 << 16));
@@ -343,6 +353,7 @@ impl<S: Store> Node<S> {
             forward: forward::Forwards::default(),
             watch: watch::Watches::default(),
             placement: placement::Placement::default(),
+            losses: lost::Losses::default(),
             scrub: scrub::Scrubs::default(),
             timers: Timers {
                 summary: now.monotonic + SUMMARY_EVERY,
@@ -417,6 +428,7 @@ impl<S: Store> Node<S> {
 
     fn hold(&mut self, replica: Replica, role: HolderState, now: Now) {
         let (touched, definition) = (now.monotonic, None);
+        self.losses.note(&replica);
         let held = Held { replica, role, definition, touched, busy_rounds: 0, vain: None };
         self.held.insert(held.replica.id, Box::new(held));
     }
@@ -559,6 +571,7 @@ impl<S: Store> Node<S> {
         if self.timers.placement <= at {
             self.timers.placement = at + SECOND;
             self.placement_tick(now)?;
+            self.review_gaps(now)?;
         }
         if self.timers.relax <= at {
             self.relax(now);
@@ -711,10 +724,6 @@ pub fn database_id(cluster_key: &[u8; 32], path: &str) -> DatabaseId {
     let mut id = [0; 16];
     id.copy_from_slice(&hash.as_bytes()[..16]);
     DatabaseId(id)
-}
-
-fn random_epoch(random: &mut ChaCha8Rng) -> Epoch {
-    Epoch((u128::from(random.next_u64()) << 64) | u128::from(random.next_u64()))
 }
 
 /// The row of the peer itself.

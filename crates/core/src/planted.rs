@@ -133,6 +133,10 @@ bank! {
     /// Fragments of a message are put together although one between them was lost.
     FragmentLost = "fragment-lost",
 
+    // Losses.
+    /// A gap is declared lost though holders were not asked.
+    LostUnasked = "lost-unasked",
+
     // Watches.
     /// A watch tells of records that lost.
     WatchTellsLosers = "watch-tells-losers",

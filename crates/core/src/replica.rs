@@ -91,7 +91,7 @@ impl Replica {
         if planted(Planted::HighestSeenCovers) && seen() {
             return true;
         }
-        self.state.progress.vector.covers(dot)
+        self.state.progress.covers(dot)
             || self.state.retired.get(&dot.epoch).is_some_and(|&last| last >= dot.sequence)
     }
 
@@ -293,12 +293,14 @@ impl Replica {
     pub fn summary(&mut self, fingerprint: &Fingerprint) -> u64 {
         *self.summary.get_or_insert_with(|| {
             let state = &self.state;
-            let agreed = (state.generation, &state.progress.vector, &state.retired, state.digest);
+            let Progress { vector, .. } = &state.progress;
+            let lost: Vec<_> = state.progress.lost().iter().collect();
+            let agreed = (state.generation, vector, lost, &state.retired, state.digest);
             if planted(Planted::SummaryWithoutVector) {
-                return fingerprint.short(&wire::encode(&(agreed.0, agreed.3)));
+                return fingerprint.short(&wire::encode(&(agreed.0, agreed.4)));
             }
             if planted(Planted::SummaryWithoutDigest) {
-                return fingerprint.short(&wire::encode(&(agreed.0, agreed.1, agreed.2)));
+                return fingerprint.short(&wire::encode(&(agreed.0, agreed.1, agreed.3)));
             }
             fingerprint.short(&wire::encode(&agreed))
         })

@@ -9,11 +9,15 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::ident::Epoch;
+use crate::interval::{Interval, Intervals};
 use crate::planted::{Planted, planted};
 use crate::stamp::Dot;
 
 /// Most intervals kept pending in one database; past it a push with a gap is left to the pull.
 pub const PENDING_MAX: usize = 64;
+
+/// Most intervals that are called lost in one database; past it neighbours are called one.
+pub const LOST_MAX: usize = 256;
 
 /// Most epochs in a vector that a peer sends: beyond any number of holders and restarts that the
 /// retirement of closed epochs leaves behind.
@@ -105,17 +109,6 @@ impl Vector {
     }
 }
 
-/// "All records of `epoch` in (`from`, `upto`]": the unit of gossip.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Interval {
-    /// Whose writes.
-    pub epoch: Epoch,
-    /// Exclusive.
-    pub from: u64,
-    /// Inclusive.
-    pub upto: u64,
-}
-
 /// How an interval stands to a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
@@ -132,11 +125,14 @@ pub enum Fit {
 pub struct Progress {
     /// Reflected without a hole.
     pub vector: Vector,
-    /// Disjoint intervals above the vector that are reflected too, by (epoch, from) → upto.
-    pending: BTreeMap<(Epoch, u64), u64>,
+    /// Intervals above the vector that are reflected too.
+    pending: Intervals,
     /// Highest applied sequence of the epochs in which rows lie above the vector: an unfinished
     /// cut or a pending interval. Empty when the rows are exactly what the vector says.
     loose: Vector,
+    /// Intervals under the vector that are not reflected: nobody had them, and their writer will
+    /// never send them. Where one is found late, it is taken in as any record is.
+    lost: Intervals,
 }
 
 impl Progress {
@@ -146,10 +142,15 @@ impl Progress {
         self.loose.is_empty()
     }
 
+    /// Whether the state reflects this dot.
+    pub fn covers(&self, dot: Dot) -> bool {
+        self.vector.covers(dot) && !self.lost.contains(dot)
+    }
+
     /// How an interval stands to this state.
     pub fn fit(&self, interval: Interval) -> Fit {
         let have = self.vector.get(interval.epoch);
-        if interval.upto <= have {
+        if interval.upto <= have && !self.lost.overlaps(interval) {
             Fit::Known
         } else if interval.from <= have {
             Fit::Next
@@ -165,12 +166,17 @@ impl Progress {
 
     /// The pending intervals.
     pub fn pending(&self) -> impl Iterator<Item = Interval> {
-        self.pending.iter().map(|(&(epoch, from), &upto)| Interval { epoch, from, upto })
+        self.pending.iter()
     }
 
     /// Epochs with rows above the vector, and the highest sequence of those rows.
     pub fn loose(&self) -> impl Iterator<Item = (Epoch, u64)> {
         self.loose.iter()
+    }
+
+    /// The intervals under the vector that were declared lost.
+    pub fn lost(&self) -> &Intervals {
+        &self.lost
     }
 
     /// Notes a row that was written whatever the vector says.
@@ -183,18 +189,12 @@ impl Progress {
     /// Notes that everything in an interval is reflected: moves the vector, or keeps the interval
     /// pending where something before it is missing.
     pub fn reflect(&mut self, interval: Interval) {
-        if interval.upto <= interval.from {
+        if interval.is_empty() {
             return;
         }
-        if self.fit(interval) == Fit::Gap && !planted(Planted::VectorOverGap) {
-            // One that continues a pending interval makes it longer.
-            let before = (interval.epoch, 0)..=(interval.epoch, interval.from);
-            match self.pending.range_mut(before).next_back() {
-                Some((_, upto)) if *upto >= interval.from => *upto = interval.upto.max(*upto),
-                _ => {
-                    self.pending.insert((interval.epoch, interval.from), interval.upto);
-                }
-            }
+        self.lost.remove(interval);
+        if interval.from > self.vector.get(interval.epoch) && !planted(Planted::VectorOverGap) {
+            self.pending.insert(interval);
             self.loose.raise(interval.epoch, interval.upto);
         } else {
             self.vector.raise(interval.epoch, interval.upto);
@@ -202,27 +202,65 @@ impl Progress {
         self.settle(interval.epoch);
     }
 
-    /// Raises the vector to another one whose whole state was merged in.
-    pub fn merge(&mut self, vector: &Vector) {
+    /// Takes over the progress of another copy whose whole state above this one was merged in:
+    /// its vector, what is lost to it too, and what it had of the intervals that were lost here.
+    pub fn merge(
+        &mut self,
+        vector: &Vector,
+        lost: impl IntoIterator<Item = Interval>,
+        found: impl IntoIterator<Item = Interval>,
+    ) {
+        let above = |interval: Interval| {
+            let from = interval.from.max(self.vector.get(interval.epoch));
+            Interval { from, ..interval }
+        };
+        let lost: Vec<Interval> = lost.into_iter().map(above).collect();
+        for interval in found {
+            self.lost.remove(interval);
+        }
+        for &interval in &lost {
+            self.lost.insert(interval);
+        }
+        if !lost.is_empty() {
+            for interval in self.pending.iter() {
+                self.lost.remove(interval);
+            }
+        }
         self.vector.merge(vector);
         for (epoch, _) in vector.iter() {
             self.settle(epoch);
         }
+        // Calling more lost than is does no harm: it is asked for again.
+        while self.lost.len() > LOST_MAX && self.lost.coalesce() {}
+    }
+
+    /// Declares lost what is missing of an epoch under rows that are here. Returns how many writes
+    /// that may have been.
+    pub fn declare_lost(&mut self, epoch: Epoch) -> u64 {
+        let (have, upto) = (self.vector.get(epoch), self.loose.get(epoch));
+        let before = self.lost.count(epoch);
+        self.lost.insert(Interval { epoch, from: have, upto });
+        for interval in self.pending.of(epoch) {
+            self.lost.remove(interval);
+        }
+        let missing = self.lost.count(epoch) - before;
+        self.vector.raise(epoch, upto);
+        self.settle(epoch);
+        while self.lost.len() > LOST_MAX && self.lost.coalesce() {}
+        missing
     }
 
     /// Takes in the pending intervals that the vector has reached.
     fn settle(&mut self, epoch: Epoch) {
-        let mut have = self.vector.get(epoch);
         let near = u64::from(planted(Planted::SettleOffByOne));
-        while let Some((&key, &upto)) = self.pending.range((epoch, 0)..=(epoch, have + near)).next()
-        {
-            self.pending.remove(&key);
-            if upto > have {
-                have = upto;
-                self.vector.raise(epoch, upto);
-            }
+        loop {
+            let first = self.pending.of(epoch).next();
+            let reached = self.vector.get(epoch) + near;
+            let Some(interval) = first.filter(|interval| interval.from <= reached) else { break };
+            self.pending.remove(interval);
+            self.vector.raise(epoch, interval.upto);
         }
-        if self.loose.get(epoch) <= have {
+        if self.loose.get(epoch) <= self.vector.get(epoch) {
             self.loose.remove(epoch);
         }
     }
@@ -253,6 +291,30 @@ mod tests {
         assert_eq!(progress.vector.get(E), 6);
         assert!(progress.is_whole());
         assert_eq!(progress.pending().count(), 0);
+    }
+
+    /// What is lost is not covered, and is taken in when it is found: here, or by a peer.
+    #[test]
+    fn lost_intervals_are_skipped_and_found_again() {
+        let dot = |sequence| Dot { epoch: E, sequence };
+        let mut progress = Progress::default();
+        progress.reflect(interval(0, 2));
+        progress.reflect(interval(4, 6));
+        progress.applied(dot(9));
+        assert_eq!(progress.declare_lost(E), 5);
+        assert!(progress.is_whole());
+        assert_eq!(progress.vector.get(E), 9);
+        assert!(progress.covers(dot(5)) && !progress.covers(dot(3)) && !progress.covers(dot(8)));
+        assert_eq!(progress.fit(interval(2, 3)), Fit::Next);
+        progress.reflect(interval(2, 3));
+        assert_eq!(progress.lost().iter().collect::<Vec<_>>(), [interval(3, 4), interval(6, 9)]);
+
+        let mut other = Progress::default();
+        other.reflect(interval(0, 8));
+        other.merge(&progress.vector, progress.lost().iter(), []);
+        assert_eq!(other.lost().iter().collect::<Vec<_>>(), [interval(8, 9)]);
+        progress.merge(&other.vector, other.lost().iter(), [interval(3, 4), interval(6, 8)]);
+        assert_eq!(progress, other);
     }
 
     /// A row above the vector without an interval keeps the state loose until the vector covers it.

@@ -14,6 +14,7 @@ use tidings_core::clock::Now;
 use tidings_core::definition::{Definition, Durability};
 use tidings_core::error::Error;
 use tidings_core::ident::{DatabaseId, Epoch, PeerId, hex};
+use tidings_core::interval::Interval;
 use tidings_core::membership::Identity;
 use tidings_core::message::{
     Cut, Message, Operation, PageRequest, Range, RangeSum, Refusal, Reply, Target, Write,
@@ -26,7 +27,7 @@ use tidings_core::rows::{Interned, stored_key};
 use tidings_core::stamp::{Dot, Time, Version};
 use tidings_core::status::{DatabaseStatus, HolderState, HolderStatus};
 use tidings_core::store::{MemoryStore, Read, Space};
-use tidings_core::vector::{Interval, Vector};
+use tidings_core::vector::Vector;
 use tidings_core::wire;
 
 const E: Epoch = Epoch(0x0123_4567_89ab_cdef_0011_2233_4455_6677);
@@ -102,6 +103,8 @@ fn messages() -> Vec<(String, Message)> {
         newest_collected: Time(11),
         digest: u128::MAX - 1,
         whole: true,
+        lost: vec![INTERVAL],
+        found: vec![Interval { epoch: Epoch(1), from: 0, upto: 1 }],
     };
     let version = Version { time: Time(12), dot: Dot { epoch: E, sequence: 13 } };
     let plain = vec![
@@ -133,7 +136,14 @@ fn messages() -> Vec<(String, Message)> {
         ),
         (
             "pull",
-            Message::Pull { target: TARGET, session: 1, vector: vector(), digest: 2, whole: true },
+            Message::Pull {
+                target: TARGET,
+                session: 1,
+                vector: vector(),
+                digest: 2,
+                whole: true,
+                lost: vec![INTERVAL],
+            },
         ),
         (
             "chunk",
@@ -175,6 +185,8 @@ fn messages() -> Vec<(String, Message)> {
         ("changes", Message::Changes { request: 1, index: 2, changes: vec![(vec![0], record())] }),
         ("unwatch", Message::Unwatch { request: 1 }),
         ("bye", Message::Bye),
+        ("ask-epoch", Message::AskEpoch { asked: 70_000 }),
+        ("tell-epoch", Message::TellEpoch { asked: 70_000, epoch: E }),
     ];
     let refusals = [Refusal::NotHolder, Refusal::Generation(2), Refusal::BelowFloor, Refusal::Busy];
     let operations = [

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use tidings_core::ident::Epoch;
+use tidings_core::interval::Interval;
 use tidings_core::record::{Payload, Record};
 use tidings_core::stamp::{Dot, Time};
-use tidings_core::vector::{Fit, Interval, Progress, Vector};
+use tidings_core::vector::{Fit, Progress, Vector};
 
 fn payload() -> impl Strategy<Value = Payload> {
     prop_oneof![
@@ -81,32 +82,68 @@ proptest! {
 enum Step {
     Reflect(Interval),
     Apply(Dot),
-    Merge(Vec<(u128, u64)>),
+    /// The whole state of another copy, with what is lost to it, and what it found of ours.
+    Merge(Vec<(u128, u64)>, Vec<Interval>, Vec<Interval>),
+    Lose(u128),
+}
+
+fn interval() -> impl Strategy<Value = Interval> {
+    (0..3_u128, 0..20_u64, 0..6_u64).prop_map(|(epoch, from, length)| Interval {
+        epoch: Epoch(epoch),
+        from,
+        upto: from + length,
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0..3_u128, 0..20_u64, 0..6_u64).prop_map(|(epoch, from, length)| {
-            Step::Reflect(Interval { epoch: Epoch(epoch), from, upto: from + length })
-        }),
+        6 => interval().prop_map(Step::Reflect),
         2 => (0..3_u128, 1..20_u64).prop_map(|(epoch, sequence)| {
             Step::Apply(Dot { epoch: Epoch(epoch), sequence })
         }),
-        1 => proptest::collection::vec((0..3_u128, 1..15_u64), 0..3).prop_map(Step::Merge),
+        1 => (
+            proptest::collection::vec((0..3_u128, 1..15_u64), 0..3),
+            proptest::collection::vec(interval(), 0..3),
+            proptest::collection::vec(interval(), 0..3),
+        )
+            .prop_map(|(vector, lost, found)| Step::Merge(vector, lost, found)),
+        1 => (0..3_u128).prop_map(Step::Lose),
     ]
 }
 
-/// The slow, obvious model: every dot that is reflected, and every row that was applied.
+/// The slow, obvious model: every dot that is reflected, every one that is lost, and every row that
+/// was applied.
 #[derive(Default)]
 struct Model {
     reflected: BTreeSet<(u128, u64)>,
     rows: BTreeSet<(u128, u64)>,
+    lost: BTreeSet<(u128, u64)>,
 }
 
 impl Model {
     fn have(&self, epoch: u128) -> u64 {
-        let reflected = |sequence: &u64| self.reflected.contains(&(epoch, *sequence));
-        (1..=u64::from(u8::MAX)).take_while(reflected).count() as u64
+        let passed = |sequence: &u64| {
+            let dot = (epoch, *sequence);
+            self.reflected.contains(&dot) || self.lost.contains(&dot)
+        };
+        (1..=u64::from(u8::MAX)).take_while(passed).count() as u64
+    }
+
+    fn reflect(&mut self, interval: Interval) {
+        for sequence in interval.from + 1..=interval.upto {
+            self.reflected.insert((interval.epoch.0, sequence));
+            self.lost.remove(&(interval.epoch.0, sequence));
+        }
+    }
+
+    fn lose(&mut self, epoch: u128) -> u64 {
+        let have = self.have(epoch);
+        let of = |dot: &&(u128, u64)| dot.0 == epoch;
+        let upto = self.reflected.iter().chain(&self.rows).filter(of).map(|dot| dot.1).max();
+        let missing = (have + 1..=upto.unwrap_or(0)).map(|sequence| (epoch, sequence));
+        let missing: Vec<_> = missing.filter(|dot| !self.reflected.contains(dot)).collect();
+        self.lost.extend(&missing);
+        missing.len() as u64
     }
 
     fn is_whole(&self) -> bool {
@@ -126,32 +163,59 @@ proptest! {
                 Step::Reflect(interval) => {
                     let fit = progress.fit(interval);
                     let have = model.have(interval.epoch.0);
-                    prop_assert_eq!(fit == Fit::Known, interval.upto <= have);
+                    let dots = (interval.from + 1..=interval.upto).map(|s| (interval.epoch.0, s));
+                    let known = interval.upto <= have && !dots.clone().any(|d| model.lost.contains(&d));
+                    prop_assert_eq!(fit == Fit::Known, known);
                     prop_assert_eq!(fit == Fit::Gap, interval.upto > have && interval.from > have);
                     progress.reflect(interval);
-                    for sequence in interval.from + 1..=interval.upto {
-                        model.reflected.insert((interval.epoch.0, sequence));
-                    }
+                    model.reflect(interval);
+                }
+                Step::Lose(epoch) => {
+                    prop_assert_eq!(progress.declare_lost(Epoch(epoch)), model.lose(epoch));
                 }
                 Step::Apply(dot) => {
                     progress.applied(dot);
                     model.rows.insert((dot.epoch.0, dot.sequence));
                 }
-                Step::Merge(entries) => {
+                Step::Merge(entries, mut theirs, found) => {
                     let mut vector = Vector::default();
                     for (epoch, upto) in entries {
                         vector.raise(Epoch(epoch), upto);
-                        for sequence in 1..=upto {
-                            model.reflected.insert((epoch, sequence));
+                    }
+                    theirs.retain(|lost| lost.upto <= vector.get(lost.epoch));
+                    progress.merge(&vector, theirs.clone(), found.clone());
+                    let theirs: BTreeSet<(u128, u64)> = theirs
+                        .iter()
+                        .flat_map(|i| (i.from + 1..=i.upto).map(|s| (i.epoch.0, s)))
+                        .collect();
+                    for interval in found {
+                        let upto = interval.upto.min(model.have(interval.epoch.0));
+                        model.reflect(Interval { upto, ..interval });
+                    }
+                    let have: Vec<u64> = (0..3).map(|epoch| model.have(epoch)).collect();
+                    for (epoch, upto) in vector.iter() {
+                        for sequence in have[epoch.0 as usize] + 1..=upto {
+                            let dot = (epoch.0, sequence);
+                            if theirs.contains(&dot) && !model.reflected.contains(&dot) {
+                                model.lost.insert(dot);
+                            } else {
+                                model.reflected.insert(dot);
+                            }
                         }
                     }
-                    progress.merge(&vector);
                 }
             }
             for epoch in 0..3 {
                 prop_assert_eq!(progress.vector.get(Epoch(epoch)), model.have(epoch));
             }
             prop_assert_eq!(progress.is_whole(), model.is_whole());
+            for (epoch, sequence) in (0..3).flat_map(|e| (1..26).map(move |s| (e, s))) {
+                let dot = Dot { epoch: Epoch(epoch), sequence };
+                let under = sequence <= model.have(epoch);
+                let lost = model.lost.contains(&(epoch, sequence));
+                prop_assert_eq!(progress.covers(dot), under && !lost);
+                prop_assert_eq!(progress.lost().contains(dot), lost);
+            }
             for interval in progress.pending() {
                 for sequence in interval.from + 1..=interval.upto {
                     prop_assert!(model.reflected.contains(&(interval.epoch.0, sequence)));

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidings_core::ident::DatabaseId;
+use tidings_core::ident::{DatabaseId, Epoch};
 use tidings_core::name::Path;
 use tidings_core::node::Place;
 use tidings_core::record::Record;
@@ -154,11 +154,21 @@ impl World {
             let system = held.first().is_some_and(|(_, copy)| copy.path.starts_with("_tidings/"));
             let why =
                 if system { disagree(held) } else { self.holders_disagree(*id, held, &living) };
+            let why = why.or_else(|| held.iter().find_map(|(index, copy)| self.gap(*index, copy)));
             if why.is_some() {
                 return why;
             }
         }
         None
+    }
+
+    /// A gap in a copy whose writer lives: it is filled or declared lost.
+    fn gap(&self, index: usize, copy: &Copy) -> Option<String> {
+        let lives = |epoch: Epoch| {
+            self.processes.iter().any(|process| !process.dead && epoch.is_of(process.peer))
+        };
+        let (epoch, _) = copy.state.progress.loose().find(|(epoch, _)| lives(*epoch))?;
+        Some(format!("the copy of {:?} at peer {index} has a gap in {epoch:?}", copy.path))
     }
 
     /// Why the copies of a user's database are not as they must be.
@@ -299,7 +309,10 @@ fn disagree(held: &[(usize, &Copy)]) -> Option<String> {
     let (first, reference) = held.first()?;
     for (index, copy) in &held[1..] {
         let (a, b) = (&reference.state, &copy.state);
-        if a.progress.vector != b.progress.vector || a.digest != b.digest {
+        let agree = a.progress.vector == b.progress.vector
+            && a.progress.lost() == b.progress.lost()
+            && a.digest == b.digest;
+        if !agree {
             return Some(format!(
                 "peers {first} and {index} differ in {:?}: {:?}, whole {}; {:?}, whole {}; {}",
                 copy.path,

@@ -23,6 +23,7 @@ impl World {
                     self.check_complete(index, id);
                 }
             }
+            Told::Lost(..) => self.sometimes.saw("declared lost"),
             Told::Repaired(..) => self.sometimes.saw("rows repaired"),
             Told::Damaged(path) => {
                 self.sometimes.saw("alarm damaged");

@@ -126,7 +126,8 @@ impl World {
                     continue;
                 }
                 let state = &copy.state;
-                let agreed = (state.generation, &state.progress.vector, &state.retired);
+                let lost: Vec<_> = state.progress.lost().iter().collect();
+                let agreed = (state.generation, &state.progress.vector, lost, &state.retired);
                 let (other, theirs) =
                     first.entry(tidings_core::wire::encode(&agreed)).or_insert((index, copy));
                 if theirs.canonical != copy.canonical {

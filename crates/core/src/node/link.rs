@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use rand_core::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::work::Work;
@@ -31,6 +32,8 @@ pub(super) struct Link {
     parts: BTreeMap<u64, (u32, Vec<u8>)>,
     /// The live epoch the peer told.
     pub(super) epoch: Option<Epoch>,
+    /// The live epoch the peer told when it was last asked, and when that was.
+    pub(super) told: Option<(u64, Epoch)>,
     /// Whether this peer's system databases have been compared with ours since it connected.
     pub(super) in_step: bool,
     /// System databases still to be pulled before that is so.
@@ -217,8 +220,8 @@ impl<S: Store> Node<S> {
             Message::Acknowledge { target, epoch, upto, durability } => {
                 self.acknowledged(peer, target, epoch, upto, durability);
             }
-            Message::Pull { target, session, vector, digest, whole } => {
-                let ask = super::pull::Ask { target, session, vector, digest, whole };
+            Message::Pull { target, session, vector, digest, whole, lost } => {
+                let ask = super::pull::Ask { target, session, vector, digest, whole, lost };
                 return self.asked(peer, ask, now);
             }
             Message::Chunk { target, session, index, records, cut } => {
@@ -258,6 +261,15 @@ impl<S: Store> Node<S> {
             }
             Message::Changes { request, index, changes } => {
                 self.changes_arrived(peer, request, index, changes);
+            }
+            Message::AskEpoch { asked } => {
+                let epoch = self.epoch;
+                self.send(peer, &Message::TellEpoch { asked, epoch });
+            }
+            Message::TellEpoch { asked, epoch } => {
+                if let Some(link) = self.links.get_mut(&peer) {
+                    link.told = Some((asked, epoch));
+                }
             }
             Message::Unwatch { request } => self.watch.unwatch(peer, request),
             Message::Push { .. } | Message::Fragment { .. } | Message::Bye => {}
@@ -417,7 +429,7 @@ impl<S: Store> Node<S> {
 
     /// This peer's live epoch was heard above what it issued: it goes on under a new one.
     pub(super) fn take_new_epoch(&mut self) -> Result<(), StoreError> {
-        self.epoch = super::random_epoch(&mut self.random);
+        self.epoch = Epoch::new(self.random.next_u64(), self.config.peer);
         let mut work = Work::default();
         self.stage_own(&mut work, None);
         self.commit(work.transaction)?;

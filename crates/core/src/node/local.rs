@@ -12,6 +12,7 @@ use crate::clock::Now;
 use crate::definition::{Definition, Durability};
 use crate::error::Error;
 use crate::ident::{DatabaseId, PeerId};
+use crate::interval::Interval;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_WRITES_MAX};
 use crate::message::{Operation, Reply, Write};
 use crate::name::Path;
@@ -22,7 +23,6 @@ use crate::rows::{self, Prefix};
 use crate::stamp::{Millis, TIME_CEILING, Time, Version};
 use crate::status::HolderState;
 use crate::store::{Space, Store, StoreError};
-use crate::vector::Interval;
 use crate::wire;
 
 /// What a call came to.

@@ -383,6 +383,9 @@ impl<S: Store> Node<S> {
     ) -> Result<(), StoreError> {
         let mut again = false;
         let connected = self.links.contains_key(&peer);
+        if let PullEnd::Whole(session) = end {
+            self.losses.heard(id, peer, session);
+        }
         let mut done = Vec::new();
         self.placement.syncs.retain_mut(|wait| {
             if wait.id == id && wait.todo.contains(&peer) {

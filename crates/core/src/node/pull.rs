@@ -15,13 +15,14 @@ use super::{Event, NEVER, Node, SECOND};
 use crate::clock::Now;
 use crate::definition::Durability;
 use crate::ident::{DatabaseId, Epoch, PeerId};
+use crate::interval::{Interval, Intervals};
 use crate::message::{CHUNK_BYTES, CHUNK_WINDOW_BYTES, Cut, Message, Refusal, Target};
 use crate::planted::{Planted, planted};
 use crate::record::Sent;
 use crate::replica::Replica;
 use crate::rows;
 use crate::store::{Read, Rows, Space, Store, StoreError};
-use crate::vector::{EPOCHS_MAX, Vector};
+use crate::vector::{EPOCHS_MAX, LOST_MAX, PENDING_MAX, Vector};
 
 /// A pull without a chunk for this long is given up and asked of somebody else.
 const PULL_PATIENCE: u64 = 5 * SECOND;
@@ -45,6 +46,7 @@ pub(super) struct Ask {
     pub(super) vector: Vector,
     pub(super) digest: u128,
     pub(super) whole: bool,
+    pub(super) lost: Vec<Interval>,
 }
 
 /// A chunk, taken apart.
@@ -80,8 +82,8 @@ struct Answer<R> {
     target: Target,
     snapshot: R,
     prefix: rows::Prefix,
-    /// Epochs still to be read, with the sequence to start above.
-    epochs: VecDeque<(Epoch, u64)>,
+    /// What is still to be read of the log.
+    intervals: VecDeque<Interval>,
     /// The epoch being read.
     current: Option<(Epoch, Rows)>,
     /// A record that did not fit the chunk before.
@@ -189,6 +191,7 @@ impl<S: Store> Node<S> {
                 vector: state.progress.vector.clone(),
                 digest: state.digest,
                 whole: state.progress.is_whole(),
+                lost: state.progress.lost().iter().collect(),
             };
             let deadline = now.monotonic + self.pull.patience(id);
             self.timers.pulls = self.timers.pulls.min(deadline);
@@ -211,10 +214,10 @@ impl<S: Store> Node<S> {
 
     /// A peer asks for everything above its vector.
     pub(super) fn asked(&mut self, peer: PeerId, ask: Ask, now: Now) -> Result<(), StoreError> {
-        let Ask { target, session, vector, digest, whole } = ask;
+        let Ask { target, session, vector, digest, whole, lost } = ask;
         let id = target.database;
-        if vector.len() > EPOCHS_MAX {
-            self.misbehaved(peer, "a vector of more epochs than allowed");
+        if vector.len() > EPOCHS_MAX || lost.len() > LOST_MAX + EPOCHS_MAX {
+            self.misbehaved(peer, "a pull with more epochs or intervals than allowed");
             return Ok(());
         }
         let refusal = match self.held.get(&id) {
@@ -244,8 +247,11 @@ impl<S: Store> Node<S> {
         self.check_own_epoch(id, self.epoch, vector.get(self.epoch))?;
         let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
         let state = &held.replica.state;
-        let mut theirs_is_news = !state.progress.vector.dominates(&vector);
-        let mut differs = state.progress.vector == vector && state.digest != digest;
+        let theirs: Intervals = lost.iter().copied().collect();
+        let mut theirs_is_news = !state.progress.vector.dominates(&vector)
+            || !reflected(state.progress.lost().iter(), &vector, &theirs).is_empty();
+        let agree = state.progress.vector == vector && *state.progress.lost() == theirs;
+        let mut differs = agree && state.digest != digest;
         if differs && !(whole && state.progress.is_whole()) {
             // Rows above a vector are news that the vector does not tell: they are pulled back, once.
             // What differs after that is below the vector, and is compared.
@@ -256,7 +262,9 @@ impl<S: Store> Node<S> {
         }
         let state = &held.replica.state;
         let snapshot = self.store.snapshot();
-        let epochs = epochs_above(&held.replica, &vector);
+        let found = reflected(theirs.iter(), &state.progress.vector, state.progress.lost());
+        let mut intervals = intervals_above(&held.replica, &vector);
+        intervals.extend(&found);
         let cut = Cut {
             vector: state.progress.vector.clone(),
             pending: state.progress.pending().collect(),
@@ -265,12 +273,14 @@ impl<S: Store> Node<S> {
             newest_collected: state.newest_collected,
             digest: state.digest,
             whole: state.progress.is_whole(),
+            lost: state.progress.lost().iter().collect(),
+            found,
         };
         let answer = Answer {
             target,
             snapshot,
             prefix: held.replica.prefix,
-            epochs,
+            intervals,
             current: None,
             cut,
             carried: None,
@@ -351,7 +361,7 @@ impl<S: Store> Node<S> {
                 && (fetch.index == index || planted(Planted::LostChunkIgnored))
         });
         let sane = records.iter().flat_map(|(_, records)| records).all(super::push::is_sane)
-            && cut.as_ref().is_none_or(|cut| cut.vector.len() <= EPOCHS_MAX);
+            && cut.as_ref().is_none_or(is_sane_cut);
         if !sane {
             self.misbehaved(peer, "a chunk with records out of bounds");
         }
@@ -395,7 +405,7 @@ impl<S: Store> Node<S> {
         let last = cut.is_some();
         if let Some(cut) = cut {
             let state = &mut held.replica.state;
-            state.progress.merge(&cut.vector);
+            state.progress.merge(&cut.vector, cut.lost.iter().copied(), cut.found);
             for interval in cut.pending {
                 state.progress.reflect(interval);
             }
@@ -408,6 +418,7 @@ impl<S: Store> Node<S> {
             diverged = cut.whole
                 && state.progress.is_whole()
                 && state.progress.vector == cut.vector
+                && state.progress.lost().iter().eq(cut.lost)
                 && state.digest != cut.digest;
         }
         self.commit_work(work, now)?;
@@ -584,8 +595,9 @@ impl<R: Read> Answer<R> {
         }
         loop {
             let Some((epoch, rows)) = &mut self.current else {
-                let Some((epoch, above)) = self.epochs.pop_front() else { return Ok(None) };
-                self.current = Some((epoch, log_above(&self.snapshot, self.prefix, epoch, above)));
+                let Some(interval) = self.intervals.pop_front() else { return Ok(None) };
+                let rows = log_of(&self.snapshot, self.prefix, interval);
+                self.current = Some((interval.epoch, rows));
                 continue;
             };
             let epoch = *epoch;
@@ -609,15 +621,16 @@ impl<R: Read> Answer<R> {
 /// The records of one chunk, by epoch.
 type Chunked = Vec<(Epoch, Vec<Sent>)>;
 
-fn log_above(read: &impl Read, prefix: rows::Prefix, epoch: Epoch, sequence: u64) -> Rows {
+fn log_of(read: &impl Read, prefix: rows::Prefix, interval: Interval) -> Rows {
     use core::ops::Bound;
-    let start = rows::log_key(prefix, crate::stamp::Dot { epoch, sequence });
-    let end = rows::log_key(prefix, crate::stamp::Dot { epoch, sequence: u64::MAX });
+    let Interval { epoch, from, upto } = interval;
+    let start = rows::log_key(prefix, crate::stamp::Dot { epoch, sequence: from });
+    let end = rows::log_key(prefix, crate::stamp::Dot { epoch, sequence: upto });
     read.range(Space::Log, Bound::Excluded(&start), Bound::Included(&end))
 }
 
-/// The epochs that have records above a vector, with the sequence to read above.
-fn epochs_above(replica: &Replica, vector: &Vector) -> VecDeque<(Epoch, u64)> {
+/// What a copy has above a vector, by its own vector, its rows above that, and its retired epochs.
+fn intervals_above(replica: &Replica, vector: &Vector) -> VecDeque<Interval> {
     let state = &replica.state;
     let named = state
         .progress
@@ -628,8 +641,34 @@ fn epochs_above(replica: &Replica, vector: &Vector) -> VecDeque<(Epoch, u64)> {
     let mut above = BTreeMap::new();
     for (epoch, last) in named {
         if vector.get(epoch) < last {
-            above.insert(epoch, vector.get(epoch));
+            above.insert(epoch, Interval { epoch, from: vector.get(epoch), upto: u64::MAX });
         }
     }
-    above.into_iter().collect()
+    above.into_values().collect()
+}
+
+/// What a copy with this vector and these losses reflects of some intervals.
+fn reflected(
+    intervals: impl Iterator<Item = Interval>,
+    vector: &Vector,
+    lost: &Intervals,
+) -> Vec<Interval> {
+    let under = |interval: Interval| {
+        let upto = interval.upto.min(vector.get(interval.epoch));
+        Interval { upto, ..interval }
+    };
+    let mut found: Intervals = intervals.map(under).collect();
+    for interval in lost.iter() {
+        found.remove(interval);
+    }
+    found.iter().collect()
+}
+
+/// Whether a cut is within the bounds of what a copy can be.
+fn is_sane_cut(cut: &Cut) -> bool {
+    let most = LOST_MAX + EPOCHS_MAX;
+    cut.vector.len() <= EPOCHS_MAX
+        && cut.pending.len() <= PENDING_MAX
+        && cut.lost.len() <= most
+        && cut.found.len() <= 2 * most
 }

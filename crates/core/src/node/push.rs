@@ -9,13 +9,14 @@ use crate::clock::Now;
 use crate::definition::Durability;
 use crate::error::Error;
 use crate::ident::{DatabaseId, Epoch, PeerId};
+use crate::interval::Interval;
 use crate::message::{Message, Reply, Target};
 use crate::planted::{Planted, planted};
 use crate::record::Sent;
 use crate::stamp::Version;
 use crate::status::HolderState;
 use crate::store::{Store, StoreError};
-use crate::vector::{Fit, Interval};
+use crate::vector::Fit;
 use crate::wire;
 
 /// First pause before an unacknowledged push is offered again: many round trips of a LAN.

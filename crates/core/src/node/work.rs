@@ -63,6 +63,7 @@ impl<S: Store> Node<S> {
         for id in &touched {
             if let Some(held) = self.held.get_mut(id) {
                 held.replica.stage(&mut transaction);
+                self.losses.note(&held.replica);
                 held.touched = now.monotonic;
             }
         }

@@ -1,0 +1,134 @@
+//! Gaps that nobody can fill: what a writer lost with its power, and what came after was heard.
+//!
+//! A copy with rows above a gap waits for what is missing. Once the writer's epoch has ended, and
+//! every live holder was asked since and lacks it too, the gap is declared lost: the vector goes on
+//! past it, and the copy keeps a note of what is missing. A note is no coverage: where the missing
+//! records turn up on a copy that was away, they are pulled as news.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::work::Work;
+use super::{Event, Node, SECOND};
+use crate::clock::Now;
+use crate::ident::{DatabaseId, Epoch, PeerId};
+use crate::message::Message;
+use crate::planted::{Planted, planted};
+use crate::replica::Replica;
+use crate::status::HolderState;
+use crate::store::{Store, StoreError};
+
+/// How long a gap is left to pushes, offers and pulls before the holders are asked one by one.
+const GAP_PATIENCE: u64 = 10 * SECOND;
+/// Most copies with gaps that are looked after at a time.
+const GAPS_MAX: usize = 256;
+
+/// A copy with a gap.
+#[derive(Debug)]
+struct Gap {
+    /// When it was noticed.
+    since: u64,
+    /// The last session of a pull that began before.
+    after: u64,
+    /// Holders that answered a pull since.
+    heard: BTreeSet<PeerId>,
+}
+
+/// Copies with gaps.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    loose: BTreeSet<DatabaseId>,
+    gaps: BTreeMap<DatabaseId, Gap>,
+}
+
+impl Losses {
+    /// Notes whether a copy has rows above its vector, after each change.
+    pub(super) fn note(&mut self, replica: &Replica) {
+        if !replica.state.progress.is_whole() {
+            self.loose.insert(replica.id);
+        } else if !self.loose.is_empty() {
+            self.loose.remove(&replica.id);
+        }
+    }
+
+    /// Notes that a pull from a holder ended well.
+    pub(super) fn heard(&mut self, id: DatabaseId, peer: PeerId, session: u64) {
+        if let Some(gap) = self.gaps.get_mut(&id)
+            && session > gap.after
+        {
+            gap.heard.insert(peer);
+        }
+    }
+}
+
+impl<S: Store> Node<S> {
+    /// Every second: looks after the copies with gaps.
+    pub(super) fn review_gaps(&mut self, now: Now) -> Result<(), StoreError> {
+        let Losses { loose, gaps } = &mut self.losses;
+        gaps.retain(|id, _| loose.contains(id));
+        let loose: Vec<DatabaseId> = loose.iter().take(GAPS_MAX).copied().collect();
+        for id in loose {
+            let after = self.pull.last_session();
+            let fresh = || Gap { since: now.monotonic, after, heard: BTreeSet::new() };
+            let since = self.losses.gaps.entry(id).or_insert_with(fresh).since;
+            if since + GAP_PATIENCE <= now.monotonic {
+                self.review_gap(id, since, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn review_gap(&mut self, id: DatabaseId, since: u64, now: Now) -> Result<(), StoreError> {
+        let Some(held) = self.held.get(&id).filter(|held| held.role == HolderState::Active) else {
+            return Ok(());
+        };
+        let loose: Vec<Epoch> =
+            held.replica.state.progress.loose().map(|(epoch, _)| epoch).collect();
+        let (holders, away) = self.receivers(id);
+        let heard = self.losses.gaps.get(&id).map(|gap| gap.heard.clone()).unwrap_or_default();
+        let mut missing = holders.into_iter().filter(|peer| !heard.contains(peer)).peekable();
+        if !planted(Planted::LostUnasked) && (!away.is_empty() || missing.peek().is_some()) {
+            for peer in missing.collect::<Vec<_>>() {
+                if !self.is_pulling(id, peer) {
+                    self.pull_all(id, peer, now);
+                }
+            }
+            return Ok(());
+        }
+        let (mut lost, mut ended) = (0, false);
+        for epoch in loose {
+            if self.has_ended(epoch, since, now)
+                && let Some(held) = self.held.get_mut(&id)
+            {
+                ended = true;
+                lost += held.replica.state.progress.declare_lost(epoch);
+            }
+        }
+        if ended {
+            let mut work = Work::default();
+            work.touched.insert(id);
+            self.commit_work(work, now)?;
+            self.count("writes_lost", lost);
+            let path = self.path_of(id);
+            self.event(Event::Lost(path, lost));
+        }
+        Ok(())
+    }
+
+    /// Whether nobody writes under an epoch any more, as its peer said after `since`; asks it.
+    fn has_ended(&mut self, epoch: Epoch, since: u64, now: Now) -> bool {
+        if epoch.is_of(self.config.peer) {
+            return epoch != self.epoch;
+        }
+        let Some((&peer, link)) = self.links.iter().find(|(peer, _)| epoch.is_of(**peer)) else {
+            return false;
+        };
+        match link.told {
+            Some((asked, live)) if asked >= since => live != epoch,
+            _ => {
+                self.send(peer, &Message::AskEpoch { asked: now.monotonic });
+                false
+            }
+        }
+    }
+}

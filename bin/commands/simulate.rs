@@ -59,10 +59,19 @@ struct RunArguments {
     jobs: Option<usize>,
 }
 
+#[derive(Args, Debug)]
+struct Swarm {
+    /// Stretches each run to this virtual time, such as 10m, with at most four times the work.
+    #[arg(long, value_name = "TIME")]
+    duration: Option<String>,
+    #[command(flatten)]
+    run: RunArguments,
+}
+
 #[derive(Debug, Subcommand)]
 enum Other {
     /// Runs scenarios that are drawn from the seeds: the test of the protocol itself.
-    Swarm(RunArguments),
+    Swarm(Swarm),
     Replay(replay::Replay),
     Shrink(shrink::Shrink),
     Compare(compare::Compare),
@@ -76,7 +85,9 @@ impl Simulate {
                 let (files, set, run) = (self.files, self.set, self.run);
                 apart(move |stop| campaign::files(&files, &set, &run, format, stop)).await
             }
-            Some(Other::Swarm(run)) => apart(move |stop| campaign::swarm(&run, format, stop)).await,
+            Some(Other::Swarm(Swarm { duration, run })) => {
+                apart(move |stop| campaign::swarm(duration, &run, format, stop)).await
+            }
             Some(Other::Replay(replay)) => apart(move |_| replay.run(format)).await,
             Some(Other::Shrink(shrink)) => apart(move |_| shrink.run()).await,
             Some(Other::Compare(compare)) => compare.run(format),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tidings_sim::campaign::statistics::Mean;
 use tidings_sim::campaign::store::Store;
@@ -17,6 +17,8 @@ use crate::output::{self, Format, Table, count, say};
 const SEEDS_THAT_REACH: usize = 100;
 /// Seeds of the swarm unless told otherwise.
 const SWARM: std::ops::RangeInclusive<u64> = 1..=200;
+/// Longest virtual time of a run.
+const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
 /// Most failed runs that are told of one by one.
 const FAILED_MAX: usize = 20;
 
@@ -39,9 +41,28 @@ pub(super) fn files(
 }
 
 /// Runs seeds of the swarm.
-pub(super) fn swarm(run: &RunArguments, format: Format, stop: &AtomicBool) -> Result<(), Failure> {
-    let campaign = Campaign::swarm(range(run)?.unwrap_or(SWARM));
-    let runs = execute(&campaign, run, format, "tidings simulate swarm", stop)?;
+pub(super) fn swarm(
+    duration: Option<String>,
+    run: &RunArguments,
+    format: Format,
+    stop: &AtomicBool,
+) -> Result<(), Failure> {
+    let mut again = "tidings simulate swarm".to_string();
+    let mut micros = None;
+    if let Some(text) = duration {
+        let parsed = tidings_gateway::duration::parse(&text)
+            .map_err(|error| Failure::usage(format!("--duration: {error}")))?;
+        if parsed.is_zero() || parsed > DURATION_MAX {
+            return Err(Failure::usage(format!(
+                "--duration {text}: a run takes more than nothing and at most {} days",
+                DURATION_MAX.as_secs() / 86_400
+            )));
+        }
+        again += &format!(" --duration {text}");
+        micros = u64::try_from(parsed.as_micros()).ok();
+    }
+    let campaign = Campaign::swarm(range(run)?.unwrap_or(SWARM), micros);
+    let runs = execute(&campaign, run, format, &again, stop)?;
     let reached = reached(&runs);
     if format == Format::Table {
         for (what, times) in reached.iter() {

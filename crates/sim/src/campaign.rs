@@ -38,8 +38,8 @@ const LISTS: [&str; 6] = ["kinds", "paths", "peers", "definitions", "timeline", 
 pub enum Source {
     /// The same scenario with every seed.
     Scenario(Box<Scenario>),
-    /// The scenario that each seed of the swarm stands for.
-    Swarm,
+    /// The scenario that each seed of the swarm stands for; stretched to a duration in microseconds.
+    Swarm(Option<u64>),
 }
 
 /// One scenario with one value of everything that is swept.
@@ -58,7 +58,8 @@ impl Point {
     pub fn scenario(&self, seed: u64) -> Scenario {
         match &self.source {
             Source::Scenario(scenario) => Scenario { seed, ..(**scenario).clone() },
-            Source::Swarm => Scenario::swarm(seed),
+            Source::Swarm(None) => Scenario::swarm(seed),
+            Source::Swarm(Some(duration)) => Scenario::swarm(seed).stretched(*duration),
         }
     }
 
@@ -189,9 +190,11 @@ fn axis(key: String, item: Item) -> Axis {
 }
 
 impl Campaign {
-    /// A campaign over the seeds of the swarm.
-    pub fn swarm(seeds: RangeInclusive<u64>) -> Self {
-        let point = Point { name: "swarm".into(), settings: Vec::new(), source: Source::Swarm };
+    /// A campaign over the seeds of the swarm, each stretched to a duration in microseconds.
+    pub fn swarm(seeds: RangeInclusive<u64>, duration: Option<u64>) -> Self {
+        let settings = duration.map(|duration| ("duration".into(), format!("{duration}us")));
+        let settings = settings.into_iter().collect();
+        let point = Point { name: "swarm".into(), settings, source: Source::Swarm(duration) };
         Self { points: vec![point], seeds }
     }
 

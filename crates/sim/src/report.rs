@@ -43,7 +43,7 @@ impl Told<'_> {
     fn end(&self) -> Option<f64> {
         match &self.point.source {
             Source::Scenario(scenario) => Some(scenario.duration as f64 / SECOND as f64),
-            Source::Swarm => None,
+            Source::Swarm(_) => None,
         }
     }
 }
@@ -108,7 +108,7 @@ fn head(out: &mut String, title: &str, campaign: &Campaign, runs: &[Run]) -> std
     let simulated = axis::show_time(runs.iter().map(|run| seconds(run.time)).sum());
     let peers = campaign.points.first().and_then(|point| match &point.source {
         Source::Scenario(scenario) => Some(format!("{} peers · ", scenario.count())),
-        Source::Swarm => None,
+        Source::Swarm(_) => None,
     });
     let version = env!("CARGO_PKG_VERSION");
     write!(

@@ -56,7 +56,7 @@ fn settles(mut world: World) -> World {
     world
 }
 
-/// Seeds of the swarm keep every invariant; the example of the same name runs thousands.
+/// Seeds of the swarm keep every invariant.
 #[test]
 fn the_swarm_keeps_the_invariants() {
     for seed in 1..=12 {

@@ -77,7 +77,7 @@ impl Manifest {
         let point = |point: &Point| {
             let hash = match &point.source {
                 Source::Scenario(scenario) => scenario.hash(),
-                Source::Swarm => 0,
+                Source::Swarm(duration) => duration.unwrap_or(0),
             };
             ManifestPoint {
                 scenario: point.name.clone(),

@@ -17,7 +17,7 @@ impl Scenario {
     /// The scenario that a seed of the swarm stands for.
     pub fn swarm(seed: u64) -> Self {
         let mut random = Random::new(seed, "scenario");
-        let peers = 3 + random.index(5);
+        let peers = 3 + random.index(7);
         let definitions = definitions(&mut random, peers);
         let count = if random.chance(60) { 60 + random.below(60) } else { 1 + random.below(8) };
         let paths = (0..count).map(|n| format!("d{}/db{n}", random.below(3))).collect();
@@ -56,6 +56,22 @@ impl Scenario {
             clock_spread: if random.chance(300) { 8_000 } else { 200 },
             ..Self::quiet(seed, peers)
         }
+    }
+}
+
+/// How much more is done in a run that is stretched.
+const STRETCHED_WORK: u64 = 4;
+
+impl Scenario {
+    /// The same scenario over another duration, in microseconds. It has at most four times the work
+    /// and the faults, spread over it: what a longer run adds is rest between them, and timers that a
+    /// short one never reaches.
+    #[must_use]
+    pub fn stretched(self, duration: u64) -> Self {
+        let slower = (duration / self.duration / STRETCHED_WORK).max(1);
+        let load = Load { rate: (self.load.rate / slower).max(1), ..self.load };
+        let faults = RandomFaults { every: self.faults.every * slower, ..self.faults };
+        Self { duration, load, faults, ..self }
     }
 }
 

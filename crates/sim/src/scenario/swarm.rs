@@ -71,7 +71,7 @@ impl Scenario {
         let slower = (duration / self.duration / STRETCHED_WORK).max(1);
         let load = Load { rate: (self.load.rate / slower).max(1), ..self.load };
         let faults = RandomFaults { every: self.faults.every * slower, ..self.faults };
-        Self { duration, load, faults, ..self }
+        Self { load, duration, faults, ..self }
     }
 }
 

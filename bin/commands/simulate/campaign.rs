@@ -58,7 +58,7 @@ pub(super) fn swarm(
                 DURATION_MAX.as_secs() / 86_400
             )));
         }
-        again += &format!(" --duration {text}");
+        again = format!("{again} --duration {text}");
         micros = u64::try_from(parsed.as_micros()).ok();
     }
     let campaign = Campaign::swarm(range(run)?.unwrap_or(SWARM), micros);

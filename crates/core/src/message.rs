@@ -262,6 +262,24 @@ pub enum Message {
         /// The live epoch.
         epoch: Epoch,
     },
+    /// The sender wants to leave a database: what it reflects must be kept by the receiver.
+    AskLeave {
+        /// Where.
+        target: Target,
+        /// Returned in the answer.
+        asked: u64,
+        /// What the sender reflects.
+        vector: Vector,
+        /// Intervals under the vector that are lost to it.
+        lost: Vec<Interval>,
+    },
+    /// The sender durably reflects that, and stays until it sees the receiver gone or active.
+    Stay {
+        /// Where.
+        target: Target,
+        /// Of the question.
+        asked: u64,
+    },
 }
 
 /// What the requester of a pull reflects after the last chunk.

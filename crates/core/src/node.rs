@@ -39,6 +39,7 @@ use crate::wire;
 
 mod check;
 mod forward;
+mod leave;
 mod link;
 mod local;
 mod lost;
@@ -106,6 +107,8 @@ pub enum Event {
     PeerDown(PeerId),
     /// A copy of a database is complete here.
     Joined(String),
+    /// A copy too many was given back.
+    Left(String),
     /// Rows were put back into a database that differed at equal vectors.
     Repaired(String, u64),
     /// What is derived from the rows of a database did not fit them, and was recomputed.
@@ -129,7 +132,7 @@ pub enum Event {
 impl Event {
     /// Whether a person should look at it.
     pub fn is_alarm(&self) -> bool {
-        !matches!(self, Self::PeerUp(..) | Self::PeerDown(_) | Self::Joined(_))
+        !matches!(self, Self::PeerUp(..) | Self::PeerDown(_) | Self::Joined(_) | Self::Left(_))
     }
 }
 
@@ -139,6 +142,9 @@ impl core::fmt::Display for Event {
             Self::PeerUp(peer, name) => write!(f, "peer {name} ({peer}) is up"),
             Self::PeerDown(peer) => write!(f, "peer {peer} is down"),
             Self::Joined(path) => write!(f, "the copy of {path:?} is complete"),
+            Self::Left(path) => {
+                write!(f, "the copy of {path:?} was one too many and is given back")
+            }
             Self::Repaired(path, rows) => write!(f, "put {rows} missing rows back into {path:?}"),
             Self::Damaged(path) => {
                 write!(
@@ -195,6 +201,11 @@ pub struct Config {
     /// How long a database may have fewer live holders than `min` before others are invited, in
     /// milliseconds.
     pub replacement_delay: Millis,
+    /// How long a database must have more live holders than `max`, and no peer come or go, before a
+    /// copy is given back, in milliseconds.
+    pub stability_window: Millis,
+    /// How long the rows of a copy that was given back are kept, in milliseconds.
+    pub trash: Millis,
 }
 
 /// The usual [`Config::max_clock_skew`]: far beyond what NTP leaves, far below what a person
@@ -202,6 +213,10 @@ pub struct Config {
 pub const MAX_CLOCK_SKEW: Millis = 10_000;
 /// The usual [`Config::replacement_delay`]: a restart must not move data.
 pub const REPLACEMENT_DELAY: Millis = 30_000;
+/// The usual [`Config::stability_window`]: longer than it takes to catch up after a cut.
+pub const STABILITY_WINDOW: Millis = 60_000;
+/// The usual [`Config::trash`]: time to notice a mistake.
+pub const TRASH: Millis = 24 * 3_600 * 1_000;
 
 /// A database that has a copy here.
 #[derive(Debug)]
@@ -245,6 +260,7 @@ pub struct Node<S: Store> {
     watch: watch::Watches,
     placement: placement::Placement,
     losses: lost::Losses,
+    leaves: leave::Leaves,
     scrub: scrub::Scrubs,
     timers: Timers,
     /// Counts changes of any copy or of the directory: while it stands still, so do the summaries.
@@ -354,6 +370,7 @@ impl<S: Store> Node<S> {
             watch: watch::Watches::default(),
             placement: placement::Placement::default(),
             losses: lost::Losses::default(),
+            leaves: leave::Leaves::default(),
             scrub: scrub::Scrubs::default(),
             timers: Timers {
                 summary: now.monotonic + SUMMARY_EVERY,
@@ -385,6 +402,7 @@ impl<S: Store> Node<S> {
         }
         node.settle(now)?;
         for (peer, addresses) in node.remembered.clone() {
+            node.leaves.peer_changed(peer, false, now);
             node.outputs.push_back(Output::Dial(peer, addresses));
         }
         Ok(node)
@@ -402,6 +420,14 @@ impl<S: Store> Node<S> {
             self.next_prefix = self.next_prefix.max(prefix + 1);
             self.hold(replica, HolderState::Joining, now);
         }
+        for row in prefix_rows(&self.store, Space::Meta, b"x") {
+            let (key, _) = row?;
+            let prefix = key[1..].try_into().map(Prefix::from_be_bytes);
+            let prefix = prefix.map_err(|_| StoreError::corrupt("the row of an unlinked copy"))?;
+            self.leaves.unlinked.insert(prefix);
+        }
+        let reserved: Option<Prefix> = read_row(&self.store, &rows::peer_key("prefix"))?;
+        self.next_prefix = self.next_prefix.max(reserved.unwrap_or(0));
         for path in Directory::system_paths() {
             let id = self.database_id(&path);
             if !self.held.contains_key(&id) {
@@ -572,6 +598,7 @@ impl<S: Store> Node<S> {
             self.timers.placement = at + SECOND;
             self.placement_tick(now)?;
             self.review_gaps(now)?;
+            self.leave_tick(now)?;
         }
         if self.timers.relax <= at {
             self.relax(now);
@@ -619,7 +646,7 @@ impl<S: Store> Node<S> {
                 let known = self.members.insert(peer, identity.clone());
                 if known.is_none() {
                     self.event(Event::PeerUp(peer, identity.name.clone()));
-                    self.members_changed(now);
+                    self.member_changed(peer, true, now);
                 }
                 if self.remembered.get(&peer) != Some(&identity.addresses)
                     && !identity.addresses.is_empty()
@@ -641,7 +668,7 @@ impl<S: Store> Node<S> {
             Effect::Down(peer) => {
                 if self.members.remove(&peer).is_some() {
                     self.event(Event::PeerDown(peer));
-                    self.members_changed(now);
+                    self.member_changed(peer, false, now);
                 }
             }
         }

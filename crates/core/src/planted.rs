@@ -133,10 +133,6 @@ bank! {
     /// Fragments of a message are put together although one between them was lost.
     FragmentLost = "fragment-lost",
 
-    // Losses.
-    /// A gap is declared lost though holders were not asked.
-    LostUnasked = "lost-unasked",
-
     // Watches.
     /// A watch tells of records that lost.
     WatchTellsLosers = "watch-tells-losers",
@@ -152,6 +148,8 @@ bank! {
     WipedHolderStays = "wiped-holder-stays",
     /// Holders that went away are never replaced.
     NeverReplaced = "never-replaced",
+    /// A copy is gone once one keeper said that it stays.
+    OneKeeperIsEnough = "one-keeper-is-enough",
     /// Where only joiners are left, none of them becomes a complete copy.
     OrphansLeftAlone = "orphans-left-alone",
 }

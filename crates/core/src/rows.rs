@@ -6,6 +6,7 @@
 //! | log | prefix, first half of the epoch, sequence | stored key |
 //! | meta | `d`, database id | [`Interned`] |
 //! | meta | `s`, prefix | [`State`](crate::replica::State) |
+//! | meta | `x`, prefix | nothing: the rows of this prefix are to be removed |
 //! | meta | `p`, name | a row of the peer itself |
 //!
 //! A prefix is the 4-byte local number of a database, never used again. A stored key is one byte
@@ -87,6 +88,11 @@ pub fn intern_key(id: DatabaseId) -> Vec<u8> {
 /// The row of a database's state.
 pub fn state_key(prefix: Prefix) -> Vec<u8> {
     [b"s".as_slice(), &prefix.to_be_bytes()].concat()
+}
+
+/// The row of a prefix whose database is no longer here.
+pub fn unlinked_key(prefix: Prefix) -> Vec<u8> {
+    [b"x".as_slice(), &prefix.to_be_bytes()].concat()
 }
 
 /// A row of the peer itself.

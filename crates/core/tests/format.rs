@@ -187,6 +187,11 @@ fn messages() -> Vec<(String, Message)> {
         ("bye", Message::Bye),
         ("ask-epoch", Message::AskEpoch { asked: 70_000 }),
         ("tell-epoch", Message::TellEpoch { asked: 70_000, epoch: E }),
+        (
+            "ask-leave",
+            Message::AskLeave { target: TARGET, asked: 1, vector: vector(), lost: vec![INTERVAL] },
+        ),
+        ("stay", Message::Stay { target: TARGET, asked: 1 }),
     ];
     let refusals = [Refusal::NotHolder, Refusal::Generation(2), Refusal::BelowFloor, Refusal::Busy];
     let operations = [
@@ -262,6 +267,8 @@ fn node(store: &MemoryStore, now: Now) -> Node<MemoryStore> {
         expects_peers: false,
         max_clock_skew: 10_000,
         replacement_delay: 30_000,
+        stability_window: 60_000,
+        trash: 60_000,
     };
     Node::new(config, store.clone(), [7; 32], now).unwrap()
 }

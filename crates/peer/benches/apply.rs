@@ -57,6 +57,8 @@ impl Pair {
                 expects_peers: false,
                 max_clock_skew: tidings_core::node::MAX_CLOCK_SKEW,
                 replacement_delay: tidings_core::node::REPLACEMENT_DELAY,
+                stability_window: tidings_core::node::STABILITY_WINDOW,
+                trash: tidings_core::node::TRASH,
             };
             let directory = Directory::open(directories[index].path()).unwrap();
             let cache = StoreConfig { cache_bytes: 512 << 20, ..StoreConfig::default() };

@@ -8,7 +8,9 @@ use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
 use tidings_core::definition::Definition;
 use tidings_core::error::Error;
-use tidings_core::node::{Config, MAX_CLOCK_SKEW, Node, REPLACEMENT_DELAY};
+use tidings_core::node::{
+    Config, MAX_CLOCK_SKEW, Node, REPLACEMENT_DELAY, STABILITY_WINDOW, TRASH,
+};
 use tidings_core::store::MemoryStore;
 
 use crate::net::{Network, NetworkConfig};
@@ -151,6 +153,8 @@ impl PeerBuilder {
             expects_peers: mdns || !bootstrap.is_empty(),
             max_clock_skew: MAX_CLOCK_SKEW,
             replacement_delay: REPLACEMENT_DELAY,
+            stability_window: STABILITY_WINDOW,
+            trash: TRASH,
         };
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)

@@ -129,6 +129,9 @@ impl World {
         if loss != Loss::Nothing {
             self.losses += 1;
         }
+        if loss == Loss::Anything {
+            self.destroyed = self.now;
+        }
         self.refresh_looks();
         let disks: Vec<&Copies> = self.looks.disks().collect();
         self.checker.lost(index, loss, &disks, &mut self.sometimes);

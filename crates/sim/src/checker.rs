@@ -300,6 +300,13 @@ impl Checker {
         self.excuse(Some((process, loss)), disks, sometimes);
     }
 
+    /// A process gave its copy of a database back: from now on others have what it accepted.
+    pub fn left(&mut self, process: usize, database: DatabaseId) {
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.database == database) {
+            attempt.accepted.take_if(|(accepted, _)| *accepted == process);
+        }
+    }
+
     /// Excuses acknowledged writes of which no disk has a trace; where their durability covers what
     /// happened, that is a violation.
     pub fn excuse(

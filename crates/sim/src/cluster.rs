@@ -88,6 +88,13 @@ impl SimClusterBuilder {
         self
     }
 
+    /// How long a copy too many stays before it is given back; the default is 10 s.
+    #[must_use]
+    pub fn stability_window(mut self, window: Duration) -> Self {
+        self.scenario.stability_window = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+        self
+    }
+
     /// Starts the peers and lets them get to know each other.
     ///
     /// # Panics

@@ -6,11 +6,20 @@ use std::sync::Arc;
 
 use tidings_core::ident::DatabaseId;
 use tidings_core::node::Node;
+use tidings_core::replica::State;
+use tidings_core::rows;
 use tidings_core::status::HolderState;
+use tidings_core::store::Space;
 use tidings_core::vector::Vector;
+use tidings_core::wire;
 
 use crate::disk::FaultyStore;
+use crate::look::Copies;
+use crate::scenario::SECOND;
 use crate::world::World;
+
+/// A copy that leaves asks its keepers at most this long before.
+const LEAVE_TIME: u64 = 30 * SECOND;
 
 /// The copies of a database at one moment that others may join from: whose, and what it reflected.
 type Complete = Arc<Vec<(usize, Vector)>>;
@@ -82,8 +91,39 @@ impl World {
             self.checker.broke("4 complete copies", what);
         }
     }
+
+    /// 10: a copy is given back only where at least `min` others durably reflect all that it did. Not
+    /// where a disk was destroyed since they may have said so.
+    pub(crate) fn check_left(&mut self, index: usize, id: DatabaseId) {
+        if self.now.saturating_sub(self.destroyed) < LEAVE_TIME && self.destroyed != u64::MAX {
+            return;
+        }
+        self.refresh_looks();
+        let Some(node) = &self.processes[index].node else { return };
+        let Some(replica) = node.replica(id) else { return };
+        let own = &replica.state.progress.vector;
+        let path = tidings_core::name::Path::new(&replica.path).ok();
+        let definition = path.and_then(|path| node.open(&path).ok());
+        let min = definition.map_or(1, |definition| definition.replication.min as usize);
+        let keeps = |(other, disk): (usize, &Copies)| {
+            let process = &self.processes[other];
+            let row = disk.get(id).and_then(|copy| {
+                process.disk.synced_row(Space::Meta, &rows::state_key(copy.prefix))
+            });
+            let state: Option<State> = row.and_then(|row| wire::decode(&row).ok());
+            other != index
+                && process.node.as_ref().is_none_or(|node| is_active(node, id))
+                && state.is_some_and(|state| state.progress.vector.dominates(own))
+        };
+        let kept =
+            self.looks.disks().enumerate().filter(|(other, disk)| keeps((*other, *disk))).count();
+        if kept < min {
+            let what = format!("{:?} left peer {index}, and {kept} of {min} copies", replica.path);
+            self.checker.broke("10 copies", what);
+        }
+    }
 }
 
-fn is_active(node: &Node<FaultyStore>, id: DatabaseId) -> bool {
+pub(crate) fn is_active(node: &Node<FaultyStore>, id: DatabaseId) -> bool {
     node.copies().any(|(held, role)| held == id && role == HolderState::Active)
 }

@@ -52,6 +52,17 @@ impl World {
             }
         }
         let took = self.now - began;
+        while let Some(why) = self.crowded() {
+            self.run_for(SECOND);
+            if self.now > began + self.scenario.patience {
+                let seconds = (self.now - began) / SECOND;
+                self.checker.broke("10 copies", format!("{seconds} s after the faults: {why}"));
+                self.describe();
+            }
+            if self.checker.violation.is_some() {
+                return None;
+            }
+        }
         self.sample_if_wanted();
         self.measures.ended = true;
         self.measures.settled_bytes = Some(self.measures.bytes);
@@ -162,13 +173,34 @@ impl World {
         None
     }
 
+    /// 10: a database with more living copies than its definition allows.
+    fn crowded(&self) -> Option<String> {
+        let living = self.living();
+        let node = self.processes[*living.first()?].node.as_ref()?;
+        let alive: BTreeSet<_> = living.iter().map(|index| self.processes[*index].peer).collect();
+        node.directory().databases().find_map(|id| {
+            let path = node.directory().path(id)?;
+            let max = node.open(&Path::new(path).ok()?).ok()?.replication.max as usize;
+            let copies = node.directory().holders(id).filter(|(peer, holder)| {
+                alive.contains(peer)
+                    && matches!(holder.state, HolderState::Active | HolderState::Leaving)
+            });
+            let copies = copies.count();
+            (copies > max)
+                .then(|| format!("{path:?} has {copies} copies, at most {max} are wanted"))
+        })
+    }
+
     /// A gap in a copy whose writer lives: it is filled or declared lost.
     fn gap(&self, index: usize, copy: &Copy) -> Option<String> {
         let lives = |epoch: Epoch| {
             self.processes.iter().any(|process| !process.dead && epoch.is_of(process.peer))
         };
+        let node = self.processes[index].node.as_ref()?;
         let (epoch, _) = copy.state.progress.loose().find(|(epoch, _)| lives(*epoch))?;
-        Some(format!("the copy of {:?} at peer {index} has a gap in {epoch:?}", copy.path))
+        let active = crate::complete::is_active(node, node.database_id(&copy.path));
+        active
+            .then(|| format!("the copy of {:?} at peer {index} has a gap in {epoch:?}", copy.path))
     }
 
     /// Why the copies of a user's database are not as they must be.

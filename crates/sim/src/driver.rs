@@ -23,6 +23,14 @@ impl World {
                     self.check_complete(index, id);
                 }
             }
+            Told::Left(path) => {
+                self.sometimes.saw("copy left");
+                if let Some(node) = &self.processes[index].node {
+                    let id = node.database_id(path);
+                    self.check_left(index, id);
+                    self.checker.left(index, id);
+                }
+            }
             Told::Lost(..) => self.sometimes.saw("declared lost"),
             Told::Repaired(..) => self.sometimes.saw("rows repaired"),
             Told::Damaged(path) => {

@@ -19,8 +19,8 @@ pub const KINDS: [&str; 8] =
     ["push", "acknowledge", "pull", "compare", "request", "membership", "fragment", "probe"];
 
 /// The kind of each message, in the order in which the protocol numbers them.
-const MESSAGES: [usize; 24] =
-    [5, 5, 6, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5];
+const MESSAGES: [usize; 26] =
+    [5, 5, 6, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5];
 
 /// Most arrivals that are remembered for percentiles, one in every so many once there are more.
 const ARRIVALS_MAX: usize = 1 << 20;

@@ -139,6 +139,11 @@ impl Process {
         self.stopping = false;
     }
 
+    /// Notes that a watch is over.
+    pub fn watch_lost(&mut self, id: DatabaseId) {
+        self.watched.retain(|(watched, _), _| *watched != id);
+    }
+
     /// Notes a change told by a watch; false: it is not newer than the one before.
     pub fn watch_told(&mut self, id: DatabaseId, key: &[u8], record: &Record) -> bool {
         let last = self.watched.insert((id, key.to_vec()), record.stamp());

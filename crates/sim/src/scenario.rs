@@ -203,6 +203,10 @@ pub struct Scenario {
     pub stay_dead: usize,
     /// How long the fewest copies may be missing before others are invited, in milliseconds.
     pub replacement_delay: u64,
+    /// How long a copy too many stays before it is given back, in milliseconds.
+    pub stability_window: u64,
+    /// How long its rows are kept then, in milliseconds.
+    pub trash: u64,
     /// Clocks are this far off from the start, at most, in milliseconds.
     pub clock_spread: u64,
     /// What happens when, in order of time.
@@ -231,6 +235,8 @@ impl Scenario {
             faults: RandomFaults { kinds: BTreeSet::new(), every: SECOND, longest: 25 * SECOND },
             stay_dead: 0,
             replacement_delay: 10_000,
+            stability_window: 10_000,
+            trash: 60_000,
             clock_spread: 0,
             timeline: Vec::new(),
             expect: Expectations::default(),

@@ -32,7 +32,7 @@ pub const CORE: [&str; 20] = [
 ];
 
 /// Counters of the world that a campaign must reach, beside every kind of fault.
-pub const WORLD: [&str; 20] = [
+pub const WORLD: [&str; 21] = [
     "acknowledged",
     "acknowledged by several",
     "acknowledged synced",
@@ -40,6 +40,7 @@ pub const WORLD: [&str; 20] = [
     "batch",
     "commit failed",
     "concurrent creation",
+    "copy left",
     "declared lost",
     "frame duplicated",
     "frame lost",

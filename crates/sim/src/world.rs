@@ -97,6 +97,8 @@ pub struct World {
     pub(crate) before: Before,
     /// Losses of data so far.
     pub(crate) losses: u64,
+    /// When a disk last lost data by other means than power; `u64::MAX`: never.
+    pub(crate) destroyed: u64,
     /// Whether it says what happens.
     pub(crate) talks: bool,
 }
@@ -125,6 +127,7 @@ impl World {
             looks: Looks::default(),
             before: Before::default(),
             losses: 0,
+            destroyed: u64::MAX,
             talks: std::env::var_os("TIDINGS_SIM_DESCRIBE").is_some(),
             scenario,
         };
@@ -300,6 +303,8 @@ impl World {
             expects_peers: true,
             max_clock_skew: tidings_core::node::MAX_CLOCK_SKEW,
             replacement_delay: self.scenario.replacement_delay,
+            stability_window: self.scenario.stability_window,
+            trash: self.scenario.trash,
         };
         let now = process.clocks(self.now);
         let concern = format!("start {index} {}", process.life);
@@ -422,7 +427,8 @@ impl World {
                 }
                 self.arrived(index, id, &changes);
             }
-            Output::ChangedElsewhere(..) | Output::WatchLost(_) => {}
+            Output::WatchLost(id) => self.processes[index].watch_lost(id),
+            Output::ChangedElsewhere(..) => {}
             Output::Event(event) => self.told(index, &event),
             Output::Failed(error) => {
                 self.trace.note("failed", &[index as u64]);

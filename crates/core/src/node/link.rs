@@ -271,6 +271,10 @@ impl<S: Store> Node<S> {
                     link.told = Some((asked, epoch));
                 }
             }
+            Message::AskLeave { target, asked, vector, lost } => {
+                self.leave_asked(peer, target, asked, (&vector, &lost), now);
+            }
+            Message::Stay { target, asked } => return self.stays(peer, target, asked, now),
             Message::Unwatch { request } => self.watch.unwatch(peer, request),
             Message::Push { .. } | Message::Fragment { .. } | Message::Bye => {}
         }
@@ -427,14 +431,15 @@ impl<S: Store> Node<S> {
         }
     }
 
-    /// This peer's live epoch was heard above what it issued: it goes on under a new one.
+    /// Goes on under a new epoch: the live one was heard above what was issued here, or what was issued
+    /// cannot be known for certain.
     pub(super) fn take_new_epoch(&mut self) -> Result<(), StoreError> {
         self.epoch = Epoch::new(self.random.next_u64(), self.config.peer);
         let mut work = Work::default();
         self.stage_own(&mut work, None);
         self.commit(work.transaction)?;
         self.sync_store()?;
-        self.event(Event::EpochSeenElsewhere);
+        self.leaves.forget_issued();
         self.broadcast_hello();
         Ok(())
     }

@@ -13,7 +13,6 @@ use super::{Event, Node, SECOND};
 use crate::clock::Now;
 use crate::ident::{DatabaseId, Epoch, PeerId};
 use crate::message::Message;
-use crate::planted::{Planted, planted};
 use crate::replica::Replica;
 use crate::status::HolderState;
 use crate::store::{Store, StoreError};
@@ -87,7 +86,7 @@ impl<S: Store> Node<S> {
         let (holders, away) = self.receivers(id);
         let heard = self.losses.gaps.get(&id).map(|gap| gap.heard.clone()).unwrap_or_default();
         let mut missing = holders.into_iter().filter(|peer| !heard.contains(peer)).peekable();
-        if !planted(Planted::LostUnasked) && (!away.is_empty() || missing.peek().is_some()) {
+        if !away.is_empty() || missing.peek().is_some() {
             for peer in missing.collect::<Vec<_>>() {
                 if !self.is_pulling(id, peer) {
                     self.pull_all(id, peer, now);

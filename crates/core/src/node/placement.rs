@@ -91,8 +91,10 @@ pub(super) struct Placement {
     lacking: BTreeMap<DatabaseId, u64>,
     /// When this peer last asked to be invited.
     invitations: BTreeMap<DatabaseId, u64>,
-    /// Whether anything changed since the last review.
-    changed: bool,
+    /// Databases whose holders changed since the last review.
+    changed: BTreeSet<DatabaseId>,
+    /// Whether something changed for all of them.
+    all: bool,
     reviewed: u64,
     /// Since when a database has had no complete copy anywhere, in monotonic microseconds.
     orphaned: BTreeMap<DatabaseId, u64>,
@@ -124,7 +126,7 @@ impl<S: Store> Node<S> {
                 self.defer(Task::Redefine);
             }
             Lesson::Held(id, peer) => {
-                self.placement.changed = true;
+                self.placement.changed.insert(id);
                 if peer == self.config.peer {
                     self.defer(Task::Own(id));
                 }
@@ -135,7 +137,7 @@ impl<S: Store> Node<S> {
             }
             // Without its path the copy could not be made when this peer was named its holder.
             Lesson::Known(id) => {
-                self.placement.changed = true;
+                self.placement.changed.insert(id);
                 if let (Some(held), Some(path)) = (self.held.get_mut(&id), self.directory.path(id))
                 {
                     // One text for both.
@@ -166,7 +168,7 @@ impl<S: Store> Node<S> {
                 }
             }
             Task::Redefine => {
-                self.placement.changed = true;
+                self.placement.all = true;
                 let ids: Vec<DatabaseId> = self.held.keys().copied().collect();
                 for id in ids {
                     self.redefine(id);
@@ -189,7 +191,7 @@ impl<S: Store> Node<S> {
         let Some(holder) = self.directory.holder(id, self.config.peer) else { return Ok(()) };
         let held = self.held.get(&id).map(|held| held.role);
         match (holder.state, held) {
-            (HolderState::Active, Some(HolderState::Active)) => {}
+            (HolderState::Active, Some(HolderState::Active)) | (HolderState::Gone, None) => {}
             (HolderState::Active, Some(_)) => self.set_role(id, HolderState::Active),
             (HolderState::Active, None) if planted(Planted::WipedHolderStays) => {}
             (HolderState::Active, None) => {
@@ -215,17 +217,31 @@ impl<S: Store> Node<S> {
                 self.set_role(id, HolderState::Joining);
                 self.start_join(id, now)?;
             }
-            (state @ (HolderState::Leaving | HolderState::Gone), _) => self.set_role(id, state),
+            (HolderState::Leaving, Some(_)) => {
+                self.set_role(id, HolderState::Leaving);
+                self.leaves.interrupted(id);
+            }
+            (HolderState::Gone, Some(_)) => {
+                self.set_role(id, HolderState::Gone);
+                self.discard(id, now);
+            }
+            // The disk was lost on the way out: there is nothing to hand over.
+            (HolderState::Leaving, None) => {
+                self.set_holder(id, self.config.peer, HolderState::Gone, now)?;
+            }
         }
         Ok(())
     }
 
-    fn set_role(&mut self, id: DatabaseId, role: HolderState) {
+    pub(super) fn set_role(&mut self, id: DatabaseId, role: HolderState) {
         if let Some(held) = self.held.get_mut(&id) {
             if held.role == HolderState::Active && role != HolderState::Active {
                 self.placement.moved += 1;
             }
             held.role = role;
+            if role != HolderState::Gone {
+                self.leaves.keep(id);
+            }
         }
     }
 
@@ -241,7 +257,7 @@ impl<S: Store> Node<S> {
         self.directory.holders(id).any(|(_, holder)| complete(holder.state))
     }
 
-    fn set_holder(
+    pub(super) fn set_holder(
         &mut self,
         id: DatabaseId,
         peer: PeerId,
@@ -253,7 +269,7 @@ impl<S: Store> Node<S> {
     }
 
     /// Live peers, this one included, best first for a database.
-    fn ranked(&self, id: DatabaseId) -> Vec<PeerId> {
+    pub(super) fn ranked(&self, id: DatabaseId) -> Vec<PeerId> {
         let own = self.membership.identity();
         let mut live: Vec<(Reverse<u64>, PeerId, &str)> = self
             .members
@@ -302,6 +318,7 @@ impl<S: Store> Node<S> {
             let replica = self.intern(id, path.as_str())?;
             self.hold(replica, HolderState::Active, now);
             self.redefine(id);
+            self.check_issued(id)?;
         }
         let min = self.replication_of(path.as_str()).min as usize;
         let own = self.config.peer;
@@ -439,6 +456,7 @@ impl<S: Store> Node<S> {
     fn joined(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
         self.placement.waiting.remove(&id);
         if self.held.contains_key(&id) {
+            self.check_issued(id)?;
             self.set_role(id, HolderState::Active);
             self.set_holder(id, self.config.peer, HolderState::Active, now)?;
             self.count("copies_joined", 1);
@@ -470,75 +488,93 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
-    pub(super) fn members_changed(&mut self, _now: Now) {
-        self.placement.changed = true;
+    /// A peer came or went.
+    pub(super) fn member_changed(&mut self, peer: PeerId, up: bool, now: Now) {
+        self.leaves.peer_changed(peer, up, now);
+        self.placement.all = true;
     }
 
     /// Every second: joins that found nobody, waits that are over, databases with too few copies.
     pub(super) fn placement_tick(&mut self, now: Now) -> Result<(), StoreError> {
         self.resume_joins(now)?;
-        let due = self.placement.changed || !self.placement.lacking.is_empty();
-        if due && self.placement.reviewed + REVIEW_EVERY <= now.monotonic {
+        if self.placement.reviewed + REVIEW_EVERY <= now.monotonic {
             self.placement.reviewed = now.monotonic;
-            self.placement.changed = false;
             self.review_copies(now)?;
         }
         Ok(())
     }
 
-    /// Invites holders to the databases that this peer is steward of and that have too few.
+    /// Looks at the databases whose holders changed, and at those that have too few or too many.
     fn review_copies(&mut self, now: Now) -> Result<(), StoreError> {
-        let own = self.config.peer;
+        let changed = core::mem::take(&mut self.placement.changed);
+        let ids: BTreeSet<DatabaseId> = if core::mem::take(&mut self.placement.all) {
+            self.directory.databases().collect()
+        } else {
+            let lacking = self.placement.lacking.keys().copied();
+            changed.into_iter().chain(lacking).chain(self.leaves.crowded()).collect()
+        };
         let mut writes = Vec::new();
-        let mut lacking = BTreeMap::new();
-        for id in self.directory.databases().collect::<Vec<_>>() {
-            let Some(path) = self.directory.path(id).cloned() else { continue };
-            let steward = self
-                .directory
-                .holders(id)
-                .filter(|(peer, holder)| holder.state == HolderState::Active && self.is_live(*peer))
-                .map(|(peer, _)| peer)
-                .min_by_key(|peer| self.rank_key(id, *peer));
-            if steward != Some(own) {
-                continue;
-            }
-            let Some(definition) = self.definition_of(&path) else { continue };
-            let replication = &definition.replication;
-            let min = replication.min as usize;
-            // A joiner counts only while it may still be filling its copy.
-            let kept = |holder: &Holder| match holder.state {
-                HolderState::Active => true,
-                HolderState::Joining => now.wall.saturating_sub(holder.since) < JOIN_PATIENCE,
-                HolderState::Leaving | HolderState::Gone => false,
-            };
-            let holders: Vec<PeerId> = self
-                .directory
-                .holders(id)
-                .filter(|(_, holder)| kept(holder))
-                .map(|(peer, _)| peer)
-                .collect();
-            let live = holders.iter().filter(|peer| self.is_live(**peer)).count();
-            if live >= min {
-                continue;
-            }
-            // Who is only away may come back; who was never there is invited at once.
-            let since = self.placement.lacking.get(&id).copied().unwrap_or(now.monotonic);
-            lacking.insert(id, since);
-            let patience = self.config.replacement_delay * MILLISECOND;
-            let lost = since + patience <= now.monotonic && !planted(Planted::NeverReplaced);
-            let wanted = if lost { min - live } else { min.saturating_sub(holders.len()) };
-            let candidates = self.ranked(id).into_iter().filter(|peer| !holders.contains(peer));
-            for peer in candidates.take(wanted) {
-                writes.extend(self.directory.holder_write(
-                    id,
-                    peer,
-                    HolderState::Joining,
-                    now.wall,
-                ));
-            }
+        for id in ids {
+            self.review_database(id, &mut writes, now);
         }
-        self.placement.lacking = lacking;
         if writes.is_empty() { Ok(()) } else { self.write_system(writes, now) }
+    }
+
+    /// Invites holders to a database that has too few, where this peer is its steward; notes whether
+    /// it has too many.
+    fn review_database(
+        &mut self,
+        id: DatabaseId,
+        writes: &mut Vec<(DatabaseId, crate::message::Write)>,
+        now: Now,
+    ) {
+        let own = self.config.peer;
+        let since = self.placement.lacking.remove(&id).unwrap_or(now.monotonic);
+        let Some(path) = self.directory.path(id).cloned() else { return };
+        let active: Vec<PeerId> = self
+            .directory
+            .holders(id)
+            .filter(|(peer, holder)| holder.state == HolderState::Active && self.is_live(*peer))
+            .map(|(peer, _)| peer)
+            .collect();
+        let replication = self.definition_of(&path).map(|definition| definition.replication);
+        let max = replication.map_or(usize::MAX, |replication| replication.max as usize);
+        self.leaves.note(id, active.contains(&own) && active.len() > max, now);
+        let Some(Replication { min, .. }) = replication else { return };
+        if active.len() >= min as usize
+            || active.iter().min_by_key(|peer| self.rank_key(id, **peer)) != Some(&own)
+        {
+            return;
+        }
+        let min = min as usize;
+        // While somebody joins nothing may change, and yet the joiner may take too long.
+        self.placement.changed.insert(id);
+        // A joiner counts only while it may still be filling its copy.
+        let kept = |holder: &Holder| match holder.state {
+            HolderState::Active => true,
+            HolderState::Joining => now.wall.saturating_sub(holder.since) < JOIN_PATIENCE,
+            HolderState::Leaving | HolderState::Gone => false,
+        };
+        let holders: Vec<PeerId> = self
+            .directory
+            .holders(id)
+            .filter(|(_, holder)| kept(holder))
+            .map(|(peer, _)| peer)
+            .collect();
+        let live = holders.iter().filter(|peer| self.is_live(**peer)).count();
+        if live >= min {
+            return;
+        }
+        // Who is only away may come back; who was never there is invited at once.
+        self.placement.lacking.insert(id, since);
+        let patience = self.config.replacement_delay * MILLISECOND;
+        let lost = since + patience <= now.monotonic && !planted(Planted::NeverReplaced);
+        let wanted = if lost { min - live } else { min.saturating_sub(holders.len()) };
+        let candidates = self.ranked(id).into_iter().filter(|peer| !holders.contains(peer));
+        for peer in candidates.take(wanted) {
+            let joining = HolderState::Joining;
+            writes.extend(self.directory.holder_write(id, peer, joining, now.wall));
+        }
     }
 
     pub(super) fn is_live(&self, peer: PeerId) -> bool {

@@ -21,6 +21,7 @@ use crate::planted::{Planted, planted};
 use crate::record::Sent;
 use crate::replica::Replica;
 use crate::rows;
+use crate::status::HolderState;
 use crate::store::{Read, Rows, Space, Store, StoreError};
 use crate::vector::{EPOCHS_MAX, LOST_MAX, PENDING_MAX, Vector};
 
@@ -149,7 +150,7 @@ impl<S: Store> Node<S> {
     }
 
     fn want(&mut self, id: DatabaseId, peer: PeerId, want: Want, now: Now) {
-        if !self.held.contains_key(&id) || !self.links.contains_key(&peer) {
+        if self.target(id).is_none() || !self.links.contains_key(&peer) {
             return;
         }
         let wanted = self.pull.wanted.entry(id).or_default().entry(peer).or_insert(want);
@@ -222,6 +223,7 @@ impl<S: Store> Node<S> {
         }
         let refusal = match self.held.get(&id) {
             None => Some(Refusal::NotHolder),
+            Some(held) if held.role == HolderState::Gone => Some(Refusal::NotHolder),
             Some(held) => {
                 let state = &held.replica.state;
                 if state.generation != target.generation {
@@ -648,7 +650,7 @@ fn intervals_above(replica: &Replica, vector: &Vector) -> VecDeque<Interval> {
 }
 
 /// What a copy with this vector and these losses reflects of some intervals.
-fn reflected(
+pub(super) fn reflected(
     intervals: impl Iterator<Item = Interval>,
     vector: &Vector,
     lost: &Intervals,

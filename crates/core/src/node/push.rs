@@ -213,7 +213,7 @@ impl<S: Store> Node<S> {
 
     /// A database held here, in its generation.
     pub(super) fn target(&self, database: DatabaseId) -> Option<Target> {
-        let held = self.held.get(&database)?;
+        let held = self.held.get(&database).filter(|held| held.role != HolderState::Gone)?;
         Some(Target { database, generation: held.replica.state.generation })
     }
 
@@ -365,9 +365,13 @@ impl<S: Store> Node<S> {
         epoch: Epoch,
         upto: u64,
     ) -> Result<(), StoreError> {
-        let issued =
-            self.held.get(&id).map_or(0, |held| held.replica.state.progress.vector.get(epoch));
-        if epoch == self.epoch && upto > issued { self.take_new_epoch() } else { Ok(()) }
+        let held = self.held.get(&id);
+        let issued = held.map_or(0, |held| held.replica.state.progress.vector.get(epoch));
+        if epoch != self.epoch || upto <= issued.max(self.leaves.issued(id)) {
+            return Ok(());
+        }
+        self.event(super::Event::EpochSeenElsewhere);
+        self.take_new_epoch()
     }
 
     /// Asks the driver for a sync of everything committed so far.
@@ -506,6 +510,7 @@ impl<S: Store> Node<S> {
     pub(super) fn synced(&mut self, ticket: u64) {
         let later = self.push.unsynced.split_off(&(ticket + 1));
         let ready = core::mem::replace(&mut self.push.unsynced, later);
+        self.answer_leaving(ticket);
         for (peer, target, epoch, upto) in ready.into_values().flatten() {
             let durability = Durability::Synced;
             self.send(peer, &Message::Acknowledge { target, epoch, upto, durability });
@@ -548,6 +553,11 @@ impl<S: Store> Node<S> {
         for waiting in self.push.unsynced.values_mut() {
             waiting.retain(|(to, ..)| *to != peer);
         }
+    }
+
+    /// Whether a write to a database waits for its sync or for other holders.
+    pub(super) fn is_awaited(&self, id: DatabaseId) -> bool {
+        self.push.waiters.values().any(|waiter| waiter.database == id)
     }
 
     /// Records pushed to a peer that it has not acknowledged.

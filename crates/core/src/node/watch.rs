@@ -109,6 +109,18 @@ impl<S: Store> Node<S> {
         }
     }
 
+    /// A copy here sees no changes any more: whoever watches it hears that it was lost.
+    pub(super) fn end_watches(&mut self, id: DatabaseId) {
+        for (peer, request) in self.watch.remote.remove(&id).unwrap_or_default().into_keys() {
+            // No change has this number: the watcher takes it for a gap.
+            let (index, changes) = (u64::MAX, Vec::new());
+            self.send(peer, &Message::Changes { request, index, changes });
+        }
+        if self.watch.local.contains_key(&id) {
+            self.outputs.push_back(Output::WatchLost(id));
+        }
+    }
+
     /// Tells watchers at other peers how many changes they should have seen: a last one that was
     /// dropped on the way would go unnoticed otherwise.
     pub(super) fn confirm_watches(&mut self) {

@@ -55,6 +55,8 @@ impl Scenario {
         let zoneless = peers.iter().all(|class| class.zone.is_empty());
         scenario.peers = peers;
         scenario.replacement_delay = tidings_core::node::REPLACEMENT_DELAY;
+        scenario.stability_window = tidings_core::node::STABILITY_WINDOW;
+        scenario.trash = tidings_core::node::TRASH;
         scenario.name = "scenario".into();
         fields.fill("name", &mut scenario.name, Item::text)?;
         fields.fill("description", &mut scenario.description, Item::text)?;
@@ -68,12 +70,17 @@ impl Scenario {
         fields.fill("check_every", &mut scenario.check_every, often)?;
         scenario.sample_every = (scenario.duration / SAMPLES).max(SECOND / 10);
         fields.fill("sample_every", &mut scenario.sample_every, often)?;
-        fields.fill("replacement_delay", &mut scenario.replacement_delay, |item, name| {
-            item.duration(name, 0..=DURATION_MAX).map(|micros| micros / 1_000)
-        })?;
-        fields.fill("clock_spread", &mut scenario.clock_spread, |item, name| {
-            item.duration(name, 0..=DURATION_MAX).map(|micros| micros / 1_000)
-        })?;
+        let pauses = [
+            ("replacement_delay", &mut scenario.replacement_delay),
+            ("stability_window", &mut scenario.stability_window),
+            ("trash", &mut scenario.trash),
+            ("clock_spread", &mut scenario.clock_spread),
+        ];
+        for (name, pause) in pauses {
+            fields.fill(name, pause, |item, name| {
+                item.duration(name, 0..=DURATION_MAX).map(|micros| micros / 1_000)
+            })?;
+        }
         let all = |item: &Item, name: &str| item.count(name, 1..=count as u64);
         fields.fill("appliers", &mut scenario.appliers, |i, n| all(i, n).map(|n| n as usize))?;
         fields.fill("links", &mut scenario.links, read_links)?;

@@ -53,6 +53,8 @@ impl Scenario {
             },
             stay_dead: usize::from(peers > 3 && random.chance(200)),
             replacement_delay: 1_000 + random.below(15_000),
+            stability_window: 500 + random.below(12_000),
+            trash: [200, 5_000, 60_000][random.index(3)],
             clock_spread: if random.chance(300) { 8_000 } else { 200 },
             ..Self::quiet(seed, peers)
         }

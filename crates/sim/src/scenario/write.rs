@@ -30,7 +30,13 @@ impl Scenario {
         if self.sample_every > 0 {
             writeln!(out, "sample_every = \"{}\"", show_duration(self.sample_every))?;
         }
-        writeln!(out, "replacement_delay = \"{}\"", show_duration(self.replacement_delay * 1_000))?;
+        for (name, pause) in [
+            ("replacement_delay", self.replacement_delay),
+            ("stability_window", self.stability_window),
+            ("trash", self.trash),
+        ] {
+            writeln!(out, "{name} = \"{}\"", show_duration(pause * 1_000))?;
+        }
         writeln!(out, "clock_spread = \"{}\"", show_duration(self.clock_spread * 1_000))?;
         writeln!(out, "appliers = {}", self.appliers)?;
         // Before the tables: what follows a header belongs to its table.

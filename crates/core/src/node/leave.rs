@@ -1,0 +1,400 @@
+//! Leaving: how a copy too many is given back, without ever falling below `min`.
+//!
+//! The lowest-ranked holder of a database with more than `max` live copies says that it is
+//! *leaving*, and takes no more writes. It is *gone* once at least `min` keepers have told it that
+//! they durably reflect everything it does, and will stay until they see it gone or active again. A
+//! keeper keeps its word by a rule that survives its restart: nobody begins to leave a database that
+//! its directory shows somebody leaving. Whatever goes wrong, the copy is active again. The rows of a
+//! copy that is gone stay for a while, and are then removed a few at a time.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::{Event, MILLISECOND, Node, SECOND};
+use crate::clock::Now;
+use crate::ident::{DatabaseId, PeerId};
+use crate::interval::Interval;
+use crate::message::{Message, Target};
+use crate::planted::{Planted, planted};
+use crate::rows::{self, Prefix, Transaction};
+use crate::status::HolderState;
+use crate::store::{Space, Store, StoreError, prefix_rows};
+use crate::vector::Vector;
+use crate::wire;
+
+/// Most copies that a peer gives back at a time: leaving must not crowd out writing.
+const LEAVES_MAX: usize = 16;
+/// A copy that could not leave within this time is active again.
+const LEAVE_PATIENCE: u64 = 20 * SECOND;
+/// How long a peer that is down still counts as one of the cluster: who sees half of those or fewer
+/// may be on the small side of a cut.
+const RECENT: u64 = 3_600 * SECOND;
+/// Most rows of unlinked copies that are removed in one tick.
+const SWEEP_ROWS: usize = 2_000;
+
+/// A copy on its way out.
+#[derive(Debug)]
+struct Leave {
+    deadline: u64,
+    /// Which question is asked.
+    asked: u64,
+    /// What the copy reflected when it was.
+    vector: Vector,
+    /// Who answered that it stays.
+    stay: BTreeSet<PeerId>,
+}
+
+/// Copies on their way out, and those that are gone.
+#[derive(Debug, Default)]
+pub(super) struct Leaves {
+    under_way: BTreeMap<DatabaseId, Leave>,
+    /// Since when a database held here has more live copies than `max`, in monotonic microseconds.
+    crowded: BTreeMap<DatabaseId, u64>,
+    /// Copies that are gone, and when their rows are removed.
+    trash: BTreeMap<DatabaseId, u64>,
+    /// Copies that were leaving when this peer stopped.
+    interrupted: BTreeSet<DatabaseId>,
+    /// Local numbers of databases whose rows are still to be removed.
+    pub(super) unlinked: BTreeSet<Prefix>,
+    /// What was written to copies that are unlinked, under the live epoch: their last sequences.
+    issued: BTreeMap<DatabaseId, u64>,
+    /// Answers to others that wait for a sync, by ticket.
+    unsynced: BTreeMap<u64, Vec<(PeerId, Target, u64)>>,
+    /// Peers that are down, and since when.
+    away: BTreeMap<PeerId, u64>,
+    /// When a peer last came or went.
+    unstable: u64,
+    questions: u64,
+}
+
+impl Leaves {
+    /// Databases to look at again although nothing changed.
+    pub(super) fn crowded(&self) -> impl Iterator<Item = DatabaseId> {
+        self.crowded.keys().copied()
+    }
+
+    /// Notes whether a database held here has more live copies than it may.
+    pub(super) fn note(&mut self, id: DatabaseId, crowded: bool, now: Now) {
+        if crowded {
+            self.crowded.entry(id).or_insert(now.monotonic);
+        } else if !self.crowded.is_empty() {
+            self.crowded.remove(&id);
+        }
+    }
+
+    /// A peer came or went.
+    pub(super) fn peer_changed(&mut self, peer: PeerId, up: bool, now: Now) {
+        self.unstable = now.monotonic;
+        if up {
+            self.away.remove(&peer);
+        } else {
+            self.away.insert(peer, now.monotonic);
+        }
+    }
+
+    /// The directory says that this peer is leaving: unless it is, it was interrupted.
+    pub(super) fn interrupted(&mut self, id: DatabaseId) {
+        if !self.under_way.contains_key(&id) {
+            self.interrupted.insert(id);
+        }
+    }
+
+    /// The last sequence given to a database under the live epoch, by a copy that is unlinked.
+    pub(super) fn issued(&self, id: DatabaseId) -> u64 {
+        self.issued.get(&id).copied().unwrap_or(0)
+    }
+
+    /// There is a new live epoch, under which nothing was written.
+    pub(super) fn forget_issued(&mut self) {
+        self.issued.clear();
+    }
+
+    /// A copy is used again: its rows stay.
+    pub(super) fn keep(&mut self, id: DatabaseId) {
+        self.trash.remove(&id);
+    }
+}
+
+impl<S: Store> Node<S> {
+    /// Every second: begins, continues and gives up leaving; removes the rows of what is gone.
+    pub(super) fn leave_tick(&mut self, now: Now) -> Result<(), StoreError> {
+        self.leaves.away.retain(|_, since| *since + RECENT > now.monotonic);
+        self.resume_leaving(now)?;
+        self.begin_leaves(now)?;
+        for id in self.leaves.under_way.keys().copied().collect::<Vec<_>>() {
+            self.leave_step(id, now)?;
+        }
+        self.purge(now)
+    }
+
+    fn begin_leaves(&mut self, now: Now) -> Result<(), StoreError> {
+        let window = self.config.stability_window * MILLISECOND;
+        let stable = |since: u64| since + window <= now.monotonic;
+        if !stable(self.leaves.unstable) || !self.is_in_step(now) || !self.is_majority() {
+            return Ok(());
+        }
+        let crowded = self.leaves.crowded.iter().filter(|(_, since)| stable(**since));
+        for id in crowded.map(|(id, _)| *id).collect::<Vec<_>>() {
+            if self.leaves.under_way.len() >= LEAVES_MAX {
+                break;
+            }
+            if !self.leaves.under_way.contains_key(&id) && self.may_leave(id) {
+                let deadline = now.monotonic + LEAVE_PATIENCE;
+                let (vector, stay) = (Vector::default(), BTreeSet::new());
+                let leave = Leave { deadline, asked: 0, vector, stay };
+                self.leaves.under_way.insert(id, leave);
+                self.count("leaves_begun", 1);
+                self.set_role(id, HolderState::Leaving);
+                self.set_holder(id, self.config.peer, HolderState::Leaving, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this peer sees more than half of the peers that were there lately.
+    fn is_majority(&self) -> bool {
+        self.members.len() + 1 > self.leaves.away.len()
+    }
+
+    /// Whether this peer is the lowest-ranked of more live holders than there may be, and nobody else
+    /// is leaving.
+    fn may_leave(&self, id: DatabaseId) -> bool {
+        let Some(held) = self.held.get(&id).filter(|held| held.role == HolderState::Active) else {
+            return false;
+        };
+        let leaving = |state| state == HolderState::Leaving;
+        let others_leave = self.directory.holders(id).any(|(_, holder)| leaving(holder.state));
+        let keepers = self.keepers(id);
+        let max = held.definition.as_ref().map(|definition| definition.replication.max as usize);
+        max.is_some_and(|max| keepers.len() >= max)
+            && held.replica.state.progress.is_whole()
+            && !others_leave
+            && keepers.iter().all(|peer| self.links.contains_key(peer))
+            && !self.is_awaited(id)
+            && self
+                .ranked(id)
+                .into_iter()
+                .rfind(|peer| *peer == self.config.peer || keepers.contains(peer))
+                == Some(self.config.peer)
+    }
+
+    /// The other live, active holders.
+    fn keepers(&self, id: DatabaseId) -> BTreeSet<PeerId> {
+        let holders = self.directory.holders(id);
+        holders
+            .filter(|(peer, holder)| {
+                holder.state == HolderState::Active
+                    && *peer != self.config.peer
+                    && self.members.contains_key(peer)
+            })
+            .map(|(peer, _)| peer)
+            .collect()
+    }
+
+    /// Asks the keepers that have not answered, or gives up.
+    fn leave_step(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
+        let min = self.fewest(id);
+        let keepers = self.keepers(id);
+        let leaving = self.held.get(&id).is_some_and(|held| held.role == HolderState::Leaving);
+        let Some(leave) = self.leaves.under_way.get_mut(&id) else { return Ok(()) };
+        if !leaving || keepers.len() < min || leave.deadline <= now.monotonic {
+            self.leaves.under_way.remove(&id);
+            // Others may have reasons to leave in its place; it waits another window.
+            self.leaves.crowded.remove(&id);
+            return if leaving { self.stay_after_all(id, now) } else { Ok(()) };
+        }
+        let (Some(held), Some(target)) = (self.held.get(&id), self.target(id)) else {
+            return Ok(());
+        };
+        let progress = &held.replica.state.progress;
+        let Some(leave) = self.leaves.under_way.get_mut(&id) else { return Ok(()) };
+        if leave.asked == 0 || leave.vector != progress.vector {
+            self.leaves.questions += 1;
+            leave.asked = self.leaves.questions;
+            leave.vector = progress.vector.clone();
+            leave.stay.clear();
+        }
+        let lost: Vec<Interval> = progress.lost().iter().collect();
+        let ask =
+            Message::AskLeave { target, asked: leave.asked, vector: leave.vector.clone(), lost };
+        let silent: Vec<PeerId> =
+            keepers.into_iter().filter(|peer| !leave.stay.contains(peer)).collect();
+        for peer in silent {
+            self.send(peer, &ask);
+        }
+        Ok(())
+    }
+
+    fn stay_after_all(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
+        self.count("leaves_given_up", 1);
+        self.set_holder(id, self.config.peer, HolderState::Active, now)
+    }
+
+    /// Copies that were leaving when this peer stopped are active again, once it knows what happened
+    /// since.
+    fn resume_leaving(&mut self, now: Now) -> Result<(), StoreError> {
+        if !self.is_in_step(now) || self.leaves.interrupted.is_empty() {
+            return Ok(());
+        }
+        for id in core::mem::take(&mut self.leaves.interrupted) {
+            let leaving = self.held.get(&id).is_some_and(|held| held.role == HolderState::Leaving);
+            if leaving && !self.leaves.under_way.contains_key(&id) {
+                self.stay_after_all(id, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fewest(&self, id: DatabaseId) -> usize {
+        let definition = self.held.get(&id).and_then(|held| held.definition.as_ref());
+        definition.map_or(1, |definition| definition.replication.min as usize)
+    }
+
+    /// A holder wants to leave: it is answered once this peer durably has all that it has.
+    pub(super) fn leave_asked(
+        &mut self,
+        peer: PeerId,
+        target: Target,
+        asked: u64,
+        (vector, lost): (&Vector, &[Interval]),
+        now: Now,
+    ) {
+        let id = target.database;
+        if !self.keeps(peer, target) {
+            return;
+        }
+        let Some(held) = self.held.get(&id) else { return };
+        let progress = &held.replica.state.progress;
+        let theirs = lost.iter().copied().collect();
+        let news = super::pull::reflected(progress.lost().iter(), vector, &theirs);
+        if progress.vector.dominates(vector) && news.is_empty() {
+            let ticket = self.request_sync();
+            self.leaves.unsynced.entry(ticket).or_default().push((peer, target, asked));
+        } else if !self.is_pulling(id, peer) {
+            self.pull_all(id, peer, now);
+        }
+    }
+
+    /// Whether this peer is an active holder of a copy that another one is leaving.
+    fn keeps(&mut self, peer: PeerId, target: Target) -> bool {
+        let id = target.database;
+        let own = self.held.get(&id).map(|held| held.role);
+        let theirs = self.directory.holder(id, peer).map(|holder| holder.state);
+        self.is_ours(target)
+            && own == Some(HolderState::Active)
+            && theirs == Some(HolderState::Leaving)
+    }
+
+    /// The store was synced: who waited for that is answered.
+    pub(super) fn answer_leaving(&mut self, ticket: u64) {
+        let later = self.leaves.unsynced.split_off(&(ticket + 1));
+        let ready = core::mem::replace(&mut self.leaves.unsynced, later);
+        for (peer, target, asked) in ready.into_values().flatten() {
+            if self.keeps(peer, target) {
+                self.send(peer, &Message::Stay { target, asked });
+            }
+        }
+    }
+
+    /// A keeper stays.
+    pub(super) fn stays(
+        &mut self,
+        peer: PeerId,
+        target: Target,
+        asked: u64,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        let id = target.database;
+        let (keepers, min) = (self.keepers(id), self.fewest(id).max(1));
+        let Some(held) = self.held.get(&id) else { return Ok(()) };
+        let progress = &held.replica.state.progress;
+        let Some(leave) = self.leaves.under_way.get_mut(&id) else { return Ok(()) };
+        // A write that arrived since is asked for again with the next tick.
+        if leave.asked != asked
+            || leave.vector != progress.vector
+            || !progress.is_whole()
+            || held.role != HolderState::Leaving
+            || !keepers.contains(&peer)
+        {
+            return Ok(());
+        }
+        leave.stay.insert(peer);
+        let enough = leave.stay.intersection(&keepers).count() >= min;
+        if !enough && !planted(Planted::OneKeeperIsEnough) {
+            return Ok(());
+        }
+        self.leaves.under_way.remove(&id);
+        self.leaves.crowded.remove(&id);
+        self.set_holder(id, self.config.peer, HolderState::Gone, now)?;
+        self.end_watches(id);
+        self.count("copies_left", 1);
+        let path = self.path_of(id);
+        self.event(Event::Left(path));
+        Ok(())
+    }
+
+    /// I3: before a copy here is written to, it reflects everything that this peer ever wrote to the
+    /// database under its live epoch, or the peer goes on under another one.
+    pub(super) fn check_issued(&mut self, id: DatabaseId) -> Result<(), StoreError> {
+        let held = self.held.get(&id);
+        let reflected = held.map_or(0, |held| held.replica.state.progress.vector.get(self.epoch));
+        if self.leaves.issued(id) > reflected { self.take_new_epoch() } else { Ok(()) }
+    }
+
+    /// A copy of this peer is gone: its rows are kept for a while.
+    pub(super) fn discard(&mut self, id: DatabaseId, now: Now) {
+        let at = now.monotonic + self.config.trash * MILLISECOND;
+        self.leaves.trash.entry(id).or_insert(at);
+    }
+
+    /// Unlinks the copies that are gone for long enough, and removes rows of unlinked ones.
+    fn purge(&mut self, now: Now) -> Result<(), StoreError> {
+        let due = self.leaves.trash.iter().filter(|(_, at)| **at <= now.monotonic);
+        for id in due.map(|(id, _)| *id).take(LEAVES_MAX).collect::<Vec<_>>() {
+            self.leaves.trash.remove(&id);
+            if self.held.get(&id).is_some_and(|held| held.role == HolderState::Gone) {
+                self.unlink(id)?;
+            }
+        }
+        self.sweep()
+    }
+
+    /// Forgets a copy: from here on its rows belong to nothing.
+    fn unlink(&mut self, id: DatabaseId) -> Result<(), StoreError> {
+        let Some(held) = self.held.remove(&id) else { return Ok(()) };
+        let prefix = held.replica.prefix;
+        let mut transaction = Transaction::default();
+        transaction.remove(Space::Meta, rows::state_key(prefix));
+        transaction.remove(Space::Meta, rows::intern_key(id));
+        transaction.put(Space::Meta, rows::unlinked_key(prefix), Vec::new());
+        transaction.put(Space::Meta, rows::peer_key("prefix"), wire::encode(&self.next_prefix));
+        self.commit(transaction)?;
+        self.leaves.unlinked.insert(prefix);
+        let issued = held.replica.state.progress.vector.get(self.epoch);
+        if issued > 0 {
+            // Should a copy come here again, it must not give these sequences twice.
+            self.leaves.issued.insert(id, issued);
+        }
+        self.changes += 1;
+        self.count("copies_removed", 1);
+        Ok(())
+    }
+
+    /// Removes rows of unlinked copies.
+    fn sweep(&mut self) -> Result<(), StoreError> {
+        let Some(&prefix) = self.leaves.unlinked.first() else { return Ok(()) };
+        let mut transaction = Transaction::default();
+        let mut budget = SWEEP_ROWS;
+        for space in [Space::Data, Space::Log] {
+            for row in prefix_rows(&self.store, space, &prefix.to_be_bytes()).take(budget) {
+                transaction.remove(space, row?.0);
+                budget -= 1;
+            }
+        }
+        if budget > 0 {
+            transaction.remove(Space::Meta, rows::unlinked_key(prefix));
+            self.leaves.unlinked.remove(&prefix);
+        }
+        self.commit(transaction)
+    }
+}

@@ -19,8 +19,8 @@ pub fn read_record(
     prefix: Prefix,
     stored: &[u8],
 ) -> Result<Option<Record>, StoreError> {
-    let row = read.get(Space::Data, &rows::data_key(prefix, stored))?;
-    row.map(|bytes| crate::replica::decode_record(&bytes)).transpose()
+    let row = rows::data_key(prefix, stored);
+    read.look(Space::Data, &row, |row| row.map(crate::replica::decode_record).transpose())?
 }
 
 /// A stored key and its record.

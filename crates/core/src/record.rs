@@ -157,15 +157,26 @@ impl Fingerprint {
     /// The element of one live entry; a digest is the sum of them modulo 2^128.
     pub fn element(&self, key: &[u8], record: &Record) -> u128 {
         let Payload::Value(value, expires) = record.payload() else { return 0 };
-        let mut bytes = Vec::with_capacity(key.len() + value.len() + 56);
-        bytes.extend_from_slice(&(key.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(key);
-        bytes.extend_from_slice(&record.stamp().time.0.to_le_bytes());
-        bytes.extend_from_slice(&record.stamp().epoch.0.to_le_bytes());
-        bytes.extend_from_slice(&record.sequence.to_le_bytes());
-        bytes.extend_from_slice(&expires.unwrap_or(0).to_le_bytes());
-        bytes.extend_from_slice(value);
-        low_half(&blake3::keyed_hash(&self.key, &bytes))
+        let parts: [&[u8]; 7] = [
+            &(key.len() as u64).to_le_bytes(),
+            key,
+            &record.stamp().time.0.to_le_bytes(),
+            &record.stamp().epoch.0.to_le_bytes(),
+            &record.sequence.to_le_bytes(),
+            &expires.unwrap_or(0).to_le_bytes(),
+            value,
+        ];
+        // Most entries are short: they are hashed from the stack.
+        let mut short = [0; 512];
+        let mut length = 0;
+        for part in parts {
+            let Some(place) = short.get_mut(length..length + part.len()) else {
+                return low_half(&blake3::keyed_hash(&self.key, &parts.concat()));
+            };
+            place.copy_from_slice(part);
+            length += part.len();
+        }
+        low_half(&blake3::keyed_hash(&self.key, &short[..length]))
     }
 
     /// A 64-bit fingerprint of some bytes.

@@ -106,8 +106,7 @@ impl Replica {
         stored: &[u8],
     ) -> Result<Option<Record>, StoreError> {
         let row = rows::data_key(self.prefix, stored);
-        let (_, bytes) = transaction.get(store, Space::Data, row)?;
-        bytes.map(|bytes| decode_record(&bytes)).transpose()
+        read_row(transaction, store, row).map(|(_, record)| record)
     }
 
     /// Merges one record into its row, whatever the vector says; the caller moves the vector.
@@ -122,12 +121,11 @@ impl Replica {
         stored: &[u8],
         record: Record,
     ) -> Result<Applied, StoreError> {
-        let row = rows::data_key(self.prefix, stored);
-        let (row, bytes) = transaction.get(store, Space::Data, row)?;
-        let old = bytes.map(|bytes| decode_record(&bytes)).transpose()?;
-        Ok(self.merge(transaction, fingerprint, stored, row, old, record))
+        let (row, old) = read_row(transaction, store, rows::data_key(self.prefix, stored))?;
+        Ok(self.merge(transaction, fingerprint, stored, row, old, record).0)
     }
 
+    /// Merges a record into its row; gives what the row then says.
     fn merge(
         &mut self,
         transaction: &mut Transaction,
@@ -136,7 +134,7 @@ impl Replica {
         row: Vec<u8>,
         old: Option<Record>,
         record: Record,
-    ) -> Applied {
+    ) -> (Applied, Record) {
         let mut moved = 0_u128;
         let mut outcome = Applied::Won;
         let overwrites = old.is_some();
@@ -146,8 +144,8 @@ impl Replica {
                 let before = (winner.is_live(), winner.dot(), winner.payload().len());
                 let element = fingerprint.element(stored, &winner);
                 match winner.merge(record) {
-                    Merge::Kept => return Applied::Lost,
-                    Merge::Conflict(false) => return Applied::Conflict(false),
+                    Merge::Kept => return (Applied::Lost, winner),
+                    Merge::Conflict(false) => return (Applied::Conflict(false), winner),
                     Merge::Conflict(true) => outcome = Applied::Conflict(true),
                     Merge::Taken => {}
                 }
@@ -178,7 +176,7 @@ impl Replica {
         }
         if planted(Planted::NoTombstone) && !winner.is_live() {
             transaction.remove(Space::Data, row);
-            return outcome;
+            return (outcome, winner);
         }
         if winner.is_live() {
             self.state.entries += 1;
@@ -190,8 +188,9 @@ impl Replica {
         if !overwrites || !planted(Planted::LogRowNotWritten) {
             transaction.put(Space::Log, log, stored.to_vec());
         }
-        transaction.put(Space::Data, row, wire::encode(&winner));
-        outcome
+        let room = RECORD_BYTES + winner.payload().len();
+        transaction.put(Space::Data, row, wire::encode_with_capacity(room, &winner));
+        (outcome, winner)
     }
 
     /// Applies the records of an interval that the vector does not cover (I5), and reports what
@@ -236,18 +235,16 @@ impl Replica {
         stored: &[u8],
         payload: Payload,
     ) -> Result<Option<Record>, StoreError> {
-        let row = rows::data_key(self.prefix, stored);
-        let (row, bytes) = transaction.get(store, Space::Data, row)?;
-        let old = bytes.map(|bytes| decode_record(&bytes)).transpose()?;
+        let (row, old) = read_row(transaction, store, rows::data_key(self.prefix, stored))?;
         let over = old.as_ref().map(|old| old.stamp().time);
         let over = over.filter(|_| !planted(Planted::StampBelowOverwritten));
         let Some(time) = author.clock.next(author.wall, over) else { return Ok(None) };
         let sequence = self.state.progress.vector.get(author.epoch) + 1;
         let record = Record::new(time, Dot { epoch: author.epoch, sequence }, payload);
-        let written = record.clone();
-        self.merge(transaction, author.fingerprint, stored, row, old, record);
+        let lost = planted(Planted::StampBelowOverwritten).then(|| record.clone());
+        let (_, written) = self.merge(transaction, author.fingerprint, stored, row, old, record);
         self.state.progress.vector.raise(author.epoch, sequence);
-        Ok(Some(written))
+        Ok(Some(lost.unwrap_or(written)))
     }
 
     /// Stages the state row.
@@ -381,6 +378,20 @@ impl Derived {
         self.digest = self.digest.wrapping_add(element);
         element
     }
+}
+
+/// Most bytes of an encoded record beside its value.
+const RECORD_BYTES: usize = 64;
+
+/// The record of a data row, as staged or stored, with the key of the row.
+fn read_row(
+    transaction: &Transaction,
+    store: &impl Read,
+    row: Vec<u8>,
+) -> Result<(Vec<u8>, Option<Record>), StoreError> {
+    let decode = |bytes: Option<&[u8]>| bytes.map(decode_record).transpose();
+    let (row, record) = transaction.look(store, Space::Data, row, decode)?;
+    Ok((row, record?))
 }
 
 /// Decodes a data row.

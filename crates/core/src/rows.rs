@@ -131,26 +131,23 @@ impl Transaction {
         }
     }
 
-    /// Reads a staged row, or a stored one. The key comes back for the write that follows.
+    /// Looks at a staged row, or a stored one. The key comes back for the write that follows.
     ///
     /// # Errors
     /// When the store cannot read.
-    pub fn get(
+    pub fn look<R>(
         &self,
         store: &impl Read,
         space: Space,
         key: Vec<u8>,
-    ) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
-        if self.writes.is_empty() {
-            let value = store.get(space, &key)?;
-            return Ok((key, value));
-        }
+        look: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<(Vec<u8>, R), StoreError> {
         let place = (space, key);
-        let value = match self.writes.get(&place) {
-            Some(staged) => staged.clone(),
-            None => store.get(space, &place.1)?,
+        let found = match self.writes.get(&place) {
+            Some(staged) => look(staged.as_deref()),
+            None => store.look(space, &place.1, look)?,
         };
-        Ok((place.1, value))
+        Ok((place.1, found))
     }
 
     /// Whether nothing is staged.

@@ -78,6 +78,22 @@ pub trait Read {
     /// When the engine could not read; an absent row is `Ok(None)`, never an error.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// Looks at one row where it lies, for whoever does not need a copy of it.
+    ///
+    /// # Errors
+    /// As for [`Read::get`].
+    fn look<R>(
+        &self,
+        space: Space,
+        key: &[u8],
+        look: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R, StoreError>
+    where
+        Self: Sized,
+    {
+        Ok(look(self.get(space, key)?.as_deref()))
+    }
+
     /// The rows between two bounds, as of the moment of the call.
     fn range(&self, space: Space, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Rows;
 }

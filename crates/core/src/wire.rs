@@ -35,7 +35,12 @@ pub enum WireError {
 
 /// Encodes one item with its version byte.
 pub fn encode<T: Serialize>(item: &T) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(64);
+    encode_with_capacity(64, item)
+}
+
+/// Like [`encode`], for an item that is known to need about so many bytes.
+pub fn encode_with_capacity<T: Serialize>(capacity: usize, item: &T) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(capacity);
     bytes.push(FORMAT_VERSION);
     append(&mut bytes, item);
     bytes

@@ -44,6 +44,18 @@ impl Read for AnyStore {
         }
     }
 
+    fn look<R>(
+        &self,
+        space: Space,
+        key: &[u8],
+        look: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R, StoreError> {
+        match self {
+            Self::Fjall(store) => store.look(space, key, look),
+            Self::Memory(store) => store.look(space, key, look),
+        }
+    }
+
     fn range(&self, space: Space, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Rows {
         match self {
             Self::Fjall(store) => store.range(space, start, end),

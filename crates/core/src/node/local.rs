@@ -69,7 +69,8 @@ const INTERVAL_BYTES: usize = 2 * BATCH_BYTES_MAX;
 #[derive(Debug)]
 struct Staged {
     interval: Interval,
-    records: BTreeMap<Vec<u8>, Sent>,
+    /// What leaves; `None` where nobody is there to send it to.
+    records: Option<BTreeMap<Vec<u8>, Sent>>,
     bytes: usize,
     durability: Durability,
 }
@@ -259,10 +260,12 @@ impl<S: Store> Node<S> {
                 .filter(|_| durability == Durability::Synced && !planted(Planted::SyncedEarlyHere));
             let upto = versions.last().map_or(0, |version| version.dot.sequence);
             let (want, timeout) = (submission.acks, submission.timeout);
-            let waiting = Waiting { reply, want, durability, timeout, versions: versions.clone() };
-            if !self.wait_for(id, self.epoch, upto, waiting, ticket, now) {
+            if ticket.is_none() && want <= 1 {
                 results[index] = Some(Ok(versions));
+                continue;
             }
+            let waiting = Waiting { reply, want, durability, timeout, versions };
+            self.wait_for(id, self.epoch, upto, waiting, ticket, now);
         }
         self.push_staged(staged, now);
         Ok(())
@@ -272,6 +275,7 @@ impl<S: Store> Node<S> {
         for (id, intervals) in staged {
             let Some(target) = self.target(id) else { continue };
             for Staged { interval, records, durability, .. } in intervals {
+                let Some(records) = records else { continue };
                 self.push(target, interval, records.into_values().collect(), durability, now);
             }
         }
@@ -317,6 +321,12 @@ impl<S: Store> Node<S> {
     ) -> Result<Result<Vec<Version>, Error>, StoreError> {
         let durability = self.durability_of(id, submission.durability);
         let wanted = self.wants_changes(id);
+        let intervals = staged.entry(id).or_default();
+        // Who is there to send to does not change before the commit.
+        let sent = match intervals.last() {
+            Some(last) => last.records.is_some(),
+            None => !self.receivers(id).0.is_empty(),
+        };
         let Some(held) = self.held.get_mut(&id) else {
             return Ok(Err(Error::Internal("a copy vanished under a write".into())));
         };
@@ -326,10 +336,10 @@ impl<S: Store> Node<S> {
         let first = replica.state.progress.vector.get(self.epoch);
         let weight: usize =
             submission.writes.iter().map(|w| w.key.len() + w.payload.len() + 24).sum();
-        let intervals = staged.entry(id).or_default();
         if intervals.last().is_none_or(|last| last.bytes + weight > INTERVAL_BYTES) {
             let interval = Interval { epoch: self.epoch, from: first, upto: first };
-            intervals.push(Staged { interval, records: BTreeMap::new(), bytes: 0, durability });
+            let records = sent.then(BTreeMap::new);
+            intervals.push(Staged { interval, records, bytes: 0, durability });
         }
         let Some(into) = intervals.last_mut() else {
             return Ok(Err(Error::Internal("an interval vanished under a write".into())));
@@ -355,7 +365,9 @@ impl<S: Store> Node<S> {
                 ))));
             };
             into.interval.upto = record.sequence;
-            into.records.insert(write.key.clone(), Sent::new(&write.key, &record));
+            if let Some(records) = &mut into.records {
+                records.insert(write.key.clone(), Sent::new(&write.key, &record));
+            }
             versions.push(record.version());
             work.tell(id, wanted, &write.key, &record, crate::replica::Applied::Won);
         }

@@ -470,7 +470,7 @@ impl<S: Store> Node<S> {
         waiter.have.iter().filter(counts).count() as u32 + own
     }
 
-    /// Answers a write at once, or when its sync and its acknowledgements are there. True: later.
+    /// Answers a write when its sync and its acknowledgements are there.
     pub(super) fn wait_for(
         &mut self,
         database: DatabaseId,
@@ -479,10 +479,7 @@ impl<S: Store> Node<S> {
         waiting: Waiting,
         ticket: Option<u64>,
         now: Now,
-    ) -> bool {
-        if ticket.is_none() && waiting.want <= 1 {
-            return false;
-        }
+    ) {
         let Waiting { reply, want, durability, timeout, versions } = waiting;
         let deadline = now.monotonic.saturating_add(timeout.saturating_mul(MILLISECOND));
         self.timers.calls = self.timers.calls.min(deadline);
@@ -504,7 +501,6 @@ impl<S: Store> Node<S> {
                 versions,
             },
         );
-        true
     }
 
     pub(super) fn synced(&mut self, ticket: u64) {

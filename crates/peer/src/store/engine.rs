@@ -178,10 +178,19 @@ impl FjallStore {
 
 impl Read for FjallStore {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.look(space, key, |row| row.map(<[u8]>::to_vec))
+    }
+
+    fn look<R>(
+        &self,
+        space: Space,
+        key: &[u8],
+        look: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R, StoreError> {
         let shared = &*self.shared;
         let read = || shared.get(&shared.database.snapshot(), space, key);
         let value = if space == Space::Data { shared.recent.get(key, read) } else { read() };
-        Ok(value?.map(|value| value.to_vec()))
+        Ok(look(value?.as_deref()))
     }
 
     fn range(&self, space: Space, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Rows {

@@ -46,6 +46,7 @@ mod placement;
 mod pull;
 mod push;
 mod report;
+mod rounds;
 mod scrub;
 mod watch;
 mod work;
@@ -233,7 +234,12 @@ pub struct Node<S: Store> {
     members: BTreeMap<PeerId, Identity>,
     /// Peers known from an earlier start, until they are met.
     remembered: BTreeMap<PeerId, Vec<String>>,
+    /// Whether they changed since they were stored.
+    remembered_anew: bool,
     links: BTreeMap<PeerId, Link>,
+    /// Links whose frame is not empty.
+    unsent: Vec<PeerId>,
+    rounds: rounds::Rounds,
     /// Boxed: a node of the map has room for eleven, and most stand empty.
     held: BTreeMap<DatabaseId, Box<Held>>,
     next_prefix: Prefix,
@@ -275,9 +281,9 @@ const NEVER: u64 = u64::MAX;
 const MILLISECOND: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
 
-/// Pause between two summaries of one peer pair: bounds how long a silent loss stays unnoticed.
+/// Pause between two rounds of summaries: bounds how long a silent loss stays unnoticed.
 const SUMMARY_EVERY: u64 = 2 * SECOND;
-/// Pause between two clock and round-trip measurements of one peer pair.
+/// Pause between two rounds of clock and round-trip measurements.
 const PING_EVERY: u64 = 5 * SECOND;
 
 impl<S: Store> core::fmt::Debug for Node<S> {
@@ -343,7 +349,10 @@ impl<S: Store> Node<S> {
             failed: None,
             members: BTreeMap::new(),
             remembered,
+            remembered_anew: false,
             links: BTreeMap::new(),
+            unsent: Vec::new(),
+            rounds: rounds::Rounds::default(),
             held: BTreeMap::new(),
             next_prefix: 0,
             directory: Directory::default(),
@@ -513,7 +522,7 @@ impl<S: Store> Node<S> {
     fn settle(&mut self, now: Now) -> Result<(), StoreError> {
         loop {
             if let Some(effect) = self.membership.next_effect() {
-                self.membership_effect(effect, now)?;
+                self.membership_effect(effect, now);
             } else if !self.placement_step(now)? {
                 return Ok(());
             }
@@ -570,6 +579,7 @@ impl<S: Store> Node<S> {
         }
         if self.timers.placement <= at {
             self.timers.placement = at + SECOND;
+            self.store_remembered()?;
             self.placement_tick(now)?;
             self.review_gaps(now)?;
         }
@@ -596,6 +606,7 @@ impl<S: Store> Node<S> {
         }
         let mut transaction = Transaction::default();
         transaction.put(Space::Meta, rows::peer_key("clean"), wire::encode(&self.clock.last()));
+        self.store_remembered()?;
         self.commit(transaction)?;
         self.membership.leave(now.monotonic);
         self.broadcast(&Message::Bye);
@@ -605,7 +616,7 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
-    fn membership_effect(&mut self, effect: Effect, now: Now) -> Result<(), StoreError> {
+    fn membership_effect(&mut self, effect: Effect, now: Now) {
         match effect {
             Effect::Send(peer, packet) => {
                 self.outputs.push_back(Output::Probe(peer, link::probe_packet(&packet)));
@@ -618,34 +629,44 @@ impl<S: Store> Node<S> {
                 }
                 let known = self.members.insert(peer, identity.clone());
                 if known.is_none() {
+                    self.note_acquaintance(peer);
                     self.event(Event::PeerUp(peer, identity.name.clone()));
                     self.members_changed(now);
                 }
                 if self.remembered.get(&peer) != Some(&identity.addresses)
                     && !identity.addresses.is_empty()
                 {
-                    let older =
-                        self.remembered.keys().find(|peer| !self.members.contains_key(peer));
-                    if let (true, Some(&older)) = (self.remembered.len() >= REMEMBERED_MAX, older) {
+                    let is_member = |peer: &&PeerId| self.members.contains_key(*peer);
+                    if self.remembered.len() >= REMEMBERED_MAX
+                        && let Some(&older) = self.remembered.keys().find(|peer| !is_member(peer))
+                    {
                         self.remembered.remove(&older);
                     }
                     self.remembered.insert(peer, identity.addresses);
-                    let mut transaction = Transaction::default();
-                    let row = wire::encode(&self.remembered);
-                    transaction.put(Space::Meta, rows::peer_key("peers"), row);
-                    self.commit(transaction)?;
+                    self.remembered_anew = true;
                 }
             }
             // Whoever is connected need not wait until a probe carries it there.
             Effect::Renewed => self.broadcast_hello(),
             Effect::Down(peer) => {
                 if self.members.remove(&peer).is_some() {
+                    self.note_acquaintance(peer);
                     self.event(Event::PeerDown(peer));
                     self.members_changed(now);
                 }
             }
         }
-        Ok(())
+    }
+
+    /// Stores where the peers are that were met: all in one row, so once for all that are met within
+    /// a second.
+    fn store_remembered(&mut self) -> Result<(), StoreError> {
+        if !core::mem::take(&mut self.remembered_anew) {
+            return Ok(());
+        }
+        let mut transaction = Transaction::default();
+        transaction.put(Space::Meta, rows::peer_key("peers"), wire::encode(&self.remembered));
+        self.commit(transaction)
     }
 
     fn listen_on(&mut self, addresses: Vec<String>, now: Now) {

@@ -146,21 +146,6 @@ impl<S: Store> Node<S> {
         self.send(peer, &Message::Summary { system, user, answer });
     }
 
-    /// The periodic compare: begun by the lower peer id of each pair, and by either side while it is
-    /// not in step.
-    pub(super) fn send_summaries(&mut self) {
-        let own = self.config.peer;
-        let peers: Vec<PeerId> = self
-            .links
-            .iter()
-            .filter(|(peer, link)| own < **peer || !link.in_step)
-            .map(|(peer, _)| *peer)
-            .collect();
-        for peer in peers {
-            self.send_summary(peer);
-        }
-    }
-
     pub(super) fn summary_arrived(&mut self, peer: PeerId, system: u64, user: u64, answer: bool) {
         let (own_system, own_user) = self.sums(peer);
         if answer {
@@ -172,10 +157,12 @@ impl<S: Store> Node<S> {
                 link.to_step.clear();
             }
         } else {
+            self.compare_soon(peer);
             let items = self.system_items();
             self.send(peer, &Message::Items { items });
         }
         if user != own_user {
+            self.compare_soon(peer);
             self.narrow(peer, &[Range::ALL]);
         }
     }
@@ -228,6 +215,9 @@ impl<S: Store> Node<S> {
                 differ.push(*range);
             }
         }
+        if !differ.is_empty() {
+            self.compare_soon(peer);
+        }
         self.narrow(peer, &differ);
     }
 
@@ -266,6 +256,9 @@ impl<S: Store> Node<S> {
             }
         }
         self.count("differences", differ.len() as u64);
+        if !differ.is_empty() {
+            self.compare_soon(peer);
+        }
         for (id, _) in differ {
             // What is on its way already is not asked for twice; the next compare sees what is left.
             if !self.is_pulling(id, peer) {

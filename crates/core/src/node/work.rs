@@ -69,6 +69,9 @@ impl<S: Store> Node<S> {
         }
         self.commit(transaction)?;
         self.changes += 1;
+        for id in touched {
+            self.compare_holders_soon(id);
+        }
         for id in conflicts {
             self.count("conflicting_stamps", 1);
             let path = self.path_of(id);

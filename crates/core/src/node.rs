@@ -48,6 +48,7 @@ mod push;
 mod report;
 mod rounds;
 mod scrub;
+mod sums;
 mod watch;
 mod work;
 
@@ -240,6 +241,7 @@ pub struct Node<S: Store> {
     /// Links whose frame is not empty.
     unsent: Vec<PeerId>,
     rounds: rounds::Rounds,
+    sums: sums::Sums,
     /// Boxed: a node of the map has room for eleven, and most stand empty.
     held: BTreeMap<DatabaseId, Box<Held>>,
     next_prefix: Prefix,
@@ -253,8 +255,6 @@ pub struct Node<S: Store> {
     losses: lost::Losses,
     scrub: scrub::Scrubs,
     timers: Timers,
-    /// Counts changes of any copy or of the directory: while it stands still, so do the summaries.
-    changes: u64,
     started: Now,
     next_token: u64,
     outputs: VecDeque<Output>,
@@ -353,6 +353,7 @@ impl<S: Store> Node<S> {
             links: BTreeMap::new(),
             unsent: Vec::new(),
             rounds: rounds::Rounds::default(),
+            sums: sums::Sums::default(),
             held: BTreeMap::new(),
             next_prefix: 0,
             directory: Directory::default(),
@@ -374,7 +375,6 @@ impl<S: Store> Node<S> {
                 relax: NEVER,
                 scrub: NEVER,
             },
-            changes: 0,
             started: now,
             next_token: 0,
             outputs: VecDeque::new(),
@@ -439,6 +439,7 @@ impl<S: Store> Node<S> {
         let (touched, definition) = (now.monotonic, None);
         self.losses.note(&replica);
         let held = Held { replica, role, definition, touched, busy_rounds: 0, vain: None };
+        self.sums.changed(held.replica.id);
         self.held.insert(held.replica.id, Box::new(held));
     }
 

@@ -97,43 +97,9 @@ impl<S: Store> Node<S> {
         2 * (in_step + 1) > live + 1
     }
 
-    /// Fingerprint sums of the databases that both this peer and another one hold.
-    fn sums(&mut self, peer: PeerId) -> (u64, u64) {
-        let changes = self.changes;
-        if let Some(link) = self.links.get(&peer)
-            && let Some((at, system, user)) = link.summary
-            && at == changes
-        {
-            return (system, user);
-        }
-        let (mut system, mut user) = (0_u64, 0_u64);
-        for (id, held) in &mut self.held {
-            let sum = if self.directory.is_system(*id) {
-                &mut system
-            } else if self.directory.are_both_active(*id, self.config.peer, peer) {
-                &mut user
-            } else {
-                continue;
-            };
-            *sum = sum.wrapping_add(held.replica.summary(&self.fingerprint));
-        }
-        if let Some(link) = self.links.get_mut(&peer) {
-            link.summary = Some((changes, system, user));
-        }
-        (system, user)
-    }
-
     /// The databases of a range that both hold, with their fingerprints.
     fn items(&mut self, peer: PeerId, range: Range) -> Vec<(DatabaseId, u64)> {
-        let mut items = Vec::new();
-        for (id, held) in self.held.range_mut(range.first()..=range.last()) {
-            if !self.directory.is_system(*id)
-                && self.directory.are_both_active(*id, self.config.peer, peer)
-            {
-                items.push((*id, held.replica.summary(&self.fingerprint)));
-            }
-        }
-        items
+        self.shared_items(peer, range.first()..=range.last())
     }
 
     pub(super) fn send_summary(&mut self, peer: PeerId) {

@@ -46,8 +46,6 @@ pub(super) struct Link {
     pub(super) round_trip: Option<u64>,
     /// Its clock minus ours, in milliseconds.
     pub(super) clock_offset: Option<i64>,
-    /// Fingerprint sums of what both hold, and the count of changes at which they were taken.
-    pub(super) summary: Option<(u64, u64, u64)>,
 }
 
 /// What travels in the probe stream beside SWIM.

@@ -93,6 +93,9 @@ pub(super) struct Placement {
     invitations: BTreeMap<DatabaseId, u64>,
     /// Whether anything changed since the last review.
     changed: bool,
+    /// What that was about: all databases, or these and those with a joiner.
+    review_all: bool,
+    review: BTreeSet<DatabaseId>,
     reviewed: u64,
     /// Since when a database has had no complete copy anywhere, in monotonic microseconds.
     orphaned: BTreeMap<DatabaseId, u64>,
@@ -100,6 +103,17 @@ pub(super) struct Placement {
     moved: u64,
     /// Where the last tick stopped looking for joins that can go on.
     cursor: Option<DatabaseId>,
+}
+
+impl Placement {
+    fn look_at(&mut self, id: DatabaseId) {
+        self.changed = true;
+        self.review.insert(id);
+    }
+
+    fn look_at_all(&mut self) {
+        (self.changed, self.review_all) = (true, true);
+    }
 }
 
 impl<S: Store> Node<S> {
@@ -124,7 +138,8 @@ impl<S: Store> Node<S> {
                 self.defer(Task::Redefine);
             }
             Lesson::Held(id, peer) => {
-                self.placement.changed = true;
+                self.sums.changed(id);
+                self.placement.look_at(id);
                 if peer == self.config.peer {
                     self.defer(Task::Own(id));
                 }
@@ -135,7 +150,7 @@ impl<S: Store> Node<S> {
             }
             // Without its path the copy could not be made when this peer was named its holder.
             Lesson::Known(id) => {
-                self.placement.changed = true;
+                self.placement.look_at(id);
                 if let (Some(held), Some(path)) = (self.held.get_mut(&id), self.directory.path(id))
                 {
                     // One text for both.
@@ -166,7 +181,7 @@ impl<S: Store> Node<S> {
                 }
             }
             Task::Redefine => {
-                self.placement.changed = true;
+                self.placement.look_at_all();
                 let ids: Vec<DatabaseId> = self.held.keys().copied().collect();
                 for id in ids {
                     self.redefine(id);
@@ -471,7 +486,7 @@ impl<S: Store> Node<S> {
     }
 
     pub(super) fn members_changed(&mut self, _now: Now) {
-        self.placement.changed = true;
+        self.placement.look_at_all();
     }
 
     /// Every second: joins that found nobody, waits that are over, databases with too few copies.
@@ -491,8 +506,18 @@ impl<S: Store> Node<S> {
         let own = self.config.peer;
         let mut writes = Vec::new();
         let mut lacking = BTreeMap::new();
-        for id in self.directory.databases().collect::<Vec<_>>() {
+        let mut review = core::mem::take(&mut self.placement.review);
+        if core::mem::take(&mut self.placement.review_all) {
+            review.extend(self.directory.databases());
+        } else {
+            review.extend(self.placement.lacking.keys());
+        }
+        for id in review {
             let Some(path) = self.directory.path(id).cloned() else { continue };
+            if self.directory.holders(id).any(|(_, h)| h.state == HolderState::Joining) {
+                // Some time later it no longer counts.
+                self.placement.review.insert(id);
+            }
             let steward = self
                 .directory
                 .holders(id)

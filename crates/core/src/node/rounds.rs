@@ -104,14 +104,16 @@ impl<S: Store> Node<S> {
     }
 
     /// A database of users changed: where not all links have their turn in each round, those to its
-    /// other holders come first.
+    /// other holders come first, whoever begins the compare otherwise, since they may know nothing of
+    /// the change.
     pub(super) fn compare_holders_soon(&mut self, id: DatabaseId) {
         if self.links.len() <= ROUND_LINKS || self.directory.is_system(id) {
             return;
         }
-        let holders: Vec<PeerId> = self.directory.holders(id).map(|(peer, _)| peer).collect();
-        for peer in holders {
-            self.compare_soon(peer);
+        for (peer, _) in self.directory.holders(id) {
+            if self.links.contains_key(&peer) {
+                self.rounds.urgent.insert(peer);
+            }
         }
     }
 

@@ -17,7 +17,6 @@ const LINES_MAX: usize = 500;
 /// Longer files, and why they are not split.
 const LONG: &[(&str, &str)] = &[
     ("crates/core/src/node.rs", "the state and the one match over inputs stand together"),
-    ("crates/core/src/node/check.rs", "comparing and repairing are one argument"),
     ("crates/core/src/node/placement.rs", "the steward's rules refer to each other"),
     ("crates/core/src/node/pull.rs", "both ends of one exchange"),
     ("crates/core/src/node/push.rs", "both ends of one exchange"),

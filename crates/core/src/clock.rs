@@ -1,6 +1,6 @@
 //! The hybrid logical clock of one peer, and the guard that keeps a wrong wall clock from writing.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::ident::PeerId;
@@ -77,27 +77,30 @@ impl HybridClock {
     }
 }
 
+/// Most clocks that are compared: those measured last. With hundreds of peers each has its turn only
+/// once in some minutes, and a median of what was measured then would notice a jump too late.
+const CLOCKS_KEPT: usize = 32;
+
 /// Compares this peer's wall clock with its peers'.
 #[derive(Debug, Default)]
 pub struct ClockGuard {
-    /// Each peer's clock minus ours, in milliseconds.
-    offsets: BTreeMap<PeerId, i64>,
+    /// Some peers' clocks minus ours, in milliseconds, the one measured last at the end.
+    offsets: VecDeque<(PeerId, i64)>,
 }
 
 impl ClockGuard {
     /// Notes a peer's offset: its clock minus ours, in milliseconds.
     pub fn note(&mut self, peer: PeerId, offset: i64) {
-        self.offsets.insert(peer, offset);
+        self.forget(peer);
+        if self.offsets.len() == CLOCKS_KEPT {
+            self.offsets.pop_front();
+        }
+        self.offsets.push_back((peer, offset));
     }
 
     /// Forgets a peer that is away.
     pub fn forget(&mut self, peer: PeerId) {
-        self.offsets.remove(&peer);
-    }
-
-    /// The offset of one peer.
-    pub fn offset(&self, peer: PeerId) -> Option<i64> {
-        self.offsets.get(&peer).copied()
+        self.offsets.retain(|(known, _)| *known != peer);
     }
 
     /// Our clock minus the median of all clocks, ours included; `None` with fewer than three
@@ -106,7 +109,8 @@ impl ClockGuard {
         if self.offsets.len() < 2 {
             return None;
         }
-        let mut clocks: Vec<i64> = self.offsets.values().copied().chain([0]).collect();
+        let mut clocks: Vec<i64> =
+            self.offsets.iter().map(|(_, offset)| *offset).chain([0]).collect();
         clocks.sort_unstable();
         let middle = clocks.len() / 2;
         let median = if clocks.len() % 2 == 1 {

@@ -2,13 +2,48 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
 /// A peer: its Ed25519 public key. Displayed as the libp2p `PeerId` (`12D3KooW…`).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Eq, Serialize, Deserialize)]
 pub struct PeerId(pub [u8; 32]);
+
+/// In the order of their bytes. Most of the time of a large cluster went into comparing keys of maps
+/// and members; nearly all of them differ in their first eight bytes, which fit one word.
+impl Ord for PeerId {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        first_word(&self.0).cmp(&first_word(&other.0)).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialEq for PeerId {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        first_word(&self.0) == first_word(&other.0) && self.0 == other.0
+    }
+}
+
+impl Hash for PeerId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl PartialOrd for PeerId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[inline]
+fn first_word(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+}
 
 /// What stands in front of an Ed25519 public key in a libp2p `PeerId`: an identity multihash of 36
 /// bytes, then the protobuf header of a key of type Ed25519 with 32 bytes.
@@ -82,8 +117,22 @@ impl fmt::Debug for Epoch {
 }
 
 /// A database: a keyed hash of its path (and so of the cluster), never of its definition.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DatabaseId(pub [u8; 16]);
+
+/// In the order of their bytes, as one number: quicker than byte by byte.
+impl Ord for DatabaseId {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        u128::from_be_bytes(self.0).cmp(&u128::from_be_bytes(other.0))
+    }
+}
+
+impl PartialOrd for DatabaseId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl fmt::Display for DatabaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

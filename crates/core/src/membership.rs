@@ -176,6 +176,9 @@ impl Runtime<Identity> for &mut Effects {
 /// Most timers that may wait: foca keeps a handful per member.
 const TIMERS_MAX: usize = 100_000;
 
+/// How many of the peers that it meets a peer asks for the other members.
+const ANNOUNCES_MAX: usize = 64;
+
 /// The membership of one peer.
 pub(crate) struct Membership {
     foca: Foca<Identity, Codec, ChaCha8Rng, NoCustomBroadcast>,
@@ -183,6 +186,8 @@ pub(crate) struct Membership {
     /// By due time in monotonic microseconds, then order of submission.
     timers: BTreeMap<(u64, u64), Timer<Identity>>,
     submitted: u64,
+    /// Peers that were asked for the other members.
+    announced: usize,
 }
 
 impl core::fmt::Debug for Membership {
@@ -219,7 +224,13 @@ impl Membership {
             }),
         };
         let foca = Foca::new(identity, config, ChaCha8Rng::from_seed(seed), Codec);
-        Self { foca, effects: Effects::default(), timers: BTreeMap::new(), submitted: 0 }
+        Self {
+            foca,
+            effects: Effects::default(),
+            timers: BTreeMap::new(),
+            submitted: 0,
+            announced: 0,
+        }
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -239,12 +250,19 @@ impl Membership {
         self.arm(now);
     }
 
-    /// A peer said hello: it is alive.
-    pub(crate) fn met(&mut self, identity: Identity, now: u64) {
+    /// A peer said hello: it is alive. `known`: that is known already.
+    pub(crate) fn met(&mut self, identity: Identity, known: bool, now: u64) {
+        let before = self.effects.out.len();
         let alive = core::iter::once(Member::alive(identity.clone()));
         let _ = self.foca.apply_many(alive, true, &mut self.effects);
-        // Where it was thought down, the answer to this makes it renew its identity.
-        let _ = self.foca.announce(identity, &mut self.effects);
+        let is_up = |effect: &Effect| matches!(effect, Effect::Up(up) if *up == identity);
+        let up = known || self.effects.out.iter().skip(before).any(is_up);
+        // Where it was thought down, the answer to this makes it renew its identity. It also tells of
+        // other members: as many as fit a packet, so that asking each of many peers is of no use.
+        if !up || self.announced < ANNOUNCES_MAX {
+            self.announced += 1;
+            let _ = self.foca.announce(identity, &mut self.effects);
+        }
         self.arm(now);
     }
 

@@ -47,7 +47,9 @@ mod placement;
 mod pull;
 mod push;
 mod report;
+mod rounds;
 mod scrub;
+mod sums;
 mod watch;
 mod work;
 
@@ -248,7 +250,13 @@ pub struct Node<S: Store> {
     members: BTreeMap<PeerId, Identity>,
     /// Peers known from an earlier start, until they are met.
     remembered: BTreeMap<PeerId, Vec<String>>,
+    /// Whether they changed since they were stored.
+    remembered_anew: bool,
     links: BTreeMap<PeerId, Link>,
+    /// Links whose frame is not empty.
+    unsent: Vec<PeerId>,
+    rounds: rounds::Rounds,
+    sums: sums::Sums,
     /// Boxed: a node of the map has room for eleven, and most stand empty.
     held: BTreeMap<DatabaseId, Box<Held>>,
     next_prefix: Prefix,
@@ -263,8 +271,6 @@ pub struct Node<S: Store> {
     leaves: leave::Leaves,
     scrub: scrub::Scrubs,
     timers: Timers,
-    /// Counts changes of any copy or of the directory: while it stands still, so do the summaries.
-    changes: u64,
     started: Now,
     next_token: u64,
     outputs: VecDeque<Output>,
@@ -291,9 +297,9 @@ const NEVER: u64 = u64::MAX;
 const MILLISECOND: u64 = 1_000;
 const SECOND: u64 = 1_000_000;
 
-/// Pause between two summaries of one peer pair: bounds how long a silent loss stays unnoticed.
+/// Pause between two rounds of summaries: bounds how long a silent loss stays unnoticed.
 const SUMMARY_EVERY: u64 = 2 * SECOND;
-/// Pause between two clock and round-trip measurements of one peer pair.
+/// Pause between two rounds of clock and round-trip measurements.
 const PING_EVERY: u64 = 5 * SECOND;
 
 impl<S: Store> core::fmt::Debug for Node<S> {
@@ -359,7 +365,11 @@ impl<S: Store> Node<S> {
             failed: None,
             members: BTreeMap::new(),
             remembered,
+            remembered_anew: false,
             links: BTreeMap::new(),
+            unsent: Vec::new(),
+            rounds: rounds::Rounds::default(),
+            sums: sums::Sums::default(),
             held: BTreeMap::new(),
             next_prefix: 0,
             directory: Directory::default(),
@@ -382,7 +392,6 @@ impl<S: Store> Node<S> {
                 relax: NEVER,
                 scrub: NEVER,
             },
-            changes: 0,
             started: now,
             next_token: 0,
             outputs: VecDeque::new(),
@@ -456,6 +465,7 @@ impl<S: Store> Node<S> {
         let (touched, definition) = (now.monotonic, None);
         self.losses.note(&replica);
         let held = Held { replica, role, definition, touched, busy_rounds: 0, vain: None };
+        self.sums.changed(held.replica.id);
         self.held.insert(held.replica.id, Box::new(held));
     }
 
@@ -539,7 +549,7 @@ impl<S: Store> Node<S> {
     fn settle(&mut self, now: Now) -> Result<(), StoreError> {
         loop {
             if let Some(effect) = self.membership.next_effect() {
-                self.membership_effect(effect, now)?;
+                self.membership_effect(effect, now);
             } else if !self.placement_step(now)? {
                 return Ok(());
             }
@@ -596,6 +606,7 @@ impl<S: Store> Node<S> {
         }
         if self.timers.placement <= at {
             self.timers.placement = at + SECOND;
+            self.store_remembered()?;
             self.placement_tick(now)?;
             self.review_gaps(now)?;
             self.leave_tick(now)?;
@@ -623,6 +634,7 @@ impl<S: Store> Node<S> {
         }
         let mut transaction = Transaction::default();
         transaction.put(Space::Meta, rows::peer_key("clean"), wire::encode(&self.clock.last()));
+        self.store_remembered()?;
         self.commit(transaction)?;
         self.membership.leave(now.monotonic);
         self.broadcast(&Message::Bye);
@@ -632,7 +644,7 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
-    fn membership_effect(&mut self, effect: Effect, now: Now) -> Result<(), StoreError> {
+    fn membership_effect(&mut self, effect: Effect, now: Now) {
         match effect {
             Effect::Send(peer, packet) => {
                 self.outputs.push_back(Output::Probe(peer, link::probe_packet(&packet)));
@@ -645,34 +657,44 @@ impl<S: Store> Node<S> {
                 }
                 let known = self.members.insert(peer, identity.clone());
                 if known.is_none() {
+                    self.note_acquaintance(peer);
                     self.event(Event::PeerUp(peer, identity.name.clone()));
                     self.member_changed(peer, true, now);
                 }
                 if self.remembered.get(&peer) != Some(&identity.addresses)
                     && !identity.addresses.is_empty()
                 {
-                    let older =
-                        self.remembered.keys().find(|peer| !self.members.contains_key(peer));
-                    if let (true, Some(&older)) = (self.remembered.len() >= REMEMBERED_MAX, older) {
+                    let is_member = |peer: &&PeerId| self.members.contains_key(*peer);
+                    if self.remembered.len() >= REMEMBERED_MAX
+                        && let Some(&older) = self.remembered.keys().find(|peer| !is_member(peer))
+                    {
                         self.remembered.remove(&older);
                     }
                     self.remembered.insert(peer, identity.addresses);
-                    let mut transaction = Transaction::default();
-                    let row = wire::encode(&self.remembered);
-                    transaction.put(Space::Meta, rows::peer_key("peers"), row);
-                    self.commit(transaction)?;
+                    self.remembered_anew = true;
                 }
             }
             // Whoever is connected need not wait until a probe carries it there.
             Effect::Renewed => self.broadcast_hello(),
             Effect::Down(peer) => {
                 if self.members.remove(&peer).is_some() {
+                    self.note_acquaintance(peer);
                     self.event(Event::PeerDown(peer));
                     self.member_changed(peer, false, now);
                 }
             }
         }
-        Ok(())
+    }
+
+    /// Stores where the peers are that were met: all in one row, so once for all that are met within
+    /// a second.
+    fn store_remembered(&mut self) -> Result<(), StoreError> {
+        if !core::mem::take(&mut self.remembered_anew) {
+            return Ok(());
+        }
+        let mut transaction = Transaction::default();
+        transaction.put(Space::Meta, rows::peer_key("peers"), wire::encode(&self.remembered));
+        self.commit(transaction)
     }
 
     fn listen_on(&mut self, addresses: Vec<String>, now: Now) {

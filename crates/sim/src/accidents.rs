@@ -29,6 +29,7 @@ impl World {
     /// Ends a process, and does to its disk what the crash does.
     pub fn crash(&mut self, index: usize, crash: Crash) {
         let process = &mut self.processes[index];
+        self.running -= usize::from(process.node.is_some());
         process.end();
         let survival = process.disk.crash(crash);
         self.trace.note("crash", &[index as u64, survival.kept as u64, survival.lost as u64]);

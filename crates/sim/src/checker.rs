@@ -12,9 +12,8 @@ use tidings_core::record::{Payload, Record};
 use tidings_core::stamp::{Dot, Stamp, Time, Version};
 
 pub use crate::history::{Attempt, Fate, Loss};
-use crate::look::Copies;
+use crate::look::{Copies, hash_row};
 use crate::sometimes::Sometimes;
-use crate::trace::Trace;
 
 /// An invariant that broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,13 +227,20 @@ impl Checker {
             self.witnesses[process].seen.insert(place, stamp);
         }
         if let Some(record) = record {
-            self.saw_record(database, key, record);
+            let hash = hash_row(key, &tidings_core::wire::encode(record));
+            self.saw_record(database, key, record, hash);
         }
     }
 
-    /// Notes a record of a user's database, wherever it was seen.
-    pub fn saw_record(&mut self, database: DatabaseId, key: &[u8], record: &Record) {
-        self.saw_dot(database, key, record);
+    /// Notes a record of a user's database, wherever it was seen, and the hash of its row.
+    pub(crate) fn saw_record(
+        &mut self,
+        database: DatabaseId,
+        key: &[u8],
+        record: &Record,
+        hash: u64,
+    ) {
+        self.saw_dot(database, key, record, hash);
         let Payload::Value(value, _) = record.payload() else { return };
         let number = value.get(..8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
         let attempt = number.and_then(|number| self.attempts.get_mut(number as usize));
@@ -259,13 +265,10 @@ impl Checker {
         }
     }
 
-    /// Notes a record of any database: one dot names one write.
-    pub fn saw_dot(&mut self, database: DatabaseId, key: &[u8], record: &Record) {
-        let mut content = Trace::default();
-        content.bytes(key);
-        content.bytes(&tidings_core::wire::encode(record));
+    /// Notes a record of any database, and the hash of its row: one dot names one write.
+    pub(crate) fn saw_dot(&mut self, database: DatabaseId, key: &[u8], record: &Record, hash: u64) {
         let place = (database, record.dot());
-        if *self.dots.entry(place).or_insert(content.value()) != content.value() {
+        if *self.dots.entry(place).or_insert(hash) != hash {
             let key = String::from_utf8_lossy(key);
             self.broke("2 dots", format!("two writes carry one dot, one is {record:?} of {key:?}"));
         }
@@ -339,7 +342,16 @@ impl Checker {
                 // The power took it here, as it may; others may still have it.
                 attempt.accepted = None;
             }
-            if !disks.iter().any(|copies| reflects(copies)) {
+            // Mostly the disk that had it the last time still has it.
+            let known = disks.get(attempt.at_disk).is_some_and(|copies| reflects(copies));
+            let found = if known {
+                Some(attempt.at_disk)
+            } else {
+                disks.iter().position(|copies| reflects(copies))
+            };
+            if let Some(found) = found {
+                attempt.at_disk = found;
+            } else {
                 attempt.fate = Fate::Excused(version);
                 sometimes.saw("loss excused");
             }

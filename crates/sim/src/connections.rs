@@ -40,10 +40,17 @@ impl World {
         if !self.processes[index].is_awake(self.now) || self.processes[index].stopping {
             return;
         }
-        if self.network.count_of(index) + 1 >= self.processes.len() {
+        // A connection is taken down with the process at its other end.
+        if self.network.count_of(index) + 1 >= self.running {
             return;
         }
+        let connected = self.network.ends_of(index);
+        let mut connected = connected.iter().copied().peekable();
         for other in 0..self.processes.len() {
+            while connected.next_if(|end| *end < other).is_some() {}
+            if connected.peek() == Some(&other) || !self.processes[other].is_awake(self.now) {
+                continue;
+            }
             let (one, two) = (&self.processes[index], &self.processes[other]);
             let known = self.scenario.links.discovery
                 || other == 0

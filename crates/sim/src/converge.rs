@@ -77,6 +77,7 @@ impl World {
         self.check_readers();
         self.check_idle();
         self.check();
+        self.check_looks();
         for index in 0..self.processes.len() {
             if let Some(node) = &self.processes[index].node {
                 for (name, count) in node.counters() {

@@ -14,13 +14,16 @@
 mod faults;
 mod store;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng as _, SeedableRng as _},
 };
-use tidings_core::store::{Batch, MemorySnapshot, MemoryStore, Read, Space, Store as _};
+use tidings_core::store::{
+    Batch, MemorySnapshot, MemoryStore, Read, Space, Store as _, prefix_rows,
+};
 
 pub use faults::{Counts, Failure, Operation};
 pub use store::{FaultySnapshot, FaultyStore};
@@ -84,6 +87,34 @@ struct Platter {
     faults: Faults,
     random: ChaCha8Rng,
     changes: Changes,
+    /// The rows of the log, by the prefix of their database.
+    logs: BTreeMap<[u8; 4], LogSum>,
+}
+
+/// The rows of the log of one database as one number: a sum of their hashes, modulo 2^64, and how
+/// many they are. Reading all of them at every look took longer the larger a database was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogSum {
+    sum: u64,
+    rows: u64,
+}
+
+impl LogSum {
+    fn hash(key: &[u8], value: &[u8]) -> u64 {
+        crate::trace::hash(key).wrapping_mul(3) ^ crate::trace::hash(value)
+    }
+
+    /// One more row.
+    pub(crate) fn add(&mut self, key: &[u8], value: &[u8]) {
+        self.sum = self.sum.wrapping_add(Self::hash(key, value));
+        self.rows += 1;
+    }
+
+    /// One row less.
+    pub(crate) fn take(&mut self, key: &[u8], value: &[u8]) {
+        self.sum = self.sum.wrapping_sub(Self::hash(key, value));
+        self.rows -= 1;
+    }
 }
 
 /// Most rows remembered as changed; beyond, everything counts as changed.
@@ -129,6 +160,7 @@ impl Disk {
             faults: Faults::default(),
             random: ChaCha8Rng::seed_from_u64(seed),
             changes: Changes::default(),
+            logs: BTreeMap::new(),
         };
         Self { platter: Arc::new(Mutex::new(platter)) }
     }
@@ -201,6 +233,11 @@ impl Disk {
         (platter.live.snapshot(), std::mem::take(&mut platter.changes))
     }
 
+    /// The rows of the log of a database.
+    pub(crate) fn log_of(&self, prefix: [u8; 4]) -> LogSum {
+        self.lock().logs.get(&prefix).copied().unwrap_or_default()
+    }
+
     /// Puts an image onto the disk in place of what it held, synced: an older one of its own rolls
     /// it back, one of another disk makes it a clone. The process that had it open dies.
     pub fn restore(&self, image: &Image) {
@@ -209,6 +246,7 @@ impl Disk {
         platter.limbo = None;
         platter.undo.clear();
         platter.live.restore(image.0.clone());
+        platter.count_logs();
         platter.changes.note_everything();
         platter.faults.note_restore();
     }
@@ -289,7 +327,33 @@ impl Platter {
     /// Commits a batch; returns what takes it back.
     fn write(&mut self, batch: Batch) -> Batch {
         self.changes.note(&batch);
-        self.live.commit_undoable(batch)
+        let is_log = |(space, ..): &&(Space, Vec<u8>, Option<Vec<u8>>)| *space == Space::Log;
+        let logged: Vec<Option<Vec<u8>>> =
+            batch.writes.iter().filter(is_log).map(|(_, _, row)| row.clone()).collect();
+        let undo = self.live.commit_undoable(batch);
+        // It names the rows in the reverse order.
+        let before = undo.writes.iter().filter(is_log).rev();
+        for ((_, key, old), new) in before.zip(logged) {
+            let Some(prefix) = key.first_chunk::<4>() else { continue };
+            let sum = self.logs.entry(*prefix).or_default();
+            if let Some(old) = old {
+                sum.take(key, old);
+            }
+            if let Some(new) = new {
+                sum.add(key, &new);
+            }
+        }
+        undo
+    }
+
+    /// Counts the rows of the log from the beginning.
+    fn count_logs(&mut self) {
+        self.logs.clear();
+        for (key, row) in prefix_rows(&self.live, Space::Log, &[]).flatten() {
+            if let Some(prefix) = key.first_chunk::<4>() {
+                self.logs.entry(*prefix).or_default().add(&key, &row);
+            }
+        }
     }
 
     fn end_life(&mut self) {

@@ -40,6 +40,8 @@ pub struct Attempt {
     /// Which process accepted it, once known, and how often its disk had lost data by other means
     /// than power then.
     pub accepted: Option<(usize, u64)>,
+    /// A disk that reflects it, unless that changed since: where the checker looks first.
+    pub(crate) at_disk: usize,
     /// Its dot, once it was seen anywhere.
     pub dot: Option<Dot>,
 }

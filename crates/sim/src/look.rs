@@ -4,16 +4,26 @@
 //! reads again only the rows that changed since.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use tidings_core::ident::DatabaseId;
-use tidings_core::record::Record;
-use tidings_core::replica::{Replica, State, decode_record};
+use tidings_core::record::{Fingerprint, Record};
+use tidings_core::replica::{Derived, Replica, State, decode_record};
 use tidings_core::rows::{self, Interned};
 use tidings_core::store::{MemorySnapshot, Read, Space, StoreError, prefix_rows};
 use tidings_core::wire;
 
-use crate::disk::Changes;
+use crate::disk::{Changes, LogSum};
 use crate::trace;
+
+/// A row as it was read, and what it adds to the sums.
+#[derive(Clone, Debug)]
+struct Row {
+    record: Record,
+    /// Hash of key and record.
+    hash: u64,
+    element: u128,
+}
 
 /// One copy of one database, as it is stored.
 #[derive(Clone, Debug)]
@@ -24,10 +34,13 @@ pub struct Copy {
     pub prefix: rows::Prefix,
     /// What is stored beside the rows.
     pub state: State,
-    /// Its rows, each with its hash.
-    rows: BTreeMap<Vec<u8>, (Record, u64)>,
+    rows: BTreeMap<Vec<u8>, Row>,
     /// Sum of the hashes of all rows, modulo 2^64.
     pub canonical: u64,
+    /// What follows from the rows.
+    pub(crate) found: Derived,
+    /// What the log must be: one row for each row of data.
+    pub(crate) log: LogSum,
     /// Rows that changed and were not checked since.
     pub(crate) fresh: BTreeSet<Vec<u8>>,
     /// Whether anything changed since it was checked.
@@ -42,12 +55,17 @@ impl Copy {
 
     /// The record under a stored key.
     pub fn record(&self, stored: &[u8]) -> Option<&Record> {
-        self.rows.get(stored).map(|(record, _)| record)
+        self.rows.get(stored).map(|row| &row.record)
+    }
+
+    /// The record under a stored key, and the hash of both.
+    pub(crate) fn hashed(&self, stored: &[u8]) -> Option<(&Record, u64)> {
+        self.rows.get(stored).map(|row| (&row.record, row.hash))
     }
 
     /// All stored keys and records.
     pub fn records(&self) -> impl Iterator<Item = (&[u8], &Record)> {
-        self.rows.iter().map(|(key, (record, _))| (key.as_slice(), record))
+        self.rows.iter().map(|(key, row)| (key.as_slice(), &row.record))
     }
 
     /// Whether the log names every row by its dot, and nothing else.
@@ -64,22 +82,49 @@ impl Copy {
         named == self.rows.len()
     }
 
-    fn set(&mut self, stored: &[u8], bytes: Option<&[u8]>) -> Result<(), StoreError> {
+    fn set(
+        &mut self,
+        fingerprint: &Fingerprint,
+        stored: &[u8],
+        bytes: Option<&[u8]>,
+    ) -> Result<(), StoreError> {
         let old = match bytes {
             Some(bytes) => {
-                let hash = trace::hash(stored) ^ trace::hash(bytes).rotate_left(1);
+                let (record, hash) = (decode_record(bytes)?, hash_row(stored, bytes));
                 self.canonical = self.canonical.wrapping_add(hash);
-                self.rows.insert(stored.to_vec(), (decode_record(bytes)?, hash))
+                self.log.add(&rows::log_key(self.prefix, record.dot()), stored);
+                let element = self.found.add(fingerprint, stored, &record);
+                self.rows.insert(stored.to_vec(), Row { record, hash, element })
             }
             None => self.rows.remove(stored),
         };
-        if let Some((_, hash)) = old {
+        if let Some(Row { record, hash, element }) = old {
             self.canonical = self.canonical.wrapping_sub(hash);
+            self.log.take(&rows::log_key(self.prefix, record.dot()), stored);
+            let found = &mut self.found;
+            found.digest = found.digest.wrapping_sub(element);
+            if record.is_live() {
+                found.entries -= 1;
+                found.bytes -= (stored.len() + record.payload().len()) as u64;
+            } else {
+                found.tombstones -= 1;
+            }
         }
         self.fresh.insert(stored.to_vec());
         self.checked = false;
         Ok(())
     }
+}
+
+/// The hash of a row: of its stored key and of the bytes of its record.
+pub(crate) fn hash_row(stored: &[u8], bytes: &[u8]) -> u64 {
+    trace::hash(stored) ^ trace::hash(bytes).rotate_left(1)
+}
+
+/// The key of the fingerprints of all simulated clusters.
+pub(crate) fn fingerprint() -> &'static Fingerprint {
+    static FINGERPRINT: LazyLock<Fingerprint> = LazyLock::new(|| Fingerprint::new(&[7; 32]));
+    &FINGERPRINT
 }
 
 /// Every copy on a disk.
@@ -166,7 +211,8 @@ impl Copies {
         let Interned { prefix, path } = wire::decode(bytes).map_err(damaged)?;
         self.prefixes.insert(prefix.to_be_bytes(), id);
         let (rows, fresh, state) = (BTreeMap::new(), BTreeSet::new(), State::default());
-        let copy = Copy { path, prefix, state, rows, canonical: 0, fresh, checked: false };
+        let (canonical, found, log, checked) = (0, Derived::default(), LogSum::default(), false);
+        let copy = Copy { path, prefix, state, rows, canonical, found, log, fresh, checked };
         self.copies.entry(id).or_insert(copy);
         Ok(Some(prefix.to_be_bytes()))
     }
@@ -189,7 +235,7 @@ impl Copies {
         let Some((prefix, stored)) = key.split_first_chunk::<4>() else { return Ok(()) };
         let id = self.prefixes.get(prefix);
         let copy = id.and_then(|id| self.copies.get_mut(id));
-        copy.map_or(Ok(()), |copy| copy.set(stored, bytes))
+        copy.map_or(Ok(()), |copy| copy.set(fingerprint(), stored, bytes))
     }
 }
 

@@ -191,6 +191,11 @@ impl Network {
         self.of.get(&process).into_iter().flat_map(BTreeMap::values).copied().collect()
     }
 
+    /// The other ends of the connections of a process, ascending.
+    pub fn ends_of(&self, process: usize) -> Vec<usize> {
+        self.of.get(&process).into_iter().flat_map(BTreeMap::keys).copied().collect()
+    }
+
     /// How many connections a process has.
     pub fn count_of(&self, process: usize) -> usize {
         self.of.get(&process).map_or(0, BTreeMap::len)

@@ -14,7 +14,7 @@ use tidings_core::stamp::Version;
 use tidings_core::store::Space;
 
 use crate::checker::{Attempt, Fate};
-use crate::look::Copies;
+use crate::look::{Copies, hash_row};
 use crate::process::{Process, Waiting};
 use crate::timeline::{Call, KeyWrite, Operation};
 use crate::world::World;
@@ -104,6 +104,7 @@ impl World {
                     acks: terms.acks,
                     fate: Fate::Open,
                     accepted: None,
+                    at_disk: index,
                     dot: None,
                 }));
                 writes.push(Write { key, payload });
@@ -242,7 +243,8 @@ impl World {
             Ok(Reply::Got(records)) => {
                 self.sometimes.saw("read elsewhere");
                 for record in records.iter().flatten() {
-                    self.checker.saw_record(id, key, record);
+                    let hash = hash_row(key, &tidings_core::wire::encode(record));
+                    self.checker.saw_record(id, key, record, hash);
                 }
             }
             Ok(_) => {

@@ -78,6 +78,8 @@ pub struct World {
     instant: (u64, u64),
     /// The processes.
     pub processes: Vec<Process>,
+    /// How many of them run.
+    pub(crate) running: usize,
     /// The network.
     pub network: Network,
     /// The history and its checks.
@@ -116,6 +118,7 @@ impl World {
             sequence: 0,
             instant: (0, 0),
             processes: Vec::new(),
+            running: 0,
             network: Network::new(scenario.seed),
             checker: Checker::new(0),
             sometimes: Sometimes::default(),
@@ -314,6 +317,7 @@ impl World {
                 self.trace.note("start", &[index as u64]);
                 self.checker.started(index, node.epoch());
                 process.node = Some(node);
+                self.running += 1;
                 let life = process.life;
                 self.say(|| format!("start of {index}"));
                 let address = vec![format!("sim/{index}")];

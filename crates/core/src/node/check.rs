@@ -97,43 +97,9 @@ impl<S: Store> Node<S> {
         2 * (in_step + 1) > live + 1
     }
 
-    /// Fingerprint sums of the databases that both this peer and another one hold.
-    fn sums(&mut self, peer: PeerId) -> (u64, u64) {
-        let changes = self.changes;
-        if let Some(link) = self.links.get(&peer)
-            && let Some((at, system, user)) = link.summary
-            && at == changes
-        {
-            return (system, user);
-        }
-        let (mut system, mut user) = (0_u64, 0_u64);
-        for (id, held) in &mut self.held {
-            let sum = if self.directory.is_system(*id) {
-                &mut system
-            } else if self.directory.are_both_active(*id, self.config.peer, peer) {
-                &mut user
-            } else {
-                continue;
-            };
-            *sum = sum.wrapping_add(held.replica.summary(&self.fingerprint));
-        }
-        if let Some(link) = self.links.get_mut(&peer) {
-            link.summary = Some((changes, system, user));
-        }
-        (system, user)
-    }
-
     /// The databases of a range that both hold, with their fingerprints.
     fn items(&mut self, peer: PeerId, range: Range) -> Vec<(DatabaseId, u64)> {
-        let mut items = Vec::new();
-        for (id, held) in self.held.range_mut(range.first()..=range.last()) {
-            if !self.directory.is_system(*id)
-                && self.directory.are_both_active(*id, self.config.peer, peer)
-            {
-                items.push((*id, held.replica.summary(&self.fingerprint)));
-            }
-        }
-        items
+        self.shared_items(peer, range.first()..=range.last())
     }
 
     pub(super) fn send_summary(&mut self, peer: PeerId) {
@@ -144,21 +110,6 @@ impl<S: Store> Node<S> {
     fn tell_summary(&mut self, peer: PeerId, answer: bool) {
         let (system, user) = self.sums(peer);
         self.send(peer, &Message::Summary { system, user, answer });
-    }
-
-    /// The periodic compare: begun by the lower peer id of each pair, and by either side while it is
-    /// not in step.
-    pub(super) fn send_summaries(&mut self) {
-        let own = self.config.peer;
-        let peers: Vec<PeerId> = self
-            .links
-            .iter()
-            .filter(|(peer, link)| own < **peer || !link.in_step)
-            .map(|(peer, _)| *peer)
-            .collect();
-        for peer in peers {
-            self.send_summary(peer);
-        }
     }
 
     pub(super) fn summary_arrived(&mut self, peer: PeerId, system: u64, user: u64, answer: bool) {
@@ -172,10 +123,12 @@ impl<S: Store> Node<S> {
                 link.to_step.clear();
             }
         } else {
+            self.compare_soon(peer);
             let items = self.system_items();
             self.send(peer, &Message::Items { items });
         }
         if user != own_user {
+            self.compare_soon(peer);
             self.narrow(peer, &[Range::ALL]);
         }
     }
@@ -228,6 +181,9 @@ impl<S: Store> Node<S> {
                 differ.push(*range);
             }
         }
+        if !differ.is_empty() {
+            self.compare_soon(peer);
+        }
         self.narrow(peer, &differ);
     }
 
@@ -266,6 +222,9 @@ impl<S: Store> Node<S> {
             }
         }
         self.count("differences", differ.len() as u64);
+        if !differ.is_empty() {
+            self.compare_soon(peer);
+        }
         for (id, _) in differ {
             // What is on its way already is not asked for twice; the next compare sees what is left.
             if !self.is_pulling(id, peer) {

@@ -375,7 +375,7 @@ impl<S: Store> Node<S> {
             // Should a copy come here again, it must not give these sequences twice.
             self.leaves.issued.insert(id, issued);
         }
-        self.changes += 1;
+        self.sums.changed(id);
         self.count("copies_removed", 1);
         Ok(())
     }

@@ -44,8 +44,8 @@ pub(super) struct Link {
     requests: BTreeSet<u64>,
     /// Round trip in microseconds.
     pub(super) round_trip: Option<u64>,
-    /// Fingerprint sums of what both hold, and the count of changes at which they were taken.
-    pub(super) summary: Option<(u64, u64, u64)>,
+    /// Its clock minus ours, in milliseconds.
+    pub(super) clock_offset: Option<i64>,
 }
 
 /// What travels in the probe stream beside SWIM.
@@ -70,6 +70,8 @@ impl<S: Store> Node<S> {
             self.disconnected(peer, now)?;
         }
         self.links.insert(peer, Link::default());
+        self.note_acquaintance(peer);
+        self.compare_soon(peer);
         let hello = self.own_hello();
         self.send(peer, &hello);
         self.send_ping(peer, now);
@@ -79,6 +81,7 @@ impl<S: Store> Node<S> {
 
     pub(super) fn disconnected(&mut self, peer: PeerId, now: Now) -> Result<(), StoreError> {
         self.links.remove(&peer);
+        self.note_acquaintance(peer);
         self.guard.forget(peer);
         self.forget_pushes(peer);
         self.abort_pulls_from(peer, now)?;
@@ -87,7 +90,7 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
-    fn own_hello(&self) -> Message {
+    pub(super) fn own_hello(&self) -> Message {
         let identity = self.membership.identity().clone();
         Message::Hello { identity, epoch: self.epoch, protocol: PROTOCOL_VERSION, features: 0 }
     }
@@ -109,6 +112,9 @@ impl<S: Store> Node<S> {
             return;
         }
         let Some(link) = self.links.get_mut(&peer) else { return };
+        if link.frame.is_empty() {
+            self.unsent.push(peer);
+        }
         if bytes.len() < FRAME_MAX {
             link.append(peer, bytes, &mut self.outputs);
             return;
@@ -139,9 +145,15 @@ impl<S: Store> Node<S> {
     }
 
     pub(super) fn flush_links(&mut self) {
-        for (peer, link) in &mut self.links {
-            link.flush(*peer, &mut self.outputs);
+        let mut unsent = core::mem::take(&mut self.unsent);
+        unsent.sort_unstable();
+        for peer in unsent.drain(..) {
+            if let Some(link) = self.links.get_mut(&peer) {
+                link.flush(peer, &mut self.outputs);
+            }
         }
+        // Its room is used again.
+        self.unsent = unsent;
     }
 
     pub(super) fn receive(
@@ -311,7 +323,9 @@ impl<S: Store> Node<S> {
             return;
         }
         // Also where it is thought down: else it would climb there one renewal at a time.
-        if let Some(incarnation) = self.membership.incarnation_of(peer)
+        let known = self.members.get(&peer) == Some(&identity);
+        if !known
+            && let Some(incarnation) = self.membership.incarnation_of(peer)
             && incarnation > identity.incarnation
         {
             self.send(peer, &Message::Stale { incarnation });
@@ -319,7 +333,7 @@ impl<S: Store> Node<S> {
         if let Some(link) = self.links.get_mut(&peer) {
             link.epoch = Some(epoch);
         }
-        self.membership.met(identity, now.monotonic);
+        self.membership.met(identity, known, now.monotonic);
     }
 
     pub(super) fn misbehaved(&mut self, peer: PeerId, what: &'static str) {
@@ -388,6 +402,7 @@ impl<S: Store> Node<S> {
         link.round_trip = Some(round_trip);
         let then = wall.saturating_add(round_trip / 2_000);
         let offset = i64::try_from(i128::from(then) - i128::from(now.wall)).unwrap_or(i64::MAX);
+        link.clock_offset = Some(offset);
         self.guard.note(peer, offset);
         let off = self.clock_off();
         if off.is_some() != self.clock_was_off {
@@ -403,22 +418,9 @@ impl<S: Store> Node<S> {
         self.guard.own_offset().filter(|offset| offset.unsigned_abs() > self.config.max_clock_skew)
     }
 
-    fn send_ping(&mut self, peer: PeerId, now: Now) {
+    pub(super) fn send_ping(&mut self, peer: PeerId, now: Now) {
         let ping = wire::encode(&ProbeMessage::Ping(now.monotonic));
         self.outputs.push_back(Output::Probe(peer, ping));
-    }
-
-    pub(super) fn send_pings(&mut self, now: Now) {
-        let peers: Vec<PeerId> = self.links.keys().copied().collect();
-        for peer in peers {
-            self.send_ping(peer, now);
-            if !self.members.contains_key(&peer) {
-                // It was thought down while the connection stood still. Where both sides think so,
-                // neither would ever probe the other again.
-                let hello = self.own_hello();
-                self.send(peer, &hello);
-            }
-        }
     }
 
     /// Follows a remote stamp, noting one that is too far ahead.

@@ -126,6 +126,7 @@ impl<S: Store> Node<S> {
                 self.defer(Task::Redefine);
             }
             Lesson::Held(id, peer) => {
+                self.sums.changed(id);
                 self.placement.changed.insert(id);
                 if peer == self.config.peer {
                     self.defer(Task::Own(id));

@@ -26,6 +26,10 @@ const OFFER_MAX: u64 = 30 * SECOND;
 /// Staged bytes of arrived pushes after which they are committed.
 const ARRIVED_MAX: usize = 2 << 20;
 
+/// Most receivers of a push that are asked to pass it on: system databases have so many that each
+/// one passing it on to everyone would be a flood.
+const RELAYS_MAX: usize = 16;
+
 /// A push message, taken apart.
 #[derive(Debug)]
 pub(super) struct Push {
@@ -111,9 +115,10 @@ impl<S: Store> Node<S> {
     /// The other holders of a database: those connected, and the live ones that are not.
     pub(super) fn receivers(&self, id: DatabaseId) -> (Vec<PeerId>, Vec<PeerId>) {
         let all: Vec<PeerId> = if self.directory.is_system(id) {
-            let known: BTreeSet<PeerId> =
-                self.members.keys().chain(self.links.keys()).copied().collect();
-            known.into_iter().collect()
+            let strangers = self.links.keys().filter(|peer| !self.members.contains_key(*peer));
+            let mut known: Vec<PeerId> = self.members.keys().chain(strangers).copied().collect();
+            known.sort_unstable();
+            known
         } else {
             self.directory
                 .holders(id)
@@ -137,15 +142,24 @@ impl<S: Store> Node<S> {
         durability: Durability,
         now: Now,
     ) {
-        let (connected, unreached) = self.receivers(target.database);
+        let (connected, mut unreached) = self.receivers(target.database);
         if connected.is_empty() {
             return;
         }
+        unreached.truncate(crate::limits::COPIES_MAX as usize);
         let mut bytes = Vec::with_capacity(64 + records.iter().map(Sent::weight).sum::<usize>());
         let count = records.len() as u64;
-        let push = Message::Push { target, interval, records, durability, unreached };
+        let mut push = Message::Push { target, interval, records, durability, unreached };
         wire::append_sized(&mut bytes, &push);
-        for peer in connected {
+        for (index, peer) in connected.into_iter().enumerate() {
+            if index == RELAYS_MAX
+                && let Message::Push { unreached, .. } = &mut push
+                && !unreached.is_empty()
+            {
+                unreached.clear();
+                bytes.clear();
+                wire::append_sized(&mut bytes, &push);
+            }
             self.send_encoded(peer, &bytes);
             self.count("records_pushed", count);
             self.expect_acknowledgement(peer, target.database, interval, durability, now);
@@ -543,7 +557,11 @@ impl<S: Store> Node<S> {
     /// A peer is gone: what it missed is found by the compare when it comes back. Its requests are
     /// over: it numbers them anew on its next connection, so an answer now would be to another one.
     pub(super) fn forget_pushes(&mut self, peer: PeerId) {
-        self.push.outstanding.retain(|(to, _), _| *to != peer);
+        let of_peer = (peer, DatabaseId([0; 16]))..=(peer, DatabaseId([0xff; 16]));
+        let gone: Vec<_> = self.push.outstanding.range(of_peer).map(|(key, _)| *key).collect();
+        for key in gone {
+            self.push.outstanding.remove(&key);
+        }
         let asked = |reply| matches!(reply, ReplyTo::Peer(from, _) if from == peer);
         self.push.waiters.retain(|_, waiter| !asked(waiter.reply));
         for waiting in self.push.unsynced.values_mut() {

@@ -186,7 +186,7 @@ impl<S: Store> Node<S> {
                 state: if member.is_some() { "alive" } else { "down" }.to_string(),
                 connected: link.is_some(),
                 addresses: member.map_or_else(remembered, |member| member.addresses.clone()),
-                clock_offset_ms: self.guard.offset(peer),
+                clock_offset_ms: link.and_then(|link| link.clock_offset),
                 round_trip_us: link.and_then(|link| link.round_trip),
                 zone: member.map(|member| member.zone.clone()).filter(|zone| !zone.is_empty()),
             }

@@ -68,7 +68,10 @@ impl<S: Store> Node<S> {
             }
         }
         self.commit(transaction)?;
-        self.changes += 1;
+        for id in touched {
+            self.sums.changed(id);
+            self.compare_holders_soon(id);
+        }
         for id in conflicts {
             self.count("conflicting_stamps", 1);
             let path = self.path_of(id);
@@ -92,6 +95,7 @@ impl<S: Store> Node<S> {
                 let key = rows::state_key(held.replica.prefix);
                 let state = read_row(&self.store, &key)?.unwrap_or_default();
                 held.replica.restore(state);
+                self.sums.changed(id);
             }
         }
         Ok(())

@@ -58,7 +58,8 @@ pub(super) fn swarm(
                 DURATION_MAX.as_secs() / 86_400
             )));
         }
-        again += &format!(" --duration {text}");
+        again.push_str(" --duration ");
+        again.push_str(&text);
         micros = u64::try_from(parsed.as_micros()).ok();
     }
     let campaign = Campaign::swarm(range(run)?.unwrap_or(SWARM), micros);

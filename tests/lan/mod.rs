@@ -21,7 +21,9 @@ use crate::support::wait_for;
 /// What the names of all namespaces begin with.
 const NAME: &str = "tidings-";
 /// Where every host's HTTP door is, on its own loopback.
-const HTTP: &str = "127.0.0.1:7380";
+pub(crate) const HTTP: &str = "127.0.0.1:7380";
+/// What peers are told of databases unless a test says otherwise.
+const DEFINITIONS: &str = "{name: any, matcher: data/*, replication: {min: 3, max: 5}}";
 
 /// A switch and the hosts on it. One exists at a time: the machine is small.
 pub(crate) struct Lan {
@@ -80,6 +82,16 @@ impl Lan {
         ip(&format!("-n {} link set port{host} up", self.switch));
     }
 
+    /// Lets nothing of a host through the switch. Its cable stays in, so that it does not notice.
+    pub(crate) fn silence(&self, host: u8) {
+        ip(&format!("-n {} link set port{host} nomaster", self.switch));
+    }
+
+    /// Lets everything through again.
+    pub(crate) fn unsilence(&self, host: u8) {
+        ip(&format!("-n {} link set port{host} master bridge0", self.switch));
+    }
+
     /// A command on a host, counted from 1.
     pub(crate) fn on(&self, host: u8, program: &str) -> Command {
         let mut command = Command::new("ip");
@@ -95,14 +107,21 @@ impl Lan {
 
     /// Starts `tidings serve` on a host; [`Serving::ready`] waits for it.
     pub(crate) fn serve(&self, host: u8, secret: &str, arguments: &[&str]) -> Serving {
+        self.serve_defined(host, secret, DEFINITIONS, arguments)
+    }
+
+    /// The same with other definitions.
+    pub(crate) fn serve_defined(
+        &self,
+        host: u8,
+        secret: &str,
+        definitions: &str,
+        arguments: &[&str],
+    ) -> Serving {
         let directory = tempfile::tempdir().unwrap();
         let place = |name: &str| directory.path().join(name);
         write_private(&place("secret"), secret);
-        std::fs::write(
-            place("definitions.yaml"),
-            "{name: any, matcher: data/*, replication: {min: 3, max: 5}}",
-        )
-        .unwrap();
+        std::fs::write(place("definitions.yaml"), definitions).unwrap();
         let mut command = self.on(host, env!("CARGO_BIN_EXE_tidings"));
         command
             .args(["serve", "--until-stdin-closes", "--http", HTTP, "--data"])

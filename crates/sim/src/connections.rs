@@ -7,6 +7,7 @@
 use tidings_core::ident::PeerId;
 use tidings_core::node::Input;
 
+use crate::faults::Act;
 use crate::network::{Parcel, SILENCE};
 use crate::scenario::{Link, MILLISECOND, SECOND};
 use crate::world::{Event, World};
@@ -182,10 +183,13 @@ impl World {
         }
     }
 
-    /// Delivers what waited behind a block.
+    /// A block has ended: what waited behind it is delivered once it is sent again.
     pub(crate) fn reopen(&mut self, from: usize, to: usize) {
-        if let Some(id) = self.network.between(from, to) {
-            self.schedule(self.now, Event::Deliver(id, from));
+        let Some(id) = self.network.between(from, to) else { return };
+        let (at, silent) = self.network.resume(id, from, self.now);
+        self.schedule(at, Event::Deliver(id, from));
+        if let Some(silent) = silent {
+            self.schedule(silent, Event::Act(Act::GiveUp(id, from)));
         }
     }
 }

@@ -238,6 +238,8 @@ pub(crate) enum Act {
     Unblock(Vec<(usize, usize)>, u64),
     /// A block has lasted so long that connections break.
     Silence(Vec<(usize, usize)>, u64),
+    /// What a process sent on a connection waits too long to be sent again.
+    GiveUp(u64, usize),
     /// A link goes down, for the given number of times still.
     FlapDown(usize, usize, i64),
     /// The trouble with frames of this kind ends.
@@ -277,6 +279,11 @@ impl World {
             Act::Silence(directions, healed) => {
                 if self.faults.healed == healed {
                     self.silence(&directions);
+                }
+            }
+            Act::GiveUp(connection, from) => {
+                if self.network.is_stalled(connection, from, self.now) {
+                    self.break_connection(connection, false);
                 }
             }
             Act::FlapDown(one, other, times) => self.flap(one, other, times),
@@ -455,9 +462,7 @@ impl World {
     /// Ends every fault of the network.
     pub fn heal(&mut self) {
         self.faults.healed += 1;
-        for (from, to) in self.network.heal() {
-            self.reopen(from, to);
-        }
+        self.network.heal();
         for (connection, from, at) in self.network.speed_up(self.now) {
             self.schedule(at, Event::Deliver(connection, from));
         }

@@ -22,6 +22,9 @@ pub const KINDS: [&str; 8] =
 const MESSAGES: [usize; 26] =
     [5, 5, 6, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5];
 
+/// Bytes of the length that real peers send before each frame and each probe.
+const LENGTH_BYTES: usize = 4;
+
 /// Most arrivals that are remembered for percentiles, one in every so many once there are more.
 const ARRIVALS_MAX: usize = 1 << 20;
 
@@ -131,11 +134,21 @@ impl Measures {
     pub(crate) fn sent(&mut self, parcel: &Parcel) {
         match parcel {
             Parcel::Frame(frame) => {
+                let mut left = LENGTH_BYTES + frame.len();
+                let mut first = None;
                 for (kind, bytes) in kinds(frame) {
+                    first.get_or_insert(kind);
                     self.bytes[kind] += bytes as u64;
+                    left -= bytes;
+                }
+                // Its length and version are for what it was begun for.
+                if let Some(kind) = first {
+                    self.bytes[kind] += left as u64;
                 }
             }
-            Parcel::Probe(packet) => self.bytes[KINDS.len() - 1] += packet.len() as u64,
+            Parcel::Probe(packet) => {
+                self.bytes[KINDS.len() - 1] += (LENGTH_BYTES + packet.len()) as u64;
+            }
         }
     }
 }
@@ -286,6 +299,20 @@ mod tests {
             assert_eq!(found.len(), 1, "{message:?}");
             assert_eq!(KINDS[found[0].0], kind, "{message:?}");
         }
+    }
+
+    /// What is counted is what a real peer counts: each frame and each probe with its length.
+    #[test]
+    fn every_byte_is_counted() {
+        let mut frame = vec![wire::FORMAT_VERSION];
+        wire::append_sized(&mut frame, &Message::Credit { session: 1 });
+        wire::append_sized(&mut frame, &Message::Bye);
+        let mut measures = Measures::default();
+        let bytes = frame.len() as u64;
+        measures.sent(&Parcel::Frame(frame));
+        assert_eq!(measures.bytes.iter().sum::<u64>(), bytes + 4);
+        measures.sent(&Parcel::Probe(vec![0; 10]));
+        assert_eq!(measures.bytes[KINDS.len() - 1], 14);
     }
 
     #[test]

@@ -3,17 +3,22 @@
 //!
 //! A connection joins two processes. Each direction delivers its frames in order, after a latency
 //! and as fast as the bandwidth allows; a frame that finds the queue full is dropped whole, as the
-//! real driver does. A blocked direction holds its frames back, as TCP does, until the block ends or
-//! the silence breaks the connection. Loss, duplication and reordering of frames inside a
+//! real driver does. A blocked direction holds its frames back, as TCP does: when the block has ended
+//! they get through with the next attempt of the sender, which pauses twice as long each time, unless
+//! the silence breaks the connection first. Loss, duplication and reordering of frames inside a
 //! connection are faults that the real driver does not have; the core survives them all the same.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::random::Quick;
 use crate::scenario::{Distribution, Link, MILLISECOND, SECOND, WHOLE};
 
 /// A connection that carries nothing in one direction for this long is broken.
 pub const SILENCE: u64 = 15 * SECOND;
+
+/// How long TCP waits for an answer, beside the round trip, until it sends again for the first time: its
+/// least patience, and a little for answers that are held back.
+const SENT_AGAIN: u64 = 220 * MILLISECOND;
 
 /// However narrow a link becomes, it carries this many bytes in a second.
 const NARROWEST: u64 = 20_000;
@@ -61,6 +66,8 @@ struct Direction {
     last_probe: u64,
     waiting: VecDeque<(u64, u64)>,
     waiting_bytes: u64,
+    /// Nothing gets through before.
+    resumes: u64,
     random: Quick,
 }
 
@@ -166,6 +173,7 @@ impl Network {
             last_probe: heard,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            resumes: 0,
             random: Quick::new(self.seed, &[from as u64, to as u64, heard]),
         };
         let directions = [direction(ends[0], ends[1]), direction(ends[1], ends[0])];
@@ -282,7 +290,11 @@ impl Network {
         if self.blocked.contains_key(&(from, to)) {
             return Vec::new();
         }
-        let inbox = &mut connection.direction(from).inbox;
+        let direction = connection.direction(from);
+        if direction.resumes > now {
+            return Vec::new();
+        }
+        let inbox = &mut direction.inbox;
         let mut arrived = Vec::new();
         while let Some(first) = inbox.first_entry().filter(|first| first.key().0 <= now) {
             arrived.push(first.remove());
@@ -305,16 +317,38 @@ impl Network {
         !self.blocked.contains_key(&(from, to))
     }
 
+    /// When a connection carries on in a direction that is open again: what waits there since some
+    /// time gets through when it is sent again. Then, if that is too late, when its ends give up.
+    pub fn resume(&mut self, id: u64, from: usize, now: u64) -> (u64, Option<u64>) {
+        let Some(connection) = self.connections.get_mut(&id) else { return (now, None) };
+        let mut pause = SENT_AGAIN + 2 * connection.link.latency;
+        let direction = connection.direction(from);
+        let Some(((first, _), _)) = direction.inbox.first_key_value() else { return (now, None) };
+        let (mut attempt, silent) = (*first, *first + SILENCE);
+        while attempt < now {
+            attempt += pause;
+            pause *= 2;
+        }
+        direction.resumes = attempt;
+        (attempt, (attempt > silent).then_some(silent))
+    }
+
+    /// Whether a direction of a connection waits for its sender to send again.
+    pub fn is_stalled(&self, id: u64, from: usize, now: u64) -> bool {
+        let Some(connection) = self.connections.get(&id) else { return false };
+        connection.directions[usize::from(connection.ends[0] != from)].resumes > now
+    }
+
     /// Whether a direction is blocked.
     pub fn is_blocked(&self, from: usize, to: usize) -> bool {
         self.blocked.contains_key(&(from, to))
     }
 
-    /// Ends every trouble and every block; returns the directions that were blocked.
-    pub fn heal(&mut self) -> BTreeSet<(usize, usize)> {
+    /// Ends every trouble and every block.
+    pub fn heal(&mut self) {
         self.trouble = Trouble::default();
         self.slow_readers.clear();
-        std::mem::take(&mut self.blocked).into_keys().collect()
+        self.blocked.clear();
     }
 
     /// Lets what stands in the queues travel at the full bandwidth from now on; returns when to look
@@ -334,8 +368,39 @@ impl Network {
                 direction.free_at = direction.free_at.min(free_at);
                 direction.last_arrival = arrival;
                 direction.last_probe = arrival;
+                direction.resumes = 0;
             }
         }
         arrivals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was sent into a block gets through when it is sent again after the block, not at its end,
+    /// and what waits longer than the ends do never does.
+    #[test]
+    fn what_waited_is_sent_again() {
+        let link = Link { latency: 0, jitter: 0, tail: 0, ..Link::LAN };
+        for (seconds, resumes, silent) in
+            [(1, 1_540, false), (10, 13_860, false), (14, 27_940, true)]
+        {
+            let mut network = Network::new(1);
+            let id = network.open([0, 1], link, 0);
+            network.block(0, 1);
+            assert!(network.send(id, 0, Parcel::Frame(Vec::new()), SECOND)[0].is_some());
+            let open = SECOND + seconds * SECOND;
+            assert_eq!(network.receive(id, 0, open), []);
+            assert!(network.unblock(0, 1));
+            let sent = SECOND;
+            let wanted = (resumes * MILLISECOND + sent, silent.then_some(sent + SILENCE));
+            assert_eq!(network.resume(id, 0, open), wanted);
+            assert!(network.is_stalled(id, 0, open) && !network.is_stalled(id, 1, open));
+            assert_eq!(network.receive(id, 0, wanted.0 - 1), []);
+            assert_eq!(network.receive(id, 0, wanted.0).len(), 1);
+            assert_eq!(network.resume(id, 1, open), (open, None), "nothing waits there");
+        }
     }
 }

@@ -320,8 +320,9 @@ impl World {
                 self.running += 1;
                 let life = process.life;
                 self.say(|| format!("start of {index}"));
-                let address = vec![format!("sim/{index}")];
-                self.feed(index, Input::Addresses(address));
+                // As long as a real one: every probe carries it.
+                let address = format!("/ip4/10.0.{}.{}/tcp/7001", index / 256, index % 256);
+                self.feed(index, Input::Addresses(vec![address]));
                 if index < self.scenario.appliers {
                     let definitions = self.scenario.definitions.clone();
                     let applied = self.call(index, |node, now| node.apply(&definitions, now));

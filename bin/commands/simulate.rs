@@ -109,9 +109,12 @@ fn apart(
             stop.await;
             seen.store(true, Ordering::Relaxed);
         });
-        tokio::task::spawn_blocking(move || work(&flag))
-            .await
-            .map_err(|error| Failure::internal(format!("the simulation ended early: {error}")))?
+        match tokio::task::spawn_blocking(move || work(&flag)).await {
+            Ok(result) => result,
+            // Also how it ends when nobody reads what it prints any more.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => Err(Failure::internal(format!("the simulation ended early: {error}"))),
+        }
     }
 }
 

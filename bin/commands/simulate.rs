@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use tidings_sim::campaign::Campaign;
 use tidings_sim::scenario::Scenario;
 
 use super::{Context, read_whole};
@@ -129,12 +130,21 @@ fn read_text(file: &Path) -> Result<String, Failure> {
         .map_err(|error| Failure::usage(format!("{} is not UTF-8: {error}", file.display())))
 }
 
-/// The scenario of a folder of a failed run, or of a file.
-fn read_scenario(path: &Path) -> Result<Scenario, Failure> {
+/// The one run that a folder of a failed run, or a file, stands for: with this seed, or the first of
+/// the file.
+fn read_scenario(path: &Path, seed: Option<u64>) -> Result<Scenario, Failure> {
     let file = tidings_sim::failure::scenario_file(path);
+    let name = file.display().to_string();
     let text = read_text(&file)?;
-    Scenario::from_toml(&file.display().to_string(), &text)
-        .map_err(|error| Failure::usage(error.to_string()))
+    let campaign = Campaign::read(&[(name.clone(), text)], &[], seed.map(|seed| seed..=seed))
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    match campaign.points.as_slice() {
+        [point] => Ok(point.scenario(*campaign.seeds.start())),
+        points => Err(Failure::usage(format!(
+            "{name} sweeps {} combinations, and this is about one run: take the lists out of it",
+            points.len()
+        ))),
+    }
 }
 
 /// A bar over so many runs; hidden off a terminal.

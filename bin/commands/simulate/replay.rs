@@ -19,6 +19,9 @@ pub(super) struct Replay {
     /// The folder of a failed run, or a scenario file.
     #[arg(value_name = "DIR|FILE")]
     path: PathBuf,
+    /// The seed; the default is the first that the file says.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
 }
 
 /// What a replay came to.
@@ -34,7 +37,7 @@ struct Replayed {
 
 impl Replay {
     pub(super) fn run(&self, format: Format) -> Result<(), Failure> {
-        let scenario = read_scenario(&self.path)?;
+        let scenario = read_scenario(&self.path, self.seed)?;
         let report = run(scenario);
         let trace = format!("{:016x}", report.trace);
         let before = tidings_sim::failure::verdict(&self.path);

@@ -17,6 +17,9 @@ pub(super) struct Shrink {
     /// The folder of a failed run, or a scenario file.
     #[arg(value_name = "DIR|FILE")]
     path: PathBuf,
+    /// The seed; the default is the first that the file says.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// How long to try, such as 30s or 10m.
     #[arg(long, value_name = "DURATION", default_value = "2m")]
     within: String,
@@ -29,7 +32,7 @@ impl Shrink {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let within = tidings_gateway::duration::parse(&self.within)
             .map_err(|error| Failure::usage(format!("--within: {error}")))?;
-        let scenario = read_scenario(&self.path)?;
+        let scenario = read_scenario(&self.path, self.seed)?;
         let events = scenario.clone().expand().timeline.len();
         let bar = bar(events as u64, "{bar:40} {pos} events left, {msg}");
         bar.set_position(events as u64);

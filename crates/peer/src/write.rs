@@ -23,6 +23,8 @@ use crate::shared::{Shared, lock};
 const COMMIT_BYTES: usize = 1 << 20;
 /// Most submissions in one commit.
 const COMMIT_SUBMISSIONS: usize = 1024;
+/// Commits in a row without a pause for other tasks of the thread: some tens of milliseconds at most.
+const YIELD_EVERY: u32 = 16;
 
 type Waiting = (Submission, oneshot::Sender<Result<Reply>>);
 
@@ -90,7 +92,7 @@ impl Shared {
             // The commit reads the rows that it replaces: here it is done beside other commits, and
             // leaves them in memory.
             for write in &submission.writes {
-                self.store.get(Space::Data, &data_key(prefix, &write.key))?;
+                self.store.look(Space::Data, &data_key(prefix, &write.key), |_| ())?;
             }
         }
         let (sender, receiver) = oneshot::channel();
@@ -102,14 +104,24 @@ impl Shared {
         if begin {
             let mut committer = Committer { shared: Arc::clone(self), more: true };
             self.writes.runtime.spawn(async move {
+                let mut rounds = 0_u32;
                 while committer.more {
-                    // Whoever is ready to write queues up meanwhile.
-                    tokio::task::yield_now().await;
+                    // Where nobody waits, whoever is ready to write queues up meanwhile. Where some
+                    // do, others queue up on the other threads while these are committed; and now and
+                    // then it is the turn of what else runs on this one.
+                    if rounds.is_multiple_of(YIELD_EVERY) || committer.shared.nobody_waits() {
+                        tokio::task::yield_now().await;
+                    }
+                    rounds = rounds.wrapping_add(1);
                     committer.more = committer.shared.commit_queued();
                 }
             });
         }
         self.written(receiver.await)
+    }
+
+    fn nobody_waits(&self) -> bool {
+        lock(&self.writes.queued).waiting.is_empty()
     }
 
     fn written(

@@ -122,7 +122,9 @@ impl World {
         if !planned {
             self.checker.broke("14 no defects", format!("peer {index} failed: {error}"));
         }
-        self.schedule(self.now + MILLISECOND, Event::Act(Act::Kill(index, life)));
+        // What it sent before is on its way meanwhile.
+        let ends = MILLISECOND * (1 + self.processes[index].random.below(300));
+        self.schedule(self.now + ends, Event::Act(Act::Kill(index, life)));
     }
 
     /// Tells the checker what a disk lost.

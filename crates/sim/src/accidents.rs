@@ -5,7 +5,7 @@ use tidings_core::store::Space;
 
 use crate::checker::Loss;
 use crate::disk::Crash;
-use crate::faults::Act;
+use crate::faults::{Act, is_planned};
 use crate::look::Copies;
 use crate::scenario::{MILLISECOND, SECOND};
 use crate::world::{Event, World};
@@ -116,13 +116,29 @@ impl World {
 
     /// A node's store failed: its driver ends it, and somebody starts it again.
     pub(crate) fn process_failed(&mut self, index: usize, error: &Error) {
-        let life = self.processes[index].life;
-        let planned = matches!(error, Error::Storage(text) if text.contains("planned")
-            || text.contains("stopped after an earlier failure"));
-        if !planned {
+        let process = &self.processes[index];
+        if process.node.as_ref().is_some_and(|node| !node.store().is_alive()) {
+            self.killed_in_operation(index);
+            return;
+        }
+        let life = process.life;
+        if !is_planned(error) {
             self.checker.broke("14 no defects", format!("peer {index} failed: {error}"));
         }
-        self.schedule(self.now + MILLISECOND, Event::Act(Act::Kill(index, life)));
+        let text = error.to_string();
+        let happened = [
+            ("planned to be full", "disk full"),
+            ("this get was planned", "read failed"),
+            ("this scan was planned", "read failed"),
+            ("this sync was planned", "sync failed"),
+        ];
+        for (_, name) in happened.into_iter().filter(|(part, _)| text.contains(part)) {
+            self.sometimes.saw(name);
+        }
+        // After a sync that failed, nobody knows what the operating system still has.
+        let crash =
+            if text.contains("this sync was planned") { Crash::Power } else { Crash::Process };
+        self.schedule(self.now + MILLISECOND, Event::Act(Act::End(index, life, crash)));
     }
 
     /// Tells the checker what a disk lost.

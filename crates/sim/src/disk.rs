@@ -287,6 +287,18 @@ impl Disk {
         self.lock().faults.plan(operation, nth, failure);
     }
 
+    /// Lets the process that has the disk open die in the `nth` operation of any kind from now. A
+    /// commit that it dies in is, by the seed, gone or there. An `nth` of 0 plans nothing.
+    pub fn kill_at(&self, nth: u64) {
+        self.lock().faults.plan_kill(nth);
+    }
+
+    /// Another process will open the disk: what was planned for the one before is forgotten. What
+    /// fails for ever and a full disk stay as they are.
+    pub fn forget_plans(&self) {
+        self.lock().faults.forget_once();
+    }
+
     /// Plans no failures any more and makes room: the disk is as good as new.
     pub fn repair(&self) {
         let mut platter = self.lock();

@@ -37,13 +37,14 @@ impl Scenario {
             mix: Mix { put: 50, batch: 12, read: 30, sync: 3, large: 2, status: 3 },
             ..Load::default()
         };
+        let duration = (10 + random.below(50)) * SECOND;
         Self {
             name: "swarm".into(),
-            peers: vec![Class::of(peers)],
+            peers: classes(seed, peers, duration),
             definitions,
             appliers,
             load,
-            duration: (10 + random.below(50)) * SECOND,
+            duration,
             patience: 150 * SECOND,
             links,
             faults: RandomFaults {
@@ -77,6 +78,17 @@ impl Scenario {
     }
 }
 
+/// Peers that start at the beginning, and at times one or two that join in the middle.
+fn classes(seed: u64, peers: usize, duration: u64) -> Vec<Class> {
+    let mut random = Random::new(seed, "late");
+    if peers < 4 || !random.chance(300) {
+        return vec![Class::of(peers)];
+    }
+    let late = 1 + random.index(2);
+    let starts = duration / 10 * random.between(1, 8);
+    vec![Class::of(peers - late), Class { starts, ..Class::of(late) }]
+}
+
 fn definitions(random: &mut Random, peers: usize) -> Vec<Definition> {
     let mut definitions = Vec::new();
     for index in 0..=random.index(3) {
@@ -102,7 +114,13 @@ fn kinds(random: &mut Random) -> BTreeSet<FaultKind> {
         let share = 100 + random.below(600);
         kinds.extend(FaultKind::ALL.into_iter().filter(|_| random.chance(share)));
     }
-    let lossy = [FaultKind::Wipe, FaultKind::Rollback, FaultKind::Vanish];
+    let lossy = [
+        FaultKind::Wipe,
+        FaultKind::Rollback,
+        FaultKind::Vanish,
+        FaultKind::Clone,
+        FaultKind::NewIdentity,
+    ];
     if random.chance(500) {
         kinds.retain(|kind| !lossy.contains(kind));
     }

@@ -134,7 +134,7 @@ fn links(random: &mut Random) -> Links {
         jitter: latency * random.below(3),
         tail: Link::per_mille(random.below(20)),
         bandwidth: [200_000, 2_000_000, 100_000_000][random.index(3)],
-        queue: if random.chance(100) { 1_500_000 } else { 16 << 20 },
+        queue: if random.chance(200) { 1_500_000 } else { 16 << 20 },
         ..Link::LAN
     };
     Links { within, between_zones: None, discovery: random.chance(700) }

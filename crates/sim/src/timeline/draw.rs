@@ -170,8 +170,33 @@ fn draw_faults(scenario: &mut Scenario) {
         }
         let kind = kinds[random.index(kinds.len())];
         let fault = draw_fault(&mut random, kind, peers, &scenario.faults, &scenario.definitions);
+        if kind == FaultKind::Redefine {
+            draw_both_sides(scenario, &fault, at);
+        }
         scenario.timeline.push(Timed { at, what: What::Fault(fault) });
     }
+}
+
+/// Half of the changes of a definition come with another one by another peer, which does not know of
+/// the first; where there are partitions, on both sides of one.
+fn draw_both_sides(scenario: &mut Scenario, first: &Fault, at: u64) {
+    let mut own = Random::new(scenario.seed, &format!("both sides at {at}"));
+    let peers = scenario.count();
+    if peers < 2 || !own.chance(500) {
+        return;
+    }
+    let kind = FaultKind::Redefine;
+    let drawn = draw_fault(&mut own, kind, peers, &scenario.faults, &scenario.definitions);
+    let peer = (first.peer + 1 + own.index(peers - 1)) % peers;
+    let definition = first.change.definition.clone();
+    let second = Fault { peer, change: Change { definition, ..drawn.change }, ..drawn };
+    let mut push = |at, fault| scenario.timeline.push(Timed { at, what: What::Fault(fault) });
+    if scenario.faults.kinds.contains(&FaultKind::Partition) {
+        let side = (0..peers).filter(|one| *one == first.peer || *one != peer && own.chance(500));
+        let cut = Fault { side: side.collect(), ..Fault::new(FaultKind::Partition, 0) };
+        push(at, cut.lasting(SECOND + own.below(8 * SECOND)));
+    }
+    push(at, second);
 }
 
 /// Draws one fault of a kind; every kind takes as many draws from the stream's point of view, so

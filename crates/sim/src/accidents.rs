@@ -3,7 +3,8 @@
 use tidings_core::error::Error;
 use tidings_core::store::Space;
 
-use crate::checker::Loss;
+use crate::checker::{Loss, Strays};
+use crate::complete::is_active;
 use crate::disk::Crash;
 use crate::faults::{Act, is_planned};
 use crate::look::Copies;
@@ -44,6 +45,7 @@ impl World {
         self.crash(index, Crash::Process);
         self.processes[index].disk.wipe();
         self.processes[index].tainted = false;
+        self.processes[index].cloned = false;
         self.lost(index, Loss::Anything);
     }
 
@@ -142,7 +144,7 @@ impl World {
     }
 
     /// Tells the checker what a disk lost.
-    fn lost(&mut self, index: usize, loss: Loss) {
+    pub(crate) fn lost(&mut self, index: usize, loss: Loss) {
         if loss != Loss::Nothing {
             self.losses += 1;
         }
@@ -150,7 +152,21 @@ impl World {
             self.destroyed = self.now;
         }
         self.refresh_looks();
+        let strays = self.strays();
         let disks: Vec<&Copies> = self.looks.disks().collect();
-        self.checker.lost(index, loss, &disks, &mut self.sometimes);
+        self.checker.lost(index, loss, &disks, &strays, &mut self.sometimes);
+    }
+
+    /// Copies that came with a copied directory, to peers that are not known to hold them.
+    pub(crate) fn strays(&self) -> Strays {
+        let mut strays = Strays::new();
+        let disks = self.processes.iter().zip(self.looks.disks()).enumerate();
+        for (index, (process, disk)) in disks.filter(|(_, (process, _))| process.cloned) {
+            let node = process.node.as_ref();
+            let stray = disk.iter().map(|(id, _)| id);
+            let stray = stray.filter(|id| !node.is_some_and(|node| is_active(node, *id)));
+            strays.extend(stray.map(|id| (index, id)));
+        }
+        strays
     }
 }

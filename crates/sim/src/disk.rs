@@ -251,6 +251,14 @@ impl Disk {
         platter.faults.note_restore();
     }
 
+    /// Puts a copy of another disk onto this one, as [`Disk::restore`] does with an image. What vanished
+    /// there is missing here as well.
+    pub fn clone_from_disk(&self, other: &Self) {
+        let vanished = other.counts().vanished;
+        self.restore(&other.image());
+        self.lock().faults.note_vanished(vanished as usize);
+    }
+
     /// Empties the disk. The process that had it open dies.
     pub fn wipe(&self) {
         self.restore(&Image(MemorySnapshot::default()));

@@ -52,7 +52,7 @@ impl Fault {
     /// A fault of a peer that lasts until the faults end, of the usual strength.
     pub fn new(kind: FaultKind, peer: usize) -> Self {
         let amount = match kind.parameter() {
-            Parameter::None => 0,
+            Parameter::None | Parameter::Room => 0,
             Parameter::Rows => 10,
             Parameter::Nth => 1,
             Parameter::Times => 6,
@@ -62,7 +62,6 @@ impl Fault {
             Parameter::Offset if kind == FaultKind::ClockRestart => -3_600_000,
             Parameter::Offset => 3_600_000,
             Parameter::Drift => 1_000,
-            Parameter::Room => 0,
         };
         let change = Change { copies: (1, 1), ..Change::default() };
         Self { kind, peer, other: 0, side: Vec::new(), lasts: None, amount, change }

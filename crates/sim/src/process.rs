@@ -27,6 +27,7 @@ pub enum Waiting {
 }
 
 /// One process.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 pub struct Process {
     /// Its identity.
@@ -77,6 +78,8 @@ pub struct Process {
     pub image: Option<Image>,
     /// Rows vanished since it was last whole: what is derived from them is not to be believed.
     pub tainted: bool,
+    /// Its disk holds a directory that was copied from another peer's.
+    pub cloned: bool,
     /// It does not start again.
     pub dead: bool,
     /// It was told to stop and goes on a little.
@@ -111,6 +114,7 @@ impl Process {
             watched: BTreeMap::new(),
             image: None,
             tainted: false,
+            cloned: false,
             dead: false,
             stopping: false,
         }

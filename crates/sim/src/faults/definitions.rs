@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidings_core::definition::{Definition, Replication};
+use tidings_core::record::Record;
 use tidings_core::rows::stored_key;
 use tidings_core::stamp::Stamp;
 
@@ -125,7 +126,7 @@ impl World {
         let key = stored_key(name.as_bytes());
         let record = copy.and_then(|(_, copy)| copy.record(&key));
         let stamp = record.filter(|record| record.is_live() == definition.is_some());
-        let stamp = stamp.map(|record| record.stamp());
+        let stamp = stamp.map(Record::stamp);
         let Some(known) = self.defined.get_mut(name) else { return };
         known.removed = definition.is_none();
         if let Some(definition) = &definition {

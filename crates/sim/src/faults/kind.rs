@@ -75,7 +75,7 @@ pub enum FaultKind {
     Bridge,
     /// A connection breaks in the middle of what is on its way: some arrives, the rest never.
     Truncate,
-    /// The process is killed and never starts again. Never drawn.
+    /// The process is killed and never starts again. Never among the random faults.
     Die,
     /// Power is lost, and the engine keeps a part of a batch, which none may: a planted bug, to show
     /// that the checkers notice. Never drawn.

@@ -2,6 +2,7 @@
 
 use tidings_core::error::Error;
 
+use crate::checker::Loss;
 use crate::disk::Crash;
 use crate::scenario::MILLISECOND;
 use crate::world::World;
@@ -9,8 +10,12 @@ use crate::world::World;
 impl World {
     /// Puts a copy of the disk of another peer onto the disk of a process, which ends.
     pub(super) fn clone_disk(&mut self, index: usize, other: usize, lasts: Option<u64>) {
-        let image = self.processes[other].disk.image();
-        self.rollback(index, &image);
+        self.crash(index, Crash::Process);
+        let from = self.processes[other].disk.clone();
+        self.processes[index].disk.clone_from_disk(&from);
+        self.processes[index].tainted |= self.processes[other].tainted;
+        self.processes[index].cloned = true;
+        self.lost(index, Loss::Anything);
         self.restart(index, lasts);
     }
 

@@ -11,7 +11,9 @@ use super::{
     Class, Databases, FaultKind, Link, Links, Load, MILLISECOND, Mix, RandomFaults, SECOND,
     Scenario,
 };
+use crate::faults::Fault;
 use crate::random::Random;
+use crate::timeline::{Timed, What};
 
 impl Scenario {
     /// The scenario that a seed of the swarm stands for.
@@ -56,6 +58,7 @@ impl Scenario {
             replacement_delay: 1_000 + random.below(15_000),
             stability_window: 500 + random.below(12_000),
             trash: [200, 5_000, 60_000][random.index(3)],
+            timeline: death(seed, peers, duration),
             clock_spread: if random.chance(300) { 8_000 } else { 200 },
             ..Self::quiet(seed, peers)
         }
@@ -89,6 +92,18 @@ fn classes(seed: u64, peers: usize, duration: u64) -> Vec<Class> {
     vec![Class::of(peers - late), Class { starts, ..Class::of(late) }]
 }
 
+/// Seldom, a peer that ends in the middle for good.
+fn death(seed: u64, peers: usize, duration: u64) -> Vec<Timed> {
+    let mut random = Random::new(seed, "death");
+    if peers < 4 || !random.chance(50) {
+        return Vec::new();
+    }
+    let at = 2 * SECOND + random.below(duration - 2 * SECOND);
+    // Where there is no discovery, the first one is all that the others know.
+    let peer = 1 + random.index(peers - 1);
+    vec![Timed { at, what: What::Fault(Fault::new(FaultKind::Die, peer)) }]
+}
+
 fn definitions(random: &mut Random, peers: usize) -> Vec<Definition> {
     let mut definitions = Vec::new();
     for index in 0..=random.index(3) {
@@ -111,7 +126,8 @@ fn definitions(random: &mut Random, peers: usize) -> Vec<Definition> {
 fn kinds(random: &mut Random) -> BTreeSet<FaultKind> {
     let mut kinds = BTreeSet::new();
     if !random.chance(50) {
-        let share = 100 + random.below(600);
+        // Eight of them, on average: with all at once, each would seldom meet what it breaks.
+        let share = 50 + random.below(350);
         kinds.extend(FaultKind::ALL.into_iter().filter(|_| random.chance(share)));
     }
     let lossy = [

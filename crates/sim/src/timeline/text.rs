@@ -122,7 +122,7 @@ fn read_fault(
             fields.fill("offset", amount, |item, name| item.offset(name, OFFSET_MAX))?;
         }
         Parameter::Drift => {
-            fields.fill("ppm", amount, |item, name| item.count(name, -DRIFT_MAX..=DRIFT_MAX))?
+            fields.fill("ppm", amount, |item, name| item.count(name, -DRIFT_MAX..=DRIFT_MAX))?;
         }
         Parameter::Room => fields.fill("room", amount, |item, name| {
             item.bytes(name, 0..=1 << 40).map(u64::cast_signed)

@@ -148,6 +148,9 @@ impl FaultKind {
         Self::Truncate,
     ];
 
+    /// So many of the first of them are the common ones.
+    pub const COMMON: usize = 20;
+
     /// Kinds that happen only where a timeline says so.
     pub const TIMELINE_ONLY: [Self; 2] = [Self::Die, Self::TornWithin];
 

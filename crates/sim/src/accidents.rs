@@ -3,9 +3,10 @@
 use tidings_core::error::Error;
 use tidings_core::store::Space;
 
-use crate::checker::Loss;
+use crate::checker::{Loss, Strays};
+use crate::complete::is_active;
 use crate::disk::Crash;
-use crate::faults::Act;
+use crate::faults::{Act, is_planned};
 use crate::look::Copies;
 use crate::scenario::{MILLISECOND, SECOND};
 use crate::world::{Event, World};
@@ -44,6 +45,7 @@ impl World {
         self.crash(index, Crash::Process);
         self.processes[index].disk.wipe();
         self.processes[index].tainted = false;
+        self.processes[index].cloned = false;
         self.lost(index, Loss::Anything);
     }
 
@@ -116,19 +118,35 @@ impl World {
 
     /// A node's store failed: its driver ends it, and somebody starts it again.
     pub(crate) fn process_failed(&mut self, index: usize, error: &Error) {
-        let life = self.processes[index].life;
-        let planned = matches!(error, Error::Storage(text) if text.contains("planned")
-            || text.contains("stopped after an earlier failure"));
-        if !planned {
+        let process = &self.processes[index];
+        if process.node.as_ref().is_some_and(|node| !node.store().is_alive()) {
+            self.killed_in_operation(index);
+            return;
+        }
+        let life = process.life;
+        if !is_planned(error) {
             self.checker.broke("14 no defects", format!("peer {index} failed: {error}"));
         }
+        let text = error.to_string();
+        let happened = [
+            ("planned to be full", "disk full"),
+            ("this get was planned", "read failed"),
+            ("this scan was planned", "read failed"),
+            ("this sync was planned", "sync failed"),
+        ];
+        for (_, name) in happened.into_iter().filter(|(part, _)| text.contains(part)) {
+            self.sometimes.saw(name);
+        }
+        // After a sync that failed, nobody knows what the operating system still has.
+        let crash =
+            if text.contains("this sync was planned") { Crash::Power } else { Crash::Process };
         // What it sent before is on its way meanwhile.
         let ends = MILLISECOND * (1 + self.processes[index].random.below(300));
-        self.schedule(self.now + ends, Event::Act(Act::Kill(index, life)));
+        self.schedule(self.now + ends, Event::Act(Act::End(index, life, crash)));
     }
 
     /// Tells the checker what a disk lost.
-    fn lost(&mut self, index: usize, loss: Loss) {
+    pub(crate) fn lost(&mut self, index: usize, loss: Loss) {
         if loss != Loss::Nothing {
             self.losses += 1;
         }
@@ -136,7 +154,21 @@ impl World {
             self.destroyed = self.now;
         }
         self.refresh_looks();
+        let strays = self.strays();
         let disks: Vec<&Copies> = self.looks.disks().collect();
-        self.checker.lost(index, loss, &disks, &mut self.sometimes);
+        self.checker.lost(index, loss, &disks, &strays, &mut self.sometimes);
+    }
+
+    /// Copies that came with a copied directory, to peers that are not known to hold them.
+    pub(crate) fn strays(&self) -> Strays {
+        let mut strays = Strays::new();
+        let disks = self.processes.iter().zip(self.looks.disks()).enumerate();
+        for (index, (process, disk)) in disks.filter(|(_, (process, _))| process.cloned) {
+            let node = process.node.as_ref();
+            let stray = disk.iter().map(|(id, _)| id);
+            let stray = stray.filter(|id| !node.is_some_and(|node| is_active(node, *id)));
+            strays.extend(stray.map(|id| (index, id)));
+        }
+        strays
     }
 }

@@ -30,6 +30,10 @@ impl std::fmt::Display for Violation {
     }
 }
 
+/// Copies on disks that hold a copied directory, of databases that their peers do not hold: nobody asks
+/// for what is in them.
+pub type Strays = BTreeSet<(usize, DatabaseId)>;
+
 /// What is known of one process.
 #[derive(Debug, Default)]
 struct Witness {
@@ -291,6 +295,7 @@ impl Checker {
         process: usize,
         loss: Loss,
         disks: &[&Copies],
+        strays: &Strays,
         sometimes: &mut Sometimes,
     ) {
         if loss != Loss::Nothing {
@@ -300,7 +305,7 @@ impl Checker {
             self.witnesses[process].losses += 1;
             self.witnesses[process].last_time = Time::default();
         }
-        self.excuse(Some((process, loss)), disks, sometimes);
+        self.excuse(Some((process, loss)), disks, strays, sometimes);
     }
 
     /// A process gave its copy of a database back: from now on others have what it accepted.
@@ -316,6 +321,7 @@ impl Checker {
         &mut self,
         what: Option<(usize, Loss)>,
         disks: &[&Copies],
+        strays: &Strays,
         sometimes: &mut Sometimes,
     ) {
         let mut broke = None;
@@ -343,12 +349,12 @@ impl Checker {
                 attempt.accepted = None;
             }
             // Mostly the disk that had it the last time still has it.
-            let known = disks.get(attempt.at_disk).is_some_and(|copies| reflects(copies));
-            let found = if known {
-                Some(attempt.at_disk)
-            } else {
-                disks.iter().position(|copies| reflects(copies))
+            let keeps = |disk: usize| {
+                disks.get(disk).is_some_and(|copies| reflects(copies))
+                    && !strays.contains(&(disk, attempt.database))
             };
+            let known = Some(attempt.at_disk).filter(|disk| keeps(*disk));
+            let found = known.or_else(|| (0..disks.len()).find(|disk| keeps(*disk)));
             if let Some(found) = found {
                 attempt.at_disk = found;
             } else {

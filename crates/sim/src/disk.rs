@@ -251,6 +251,14 @@ impl Disk {
         platter.faults.note_restore();
     }
 
+    /// Puts a copy of another disk onto this one, as [`Disk::restore`] does with an image. What vanished
+    /// there is missing here as well.
+    pub fn clone_from_disk(&self, other: &Self) {
+        let vanished = other.counts().vanished;
+        self.restore(&other.image());
+        self.lock().faults.note_vanished(vanished as usize);
+    }
+
     /// Empties the disk. The process that had it open dies.
     pub fn wipe(&self) {
         self.restore(&Image(MemorySnapshot::default()));
@@ -285,6 +293,18 @@ impl Disk {
     /// in place of what was planned for the kind before. An `nth` of 0 plans nothing.
     pub fn fail(&self, operation: Operation, nth: u64, failure: Failure) {
         self.lock().faults.plan(operation, nth, failure);
+    }
+
+    /// Lets the process that has the disk open die in the `nth` operation of any kind from now. A
+    /// commit that it dies in is, by the seed, gone or there. An `nth` of 0 plans nothing.
+    pub fn kill_at(&self, nth: u64) {
+        self.lock().faults.plan_kill(nth);
+    }
+
+    /// Another process will open the disk: what was planned for the one before is forgotten. What
+    /// fails for ever and a full disk stay as they are.
+    pub fn forget_plans(&self) {
+        self.lock().faults.forget_once();
     }
 
     /// Plans no failures any more and makes room: the disk is as good as new.

@@ -1,190 +1,21 @@
 //! What goes wrong: kinds of faults, what each needs to know, and what it does to the world.
 
+mod blocks;
+mod clocks;
+mod definitions;
+mod kind;
+mod membership;
+mod storage;
+
 use crate::disk::{Crash, Failure, Operation};
-use crate::network::SILENCE;
 use crate::random::Random;
 use crate::scenario::{MILLISECOND, SECOND, WHOLE};
 use crate::world::{Event, World};
 
-/// A kind of fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FaultKind {
-    /// The process is killed; everything committed survives.
-    Kill,
-    /// Power is lost, and with it what was not synced.
-    PowerLoss,
-    /// Power is lost in the middle of a write.
-    Torn,
-    /// The peer stops cleanly and starts again.
-    CleanStop,
-    /// The process stands still for a while.
-    Pause,
-    /// The disk is emptied; the identity stays.
-    Wipe,
-    /// The disk goes back to an older image. The first on a peer only keeps the image.
-    Rollback,
-    /// Rows vanish behind the engine.
-    Vanish,
-    /// The n-th commit from now fails.
-    CommitFails,
-    /// The wall clock jumps.
-    ClockJump,
-    /// Two groups cannot talk to each other.
-    Partition,
-    /// One direction between two peers is blocked.
-    OneWay,
-    /// One peer cannot talk to anybody.
-    Isolate,
-    /// A link goes up and down, near the probe period.
-    Flap,
-    /// A connection breaks, with what was in flight.
-    Reset,
-    /// Frames are dropped, as by full queues.
-    Loss,
-    /// Frames arrive twice.
-    Duplicate,
-    /// Frames overtake each other.
-    Reorder,
-    /// A peer reads slowly, in large gulps.
-    SlowReader,
-    /// Links become slow and narrow.
-    Delay,
-    /// The process is killed and never starts again. Never drawn.
-    Die,
-    /// Power is lost, and the engine keeps a part of a batch, which none may: a planted bug, to show
-    /// that the checkers notice. Never drawn.
-    TornWithin,
-}
-
-/// The number that a kind of fault needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parameter {
-    /// None.
-    None,
-    /// How many rows vanish.
-    Rows,
-    /// Which commit from now fails.
-    Nth,
-    /// How often a link goes down.
-    Times,
-    /// How far apart the gulps of a slow reader are, in microseconds.
-    Gulp,
-    /// What is added to every latency, in microseconds.
-    Delay,
-    /// The share of frames, in parts per million.
-    Share,
-    /// What the wall clock is off from then on, in milliseconds of either sign.
-    Offset,
-}
-
-impl FaultKind {
-    /// Every kind that is drawn, in a fixed order.
-    pub const ALL: [Self; 20] = [
-        Self::Kill,
-        Self::PowerLoss,
-        Self::Torn,
-        Self::CleanStop,
-        Self::Pause,
-        Self::Wipe,
-        Self::Rollback,
-        Self::Vanish,
-        Self::CommitFails,
-        Self::ClockJump,
-        Self::Partition,
-        Self::OneWay,
-        Self::Isolate,
-        Self::Flap,
-        Self::Reset,
-        Self::Loss,
-        Self::Duplicate,
-        Self::Reorder,
-        Self::SlowReader,
-        Self::Delay,
-    ];
-
-    /// Kinds that happen only where a timeline says so.
-    pub const TIMELINE_ONLY: [Self; 2] = [Self::Die, Self::TornWithin];
-
-    /// The kind in scenario files.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Kill => "kill",
-            Self::PowerLoss => "power-loss",
-            Self::Torn => "torn",
-            Self::CleanStop => "clean-stop",
-            Self::Pause => "pause",
-            Self::Wipe => "wipe",
-            Self::Rollback => "rollback",
-            Self::Vanish => "vanish",
-            Self::CommitFails => "commit-fails",
-            Self::ClockJump => "clock-jump",
-            Self::Partition => "partition",
-            Self::OneWay => "one-way",
-            Self::Isolate => "isolate",
-            Self::Flap => "flap",
-            Self::Reset => "reset",
-            Self::Loss => "loss",
-            Self::Duplicate => "duplicate",
-            Self::Reorder => "reorder",
-            Self::SlowReader => "slow-reader",
-            Self::Delay => "delay",
-            Self::Die => "die",
-            Self::TornWithin => "torn-within",
-        }
-    }
-
-    /// The kind in the counters.
-    pub fn name(self) -> String {
-        format!("fault {}", self.word())
-    }
-
-    /// The number that it needs.
-    pub const fn parameter(self) -> Parameter {
-        match self {
-            Self::Vanish => Parameter::Rows,
-            Self::CommitFails => Parameter::Nth,
-            Self::ClockJump => Parameter::Offset,
-            Self::Flap => Parameter::Times,
-            Self::Loss | Self::Duplicate | Self::Reorder => Parameter::Share,
-            Self::SlowReader => Parameter::Gulp,
-            Self::Delay => Parameter::Delay,
-            _ => Parameter::None,
-        }
-    }
-
-    /// Whether it happens to one peer (and not to a group, or to all links).
-    pub const fn has_peer(self) -> bool {
-        !matches!(
-            self,
-            Self::Partition | Self::Loss | Self::Duplicate | Self::Reorder | Self::Delay
-        )
-    }
-
-    /// Whether it happens between two peers.
-    pub const fn has_other(self) -> bool {
-        matches!(self, Self::OneWay | Self::Flap | Self::Reset)
-    }
-
-    /// Whether it lasts for a time.
-    pub const fn has_time(self) -> bool {
-        !matches!(self, Self::CommitFails | Self::ClockJump | Self::Flap | Self::Reset | Self::Die)
-    }
-
-    const fn needs_life(self) -> bool {
-        matches!(
-            self,
-            Self::Kill
-                | Self::PowerLoss
-                | Self::Torn
-                | Self::TornWithin
-                | Self::CleanStop
-                | Self::Pause
-                | Self::Wipe
-                | Self::Vanish
-                | Self::CommitFails
-        )
-    }
-}
+use blocks::pairs;
+pub(crate) use definitions::Defined;
+pub use kind::{FaultKind, Parameter};
+pub(crate) use storage::is_planned;
 
 /// One fault. What its kind does not need is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,26 +28,43 @@ pub struct Fault {
     pub other: usize,
     /// One side of a partition; everyone else is the other.
     pub side: Vec<usize>,
-    /// How long it lasts, or the process is gone, in microseconds; `None`: until the faults end.
+    /// How long it lasts, or the process is gone, in microseconds; `None`: until the faults end, or,
+    /// for a definition that is removed, for good.
     pub lasts: Option<u64>,
     /// See [`FaultKind::parameter`].
     pub amount: i64,
+    /// What becomes of a definition.
+    pub change: Change,
+}
+
+/// A change of a definition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Its name.
+    pub definition: String,
+    /// Copies at least and at most. Not for one that is removed.
+    pub copies: (u32, u32),
+    /// Its limit of size from then on; `None`: no limit.
+    pub size: Option<u64>,
 }
 
 impl Fault {
     /// A fault of a peer that lasts until the faults end, of the usual strength.
     pub fn new(kind: FaultKind, peer: usize) -> Self {
         let amount = match kind.parameter() {
-            Parameter::None => 0,
+            Parameter::None | Parameter::Room => 0,
             Parameter::Rows => 10,
             Parameter::Nth => 1,
             Parameter::Times => 6,
             Parameter::Gulp => SECOND as i64,
             Parameter::Delay => (100 * MILLISECOND) as i64,
             Parameter::Share => (WHOLE / 10) as i64,
+            Parameter::Offset if kind == FaultKind::ClockRestart => -3_600_000,
             Parameter::Offset => 3_600_000,
+            Parameter::Drift => 1_000,
         };
-        Self { kind, peer, other: 0, side: Vec::new(), lasts: None, amount }
+        let change = Change { copies: (1, 1), ..Change::default() };
+        Self { kind, peer, other: 0, side: Vec::new(), lasts: None, amount, change }
     }
 
     /// The same for a while, in microseconds.
@@ -230,8 +78,18 @@ impl Fault {
 /// Something that a fault leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// The process of a life is killed.
-    Kill(usize, u64),
+    /// The process of a life ends so, and starts again soon.
+    End(usize, u64, Crash),
+    /// A connection breaks.
+    Broken(u64),
+    /// All processes are killed and start again, so many times still.
+    Storm(i64),
+    /// The wall clock of a peer is right again.
+    Thaw(usize),
+    /// The disk of a peer has room again and works.
+    Repair(usize),
+    /// A definition that was removed is applied again, by the given peer.
+    Define(String, usize),
     /// A stopping process of a life is gone, and starts again after a time.
     Stopped(usize, u64, Option<u64>),
     /// A block of directions ends.
@@ -251,7 +109,7 @@ pub(crate) enum Act {
 /// What is known of faults.
 #[derive(Debug, Default)]
 pub struct Faults {
-    stopped: bool,
+    pub(crate) stopped: bool,
     /// Counts the healings: what was to end before one has ended.
     healed: u64,
 }
@@ -259,10 +117,10 @@ pub struct Faults {
 impl World {
     pub(crate) fn act(&mut self, act: Act) {
         match act {
-            Act::Kill(index, life) => {
+            Act::End(index, life, crash) => {
                 if self.processes[index].life == life {
                     let mut random = self.random_of("restart", index);
-                    self.crash(index, Crash::Process);
+                    self.crash(index, crash);
                     self.start_later(index, 100 * MILLISECOND + random.below(3 * SECOND));
                 }
             }
@@ -286,6 +144,11 @@ impl World {
                     self.break_connection(connection, false);
                 }
             }
+            Act::Broken(connection) => self.break_connection(connection, false),
+            Act::Storm(times) => self.storm(times),
+            Act::Thaw(index) => self.processes[index].frozen = None,
+            Act::Repair(index) => self.processes[index].disk.repair(),
+            Act::Define(name, index) => self.define_again(&name, index),
             Act::FlapDown(one, other, times) => self.flap(one, other, times),
             Act::Calm(kind) => {
                 let trouble = &mut self.network.trouble;
@@ -348,12 +211,53 @@ impl World {
             FaultKind::CommitFails => {
                 self.processes[index].disk.fail(Operation::Commit, size, Failure::Once);
             }
+            FaultKind::CommitsFail => {
+                self.processes[index].disk.fail(Operation::Commit, size, Failure::ForEver);
+                self.end_after(lasts, Act::Repair(index));
+            }
+            FaultKind::DiskFull => {
+                self.processes[index].disk.set_room(Some(size));
+                self.end_after(lasts, Act::Repair(index));
+            }
+            FaultKind::SyncFails => {
+                self.processes[index].disk.fail(Operation::Sync, size, Failure::Once);
+            }
+            FaultKind::ReadFails => {
+                // Whichever comes first: the process does not live to see the other.
+                self.processes[index].disk.fail(Operation::Get, size, Failure::Once);
+                self.processes[index].disk.fail(Operation::Scan, size, Failure::Once);
+            }
+            FaultKind::KillAt => {
+                self.processes[index].disk.kill_at(size);
+                self.processes[index].killed_for = lasts;
+            }
+            FaultKind::Clone => self.clone_disk(index, other, lasts),
+            FaultKind::NewIdentity => self.change_identity(index, lasts),
+            FaultKind::OnlyOne => self.leave_only(index, lasts),
+            FaultKind::Storm => self.storm(amount),
             FaultKind::ClockJump => self.processes[index].wall_offset = amount,
+            FaultKind::ClockDrift => self.processes[index].set_drift(self.now, amount),
+            FaultKind::ClockFreeze => self.freeze_clock(index, lasts),
+            FaultKind::ClockRestart => {
+                self.crash(index, Crash::Process);
+                self.processes[index].wall_offset = amount;
+                self.restart(index, lasts);
+            }
+            FaultKind::Redefine => self.redefine(index, &fault.change),
+            FaultKind::Undefine => self.undefine(index, &fault.change.definition, lasts),
             FaultKind::Partition => {
                 let apart = |a: usize, b: usize| fault.side.contains(&a) != fault.side.contains(&b);
                 let directions = pairs(count).filter(|(a, b)| apart(*a, *b)).collect();
                 self.block(directions, lasts);
             }
+            FaultKind::Bridge => {
+                let apart = |a: usize, b: usize| {
+                    a != index && b != index && fault.side.contains(&a) != fault.side.contains(&b)
+                };
+                let directions = pairs(count).filter(|(a, b)| apart(*a, *b)).collect();
+                self.block(directions, lasts);
+            }
+            FaultKind::Truncate => self.truncate(index, other),
             FaultKind::OneWay => self.block(vec![(index, other)], lasts),
             FaultKind::Isolate => self.isolate(index, lasts),
             FaultKind::Flap => self.flap(index, other, amount),
@@ -392,82 +296,6 @@ impl World {
         self.restart(index, lasts);
     }
 
-    /// Blocks directions, for some time or until the network is healed.
-    pub fn block(&mut self, directions: Vec<(usize, usize)>, time: Option<u64>) {
-        for (from, to) in &directions {
-            self.network.block(*from, *to);
-        }
-        let healed = self.faults.healed;
-        let silence = self.now + SILENCE;
-        if let Some(time) = time {
-            let end = Event::Act(Act::Unblock(directions.clone(), healed));
-            self.schedule(self.now + time, end);
-            if self.now + time < silence {
-                return;
-            }
-        }
-        self.schedule(silence, Event::Act(Act::Silence(directions, healed)));
-    }
-
-    /// Ends a block.
-    pub fn unblock(&mut self, directions: &[(usize, usize)]) {
-        for (from, to) in directions {
-            if self.network.unblock(*from, *to) {
-                self.reopen(*from, *to);
-            }
-        }
-    }
-
-    fn silence(&mut self, directions: &[(usize, usize)]) {
-        for (from, to) in directions {
-            if self.network.is_blocked(*from, *to)
-                && let Some(id) = self.network.between(*from, *to)
-            {
-                self.break_connection(id, false);
-            }
-        }
-    }
-
-    /// Cuts a peer off from all others.
-    pub fn isolate(&mut self, index: usize, time: Option<u64>) {
-        let others = (0..self.processes.len()).filter(|other| *other != index);
-        let directions = others.flat_map(|other| [(index, other), (other, index)]).collect();
-        self.block(directions, time);
-    }
-
-    /// Cuts the peers into two groups that cannot talk to each other.
-    pub fn partition(&mut self, one: &[usize], other: &[usize]) {
-        let both = |a: usize, b: usize| [(a, b), (b, a)];
-        let directions =
-            one.iter().flat_map(|a| other.iter().flat_map(move |b| both(*a, *b))).collect();
-        self.block(directions, None);
-    }
-
-    fn flap(&mut self, one: usize, other: usize, times: i64) {
-        if times <= 0 || self.faults.stopped {
-            return;
-        }
-        let mut random = self.random_of("flap", one);
-        let down = 200 * MILLISECOND + random.below(1_500 * MILLISECOND);
-        self.block(vec![(one, other), (other, one)], Some(down));
-        if random.chance(500)
-            && let Some(id) = self.network.between(one, other)
-        {
-            self.break_connection(id, false);
-        }
-        let again = self.now + down + random.below(1_500 * MILLISECOND);
-        self.schedule(again, Event::Act(Act::FlapDown(one, other, times - 1)));
-    }
-
-    /// Ends every fault of the network.
-    pub fn heal(&mut self) {
-        self.faults.healed += 1;
-        self.network.heal();
-        for (connection, from, at) in self.network.speed_up(self.now) {
-            self.schedule(at, Event::Deliver(connection, from));
-        }
-    }
-
     /// No fault happens any more; everything that can get well does, and everyone starts again but
     /// those who stay dead.
     pub fn end_faults(&mut self) {
@@ -476,7 +304,8 @@ impl World {
         let alive = self.processes.len() - self.scenario.stay_dead.min(self.processes.len() - 1);
         for index in 0..self.processes.len() {
             let process = &mut self.processes[index];
-            process.disk.fail(Operation::Commit, 0, Failure::Once);
+            process.disk.repair();
+            process.frozen = None;
             process.paused_until = process.paused_until.min(self.now);
             if index >= alive {
                 self.sometimes.saw("peer stays dead");
@@ -489,8 +318,4 @@ impl World {
             }
         }
     }
-}
-
-fn pairs(count: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..count).flat_map(move |a| (0..count).map(move |b| (a, b))).filter(|(a, b)| a != b)
 }

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::random::Quick;
+use crate::random::{Quick, Random};
 use crate::scenario::{Distribution, Link, MILLISECOND, SECOND, WHOLE};
 
 /// A connection that carries nothing in one direction for this long is broken.
@@ -68,7 +68,18 @@ struct Direction {
     waiting_bytes: u64,
     /// Nothing gets through before.
     resumes: u64,
+    /// Nothing that is sent from now on arrives.
+    cut: bool,
     random: Quick,
+}
+
+/// What a connection lost that broke in the middle of what was on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CutOff {
+    /// Frames that never arrive.
+    pub frames: u64,
+    /// When the last of those arrives that do.
+    pub until: u64,
 }
 
 /// A connection between two processes.
@@ -174,6 +185,7 @@ impl Network {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             resumes: 0,
+            cut: false,
             random: Quick::new(self.seed, &[from as u64, to as u64, heard]),
         };
         let directions = [direction(ends[0], ends[1]), direction(ends[1], ends[0])];
@@ -220,6 +232,25 @@ impl Network {
         Some(closed)
     }
 
+    /// Cuts off the end of what is on its way in both directions of a connection, and all that is sent
+    /// from now on: it is about to break.
+    pub fn truncate(&mut self, id: u64, random: &mut Random) -> CutOff {
+        let mut lost = CutOff::default();
+        let Some(connection) = self.connections.get_mut(&id) else { return lost };
+        for direction in &mut connection.directions {
+            let kept = random.index(direction.inbox.len() + 1);
+            if let Some(first) = direction.inbox.keys().nth(kept).copied() {
+                let rest = direction.inbox.split_off(&first);
+                let frames = rest.values().filter(|parcel| matches!(parcel, Parcel::Frame(_)));
+                lost.frames += frames.count() as u64;
+            }
+            let last = direction.inbox.last_key_value();
+            lost.until = lost.until.max(last.map_or(0, |((arrival, _), _)| arrival + 1));
+            direction.cut = true;
+        }
+        lost
+    }
+
     /// Sends a parcel; returns when to look for arrivals: never, once, or twice.
     pub fn send(&mut self, id: u64, from: usize, parcel: Parcel, now: u64) -> [Option<u64>; 2] {
         let trouble = self.trouble;
@@ -241,6 +272,9 @@ impl Network {
         if is_frame {
             self.traffic.frames += 1;
             self.traffic.bytes += size;
+        }
+        if direction.cut {
+            return [None; 2];
         }
         if lost {
             self.traffic.lost += 1;

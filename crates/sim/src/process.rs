@@ -27,6 +27,7 @@ pub enum Waiting {
 }
 
 /// One process.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 pub struct Process {
     /// Its identity.
@@ -51,6 +52,10 @@ pub struct Process {
     pub wall_offset: i64,
     /// What its wall clock gains, in parts per million.
     pub drift: i64,
+    /// What its wall clock says while it stands still.
+    pub frozen: Option<u64>,
+    /// How long it stays down after it was killed in a storage operation; `None`: until faults end.
+    pub killed_for: Option<u64>,
     /// The connection to each peer, as the node was told.
     pub known: BTreeMap<PeerId, u64>,
     /// Peers it was asked to dial.
@@ -73,6 +78,8 @@ pub struct Process {
     pub image: Option<Image>,
     /// Rows vanished since it was last whole: what is derived from them is not to be believed.
     pub tainted: bool,
+    /// Its disk holds a directory that was copied from another peer's.
+    pub cloned: bool,
     /// It does not start again.
     pub dead: bool,
     /// It was told to stop and goes on a little.
@@ -94,6 +101,8 @@ impl Process {
             paused_until: 0,
             wall_offset: 0,
             drift: 0,
+            frozen: None,
+            killed_for: None,
             known: BTreeMap::new(),
             dials: BTreeSet::new(),
             timer_at: u64::MAX,
@@ -105,6 +114,7 @@ impl Process {
             watched: BTreeMap::new(),
             image: None,
             tainted: false,
+            cloned: false,
             dead: false,
             stopping: false,
         }
@@ -115,7 +125,15 @@ impl Process {
         let passed = (now / MILLISECOND).cast_signed();
         let gained = passed * self.drift / 1_000_000;
         let wall = WALL_START.cast_signed() + passed + gained + self.wall_offset;
-        Now { monotonic: now - self.born, wall: wall.max(0) as u64 }
+        let wall = self.frozen.unwrap_or(wall.max(0) as u64);
+        Now { monotonic: now - self.born, wall }
+    }
+
+    /// The wall clock gains this much from now on, in parts per million, and does not jump.
+    pub fn set_drift(&mut self, now: u64, drift: i64) {
+        let passed = (now / MILLISECOND).cast_signed();
+        self.wall_offset += passed * self.drift / 1_000_000 - passed * drift / 1_000_000;
+        self.drift = drift;
     }
 
     /// Whether it runs and does not stand still.

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use crate::faults::Parameter;
 use crate::random::Random;
 use crate::run::{Report, run};
 use crate::scenario::{Class, Databases, Links, SECOND, Scenario};
@@ -264,14 +265,18 @@ impl Search<'_> {
         });
         for number in (0..self.best.definitions.len()).rev() {
             if self.best.definitions.len() > 1 {
-                self.try_one(|scenario| drop(scenario.definitions.remove(number)));
+                self.try_one(|scenario| {
+                    let gone = scenario.definitions.remove(number).name;
+                    scenario.timeline.retain(|timed| !changes(timed, &gone));
+                });
             }
         }
         for number in 0..self.best.timeline.len() {
             if self.is_late() {
                 return;
             }
-            for step in [simpler_terms, single_write, shorter_values, shorter_time] {
+            let steps = [simpler_terms, single_write, shorter_values, shorter_time, smaller_amount];
+            for step in steps {
                 self.try_one(|scenario| step(&mut scenario.timeline[number]));
             }
         }
@@ -287,6 +292,14 @@ fn without_peer(timed: &mut Timed, gone: usize) -> bool {
             let kind = fault.kind;
             !(kind.has_peer() && fault.peer == gone || kind.has_other() && fault.other == gone)
         }
+    }
+}
+
+/// Whether an entry changes this definition.
+fn changes(timed: &Timed, definition: &str) -> bool {
+    match &timed.what {
+        What::Operation(_) => false,
+        What::Fault(fault) => fault.kind.has_definition() && fault.change.definition == definition,
     }
 }
 
@@ -323,5 +336,18 @@ fn shorter_time(timed: &mut Timed) {
         && let Some(time) = &mut fault.lasts
     {
         *time = (*time).min(SECOND);
+    }
+}
+
+fn smaller_amount(timed: &mut Timed) {
+    if let What::Fault(fault) = &mut timed.what {
+        match fault.kind.parameter() {
+            Parameter::Nth | Parameter::Times | Parameter::Rows => fault.amount = 1,
+            Parameter::Room => fault.amount = 0,
+            _ => {}
+        }
+        if fault.kind.has_definition() {
+            fault.change.size = None;
+        }
     }
 }

@@ -32,7 +32,7 @@ pub const CORE: [&str; 20] = [
 ];
 
 /// Counters of the world that a campaign must reach, beside every kind of fault.
-pub const WORLD: [&str; 21] = [
+pub const WORLD: [&str; 30] = [
     "acknowledged",
     "acknowledged by several",
     "acknowledged synced",
@@ -42,17 +42,26 @@ pub const WORLD: [&str; 21] = [
     "concurrent creation",
     "copy left",
     "declared lost",
+    "definition changed unseen",
+    "definition removed",
+    "disk full",
+    "frame cut off",
     "frame duplicated",
     "frame lost",
     "frame reordered",
+    "killed in an operation",
     "loss excused",
     "outcome unknown",
+    "peer joined late",
     "peer stays dead",
     "pending interval",
     "queue overflow",
     "read elsewhere",
+    "read failed",
     "read here",
     "refused",
+    "start failed",
+    "sync failed",
     "unfinished cut",
 ];
 

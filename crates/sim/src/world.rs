@@ -4,17 +4,16 @@
 //! node, drains its outputs, carries each out, and sets the timer to what the node says.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use tidings_core::clock::Now;
-use tidings_core::error::Error;
 use tidings_core::ident::PeerId;
 use tidings_core::node::{Config, Input, Node, Output};
 
 use crate::checker::Checker;
 use crate::complete::Before;
 use crate::disk::{Disk, FaultyStore};
-use crate::faults::{Act, Faults};
+use crate::faults::{Act, Defined, Faults, is_planned};
 use crate::invariants::Looks;
 use crate::measure::Measures;
 use crate::network::{Network, Parcel};
@@ -101,6 +100,10 @@ pub struct World {
     pub(crate) losses: u64,
     /// When a disk last lost data by other means than power; `u64::MAX`: never.
     pub(crate) destroyed: u64,
+    /// Identities that were given up.
+    pub(crate) retired: u64,
+    /// What users said of each definition.
+    pub(crate) defined: BTreeMap<String, Defined>,
     /// Whether it says what happens.
     pub(crate) talks: bool,
 }
@@ -131,9 +134,12 @@ impl World {
             before: Before::default(),
             losses: 0,
             destroyed: u64::MAX,
+            retired: 0,
+            defined: BTreeMap::new(),
             talks: std::env::var_os("TIDINGS_SIM_DESCRIBE").is_some(),
             scenario,
         };
+        world.define_all();
         let busy = !world.scenario.timeline.is_empty();
         for index in 0..world.scenario.count() {
             let starts = world.scenario.class(index).map_or(0, |class| class.starts);
@@ -294,7 +300,7 @@ impl World {
         if process.node.is_some() || process.dead {
             return;
         }
-        process.disk.repair();
+        process.disk.forget_plans();
         process.born = self.now;
         let store = process.disk.open();
         let config = Config {
@@ -323,19 +329,17 @@ impl World {
                 // As long as a real one: every probe carries it.
                 let address = format!("/ip4/10.0.{}.{}/tcp/7001", index / 256, index % 256);
                 self.feed(index, Input::Addresses(vec![address]));
+                if life == 0 && self.now > SECOND {
+                    self.sometimes.saw("peer joined late");
+                }
                 if index < self.scenario.appliers {
-                    let definitions = self.scenario.definitions.clone();
-                    let applied = self.call(index, |node, now| node.apply(&definitions, now));
-                    if let Some(Err(error)) = applied
-                        && !matches!(error, Error::Storage(_))
-                    {
-                        self.checker.broke("14 no defects", error.to_string());
-                    }
+                    self.apply_all(index);
                 }
                 self.watch_all(index);
                 let pause = self.processes[index].random.below(20 * MILLISECOND);
                 self.schedule(self.now + pause, Event::Seek(index, life));
             }
+            Err(error) if is_planned(&error) => self.start_failed(index, &error),
             Err(error) => {
                 self.checker.broke("14 no defects", format!("peer {index} cannot start: {error}"));
             }
@@ -368,6 +372,11 @@ impl World {
             outputs.push(output);
         }
         let at = node.poll_timeout();
+        if !node.store().is_alive() {
+            // It died within the call: nobody hears of what it was about to say.
+            self.killed_in_operation(index);
+            return None;
+        }
         note(process, &result);
         let at = process.born.saturating_add(at).max(self.now + TIMER_PAUSE);
         if at < process.timer_at {
@@ -437,7 +446,9 @@ impl World {
             Output::Event(event) => self.told(index, &event),
             Output::Failed(error) => {
                 self.trace.note("failed", &[index as u64]);
-                self.sometimes.saw("commit failed");
+                if error.to_string().contains("this commit was planned") {
+                    self.sometimes.saw("commit failed");
+                }
                 self.process_failed(index, &error);
             }
         }

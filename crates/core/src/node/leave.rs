@@ -193,11 +193,12 @@ impl<S: Store> Node<S> {
 
     /// Asks the keepers that have not answered, or gives up.
     fn leave_step(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
-        let min = self.fewest(id);
+        let fewest = self.fewest(id);
         let keepers = self.keepers(id);
         let leaving = self.held.get(&id).is_some_and(|held| held.role == HolderState::Leaving);
         let Some(leave) = self.leaves.under_way.get_mut(&id) else { return Ok(()) };
-        if !leaving || keepers.len() < min || leave.deadline <= now.monotonic {
+        let enough = fewest.is_some_and(|fewest| keepers.len() >= fewest);
+        if !leaving || !enough || leave.deadline <= now.monotonic {
             self.leaves.under_way.remove(&id);
             // Others may have reasons to leave in its place; it waits another window.
             self.leaves.crowded.remove(&id);
@@ -245,9 +246,10 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
-    fn fewest(&self, id: DatabaseId) -> usize {
-        let definition = self.held.get(&id).and_then(|held| held.definition.as_ref());
-        definition.map_or(1, |definition| definition.replication.min as usize)
+    /// How many must stay; `None` where no definition says so any more, and nobody leaves.
+    fn fewest(&self, id: DatabaseId) -> Option<usize> {
+        let definition = self.held.get(&id)?.definition.as_ref()?;
+        Some((definition.replication.min as usize).max(1))
     }
 
     /// A holder wants to leave: it is answered once this peer durably has all that it has.
@@ -305,7 +307,8 @@ impl<S: Store> Node<S> {
         now: Now,
     ) -> Result<(), StoreError> {
         let id = target.database;
-        let (keepers, min) = (self.keepers(id), self.fewest(id).max(1));
+        let keepers = self.keepers(id);
+        let Some(min) = self.fewest(id) else { return Ok(()) };
         let Some(held) = self.held.get(&id) else { return Ok(()) };
         let progress = &held.replica.state.progress;
         let Some(leave) = self.leaves.under_way.get_mut(&id) else { return Ok(()) };

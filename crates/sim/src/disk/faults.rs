@@ -86,6 +86,8 @@ impl Counts {
 pub(super) struct Faults {
     /// Per kind of operation: how many from now the failure is away, 1 being the next one.
     planned: [Option<(u64, Failure)>; Operation::ALL.len()],
+    /// How many operations from now the process dies in one.
+    kill: Option<u64>,
     counts: Counts,
     paused: bool,
 }
@@ -97,6 +99,33 @@ impl Faults {
 
     pub(super) fn clear(&mut self) {
         self.planned = Default::default();
+        self.kill = None;
+    }
+
+    pub(super) fn plan_kill(&mut self, nth: u64) {
+        self.kill = (nth > 0).then_some(nth);
+    }
+
+    pub(super) fn forget_once(&mut self) {
+        self.kill = None;
+        for planned in &mut self.planned {
+            planned.take_if(|(_, failure)| *failure == Failure::Once);
+        }
+    }
+
+    /// Whether the process dies in this operation, which is then not counted.
+    pub(super) fn kills(&mut self) -> bool {
+        match &mut self.kill {
+            Some(away) if *away > 1 && !self.paused => {
+                *away -= 1;
+                false
+            }
+            Some(_) if !self.paused => {
+                self.kill = None;
+                true
+            }
+            _ => false,
+        }
     }
 
     pub(super) fn pause(&mut self, paused: bool) {

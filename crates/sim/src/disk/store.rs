@@ -34,6 +34,10 @@ impl FaultyStore {
     /// Begins a read: refuses for a dead process, counts, and fails by plan.
     fn begin_read(&self, platter: &mut Platter, operation: Operation) -> Result<(), StoreError> {
         self.refuse_dead(platter)?;
+        if platter.faults.kills() {
+            platter.end_life();
+            return Err(killed());
+        }
         if platter.faults.strikes(operation) { Err(planned(operation)) } else { Ok(()) }
     }
 
@@ -97,6 +101,11 @@ impl Store for FaultyStore {
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         let mut platter = self.disk.lock();
         self.begin_write(&platter)?;
+        if platter.faults.kills() {
+            let _ = platter.fail_commit(batch, killed());
+            platter.end_life();
+            return Err(killed());
+        }
         if platter.faults.strikes(Operation::Commit) {
             return platter.fail_commit(batch, planned(Operation::Commit));
         }
@@ -104,7 +113,7 @@ impl Store for FaultyStore {
             let needed = bytes(&batch);
             if needed > room {
                 platter.faults.note_full();
-                let error = format!("a commit of {needed} bytes found {room} bytes left");
+                let error = format!("planned to be full: {needed} bytes, {room} are left");
                 return platter.fail_commit(batch, StoreError::Full(error.into()));
             }
             platter.room = Some(room - needed);
@@ -117,6 +126,10 @@ impl Store for FaultyStore {
     fn sync(&self) -> Result<(), StoreError> {
         let mut platter = self.disk.lock();
         self.begin_write(&platter)?;
+        if platter.faults.kills() {
+            platter.end_life();
+            return Err(killed());
+        }
         if platter.faults.strikes(Operation::Sync) {
             return platter.stop(planned(Operation::Sync));
         }
@@ -141,6 +154,10 @@ impl Read for FaultySnapshot {
 
 fn planned(operation: Operation) -> StoreError {
     StoreError::Io(format!("this {} was planned to fail", operation.name()).into())
+}
+
+fn killed() -> StoreError {
+    StoreError::Stopped("the process was planned to die in this operation".into())
 }
 
 /// What a batch writes: at least a byte for each row, and its key and value.

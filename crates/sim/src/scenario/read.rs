@@ -99,10 +99,12 @@ impl Scenario {
             read_faults(item, count, &mut scenario)?;
         }
         fields.fill("expect", &mut scenario.expect, read_expectations)?;
-        let end = scenario.duration;
+        let (end, definitions) = (scenario.duration, scenario.definitions.clone());
         fields.fill("timeline", &mut scenario.timeline, |item, name| {
             let items = item.list(name)?.iter().enumerate();
-            items.map(|(n, item)| text::read(item, &format!("{name}.{n}"), count, end)).collect()
+            let read =
+                |(n, item)| text::read(item, &format!("{name}.{n}"), count, &definitions, end);
+            items.map(read).collect()
         })?;
         scenario.timeline.sort_by_key(|timed| timed.at);
         if scenario.load.populate + SECOND > scenario.duration {
@@ -185,17 +187,20 @@ fn read_link(fields: &mut Fields<'_>, link: &mut Link) -> Result<(), BadScenario
     fields.fill("queue", &mut link.queue, |i, n| i.bytes(n, (512 << 10)..=1 << 40))
 }
 
+/// Reads the least and the greatest number of copies.
+pub(crate) fn replication(item: &Item, name: &str) -> Result<(i64, i64), BadScenario> {
+    let mut fields = Fields::new(item.table(name)?, name);
+    let copies = |item: &Item, name: &str| item.count(name, 1..=256);
+    let bounds = (fields.need("min", copies)?, fields.need("max", copies)?);
+    fields.done()?;
+    Ok(bounds)
+}
+
 fn read_definition(item: &Item, name: &str) -> Result<Definition, BadScenario> {
     let mut fields = Fields::new(item.table(name)?, name);
     let own = fields.need("name", Item::text)?;
     let matcher = fields.need("matcher", Item::text)?;
-    let (min, max) = fields.need("replication", |item, name| {
-        let mut fields = Fields::new(item.table(name)?, name);
-        let copies = |item: &Item, name: &str| item.count(name, 1..=256);
-        let bounds = (fields.need("min", copies)?, fields.need("max", copies)?);
-        fields.done()?;
-        Ok(bounds)
-    })?;
+    let (min, max) = fields.need("replication", replication)?;
     let mut definition = Definition::new(&own, &matcher, min as u32, max as u32);
     definition.id = fields.read("id", Item::text)?;
     fields.fill("description", &mut definition.description, Item::text)?;

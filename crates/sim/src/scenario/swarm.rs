@@ -11,7 +11,9 @@ use super::{
     Class, Databases, FaultKind, Link, Links, Load, MILLISECOND, Mix, RandomFaults, SECOND,
     Scenario,
 };
+use crate::faults::Fault;
 use crate::random::Random;
+use crate::timeline::{Timed, What};
 
 impl Scenario {
     /// The scenario that a seed of the swarm stands for.
@@ -37,13 +39,14 @@ impl Scenario {
             mix: Mix { put: 50, batch: 12, read: 30, sync: 3, large: 2, status: 3 },
             ..Load::default()
         };
+        let duration = (10 + random.below(50)) * SECOND;
         Self {
             name: "swarm".into(),
-            peers: vec![Class::of(peers)],
+            peers: classes(seed, peers, duration),
             definitions,
             appliers,
             load,
-            duration: (10 + random.below(50)) * SECOND,
+            duration,
             patience: 150 * SECOND,
             links,
             faults: RandomFaults {
@@ -55,6 +58,7 @@ impl Scenario {
             replacement_delay: 1_000 + random.below(15_000),
             stability_window: 500 + random.below(12_000),
             trash: [200, 5_000, 60_000][random.index(3)],
+            timeline: death(seed, peers, duration),
             clock_spread: if random.chance(300) { 8_000 } else { 200 },
             ..Self::quiet(seed, peers)
         }
@@ -75,6 +79,29 @@ impl Scenario {
         let faults = RandomFaults { every: self.faults.every * slower, ..self.faults };
         Self { load, duration, faults, ..self }
     }
+}
+
+/// Peers that start at the beginning, and at times one or two that join in the middle.
+fn classes(seed: u64, peers: usize, duration: u64) -> Vec<Class> {
+    let mut random = Random::new(seed, "late");
+    if peers < 4 || !random.chance(300) {
+        return vec![Class::of(peers)];
+    }
+    let late = 1 + random.index(2);
+    let starts = duration / 10 * random.between(1, 8);
+    vec![Class::of(peers - late), Class { starts, ..Class::of(late) }]
+}
+
+/// Seldom, a peer that ends in the middle for good.
+fn death(seed: u64, peers: usize, duration: u64) -> Vec<Timed> {
+    let mut random = Random::new(seed, "death");
+    if peers < 4 || !random.chance(50) {
+        return Vec::new();
+    }
+    let at = 2 * SECOND + random.below(duration - 2 * SECOND);
+    // Where there is no discovery, the first one is all that the others know.
+    let peer = 1 + random.index(peers - 1);
+    vec![Timed { at, what: What::Fault(Fault::new(FaultKind::Die, peer)) }]
 }
 
 fn definitions(random: &mut Random, peers: usize) -> Vec<Definition> {
@@ -99,10 +126,22 @@ fn definitions(random: &mut Random, peers: usize) -> Vec<Definition> {
 fn kinds(random: &mut Random) -> BTreeSet<FaultKind> {
     let mut kinds = BTreeSet::new();
     if !random.chance(50) {
-        let share = 100 + random.below(600);
-        kinds.extend(FaultKind::ALL.into_iter().filter(|_| random.chance(share)));
+        // Eight of them, on average: with all at once, each would seldom meet what it breaks. Half of
+        // the seeds leave out those that are rare or rough, after which peers are down for long.
+        let (common, share) = if random.chance(500) {
+            (FaultKind::COMMON, 100 + random.below(600))
+        } else {
+            (FaultKind::ALL.len(), 50 + random.below(350))
+        };
+        kinds.extend(FaultKind::ALL.into_iter().take(common).filter(|_| random.chance(share)));
     }
-    let lossy = [FaultKind::Wipe, FaultKind::Rollback, FaultKind::Vanish];
+    let lossy = [
+        FaultKind::Wipe,
+        FaultKind::Rollback,
+        FaultKind::Vanish,
+        FaultKind::Clone,
+        FaultKind::NewIdentity,
+    ];
     if random.chance(500) {
         kinds.retain(|kind| !lossy.contains(kind));
     }
@@ -116,7 +155,7 @@ fn links(random: &mut Random) -> Links {
         jitter: latency * random.below(3),
         tail: Link::per_mille(random.below(20)),
         bandwidth: [200_000, 2_000_000, 100_000_000][random.index(3)],
-        queue: if random.chance(100) { 1_500_000 } else { 16 << 20 },
+        queue: if random.chance(200) { 1_500_000 } else { 16 << 20 },
         ..Link::LAN
     };
     Links { within, between_zones: None, discovery: random.chance(700) }

@@ -1,11 +1,13 @@
 //! Draws what a scenario leaves open: the operations of its load and its random faults.
 
-use tidings_core::definition::Durability;
+use tidings_core::definition::{Definition, Durability};
 
 use super::{Call, KeyWrite, Operation, Timed, What};
-use crate::faults::{Fault, FaultKind, Parameter};
+use crate::faults::{Change, Fault, FaultKind, Parameter};
 use crate::random::Random;
-use crate::scenario::{Databases, Load, MILLISECOND, SECOND, Scenario, WHOLE, numbered};
+use crate::scenario::{
+    Databases, Load, MILLISECOND, RandomFaults, SECOND, Scenario, WHOLE, numbered,
+};
 
 impl Scenario {
     /// The same run with everything drawn that was left to the seed: no load, no random faults, and
@@ -167,14 +169,46 @@ fn draw_faults(scenario: &mut Scenario) {
             return;
         }
         let kind = kinds[random.index(kinds.len())];
-        let fault = draw_fault(&mut random, kind, peers, scenario.faults.longest);
+        let fault = draw_fault(&mut random, kind, peers, &scenario.faults, &scenario.definitions);
+        if kind == FaultKind::Redefine {
+            draw_both_sides(scenario, &fault, at);
+        }
         scenario.timeline.push(Timed { at, what: What::Fault(fault) });
     }
 }
 
+/// Half of the changes of a definition come with another one by another peer, which does not know of
+/// the first; where there are partitions, on both sides of one.
+fn draw_both_sides(scenario: &mut Scenario, first: &Fault, at: u64) {
+    let mut own = Random::new(scenario.seed, &format!("both sides at {at}"));
+    let peers = scenario.count();
+    if peers < 2 || !own.chance(500) {
+        return;
+    }
+    let kind = FaultKind::Redefine;
+    let drawn = draw_fault(&mut own, kind, peers, &scenario.faults, &scenario.definitions);
+    let peer = (first.peer + 1 + own.index(peers - 1)) % peers;
+    let definition = first.change.definition.clone();
+    let second = Fault { peer, change: Change { definition, ..drawn.change }, ..drawn };
+    let mut push = |at, fault| scenario.timeline.push(Timed { at, what: What::Fault(fault) });
+    if scenario.faults.kinds.contains(&FaultKind::Partition) {
+        let side = (0..peers).filter(|one| *one == first.peer || *one != peer && own.chance(500));
+        let cut = Fault { side: side.collect(), ..Fault::new(FaultKind::Partition, 0) };
+        push(at, cut.lasting(SECOND + own.below(8 * SECOND)));
+    }
+    push(at, second);
+}
+
 /// Draws one fault of a kind; every kind takes as many draws from the stream's point of view, so
 /// that turning one off does not shift the peers of the others.
-fn draw_fault(random: &mut Random, kind: FaultKind, peers: usize, longest: u64) -> Fault {
+fn draw_fault(
+    random: &mut Random,
+    kind: FaultKind,
+    peers: usize,
+    faults: &RandomFaults,
+    definitions: &[Definition],
+) -> Fault {
+    let longest = faults.longest;
     let mut own = Random::new(random.any(), kind.word());
     let peer = own.index(peers);
     let other = (peer + 1 + own.index(peers - 1)) % peers;
@@ -186,28 +220,62 @@ fn draw_fault(random: &mut Random, kind: FaultKind, peers: usize, longest: u64) 
     let amount = match kind.parameter() {
         Parameter::None => 0,
         Parameter::Rows => 1 + own.below(20) as i64,
+        // Reads and operations of all kinds are many more than commits.
+        Parameter::Nth if matches!(kind, FaultKind::ReadFails | FaultKind::KillAt) => {
+            let most = [10, 100, 2_000][own.index(3)];
+            1 + own.below(most) as i64
+        }
         Parameter::Nth => 1 + own.below(30) as i64,
+        Parameter::Times if kind == FaultKind::Storm => 2 + own.below(5) as i64,
         Parameter::Times => 6,
         Parameter::Gulp => (10 * MILLISECOND + own.below(2 * SECOND)) as i64,
         Parameter::Delay => ((20 + own.below(300)) * MILLISECOND) as i64,
         Parameter::Share => ((20 + own.below(300)) * (WHOLE / 1_000)) as i64,
+        // Mostly as where the battery of the clock is empty.
+        Parameter::Offset if kind == FaultKind::ClockRestart && own.chance(700) => -3_600_000,
+        Parameter::Drift => own.around(5_000),
+        Parameter::Room => {
+            let most = [1, 2_000, 50_000][own.index(3)];
+            own.below(most) as i64
+        }
         Parameter::Offset => {
             let span = [2_000, 60_000, 3_600_000][own.index(3)];
             own.around(span)
         }
     };
-    let side = if kind == FaultKind::Partition {
-        (0..peers).filter(|_| own.chance(500)).collect()
-    } else {
-        Vec::new()
-    };
+    let side =
+        if kind.has_side() { (0..peers).filter(|_| own.chance(500)).collect() } else { Vec::new() };
+    let change = draw_change(&mut own, kind, peers, definitions);
+    // A definition that was removed is mostly applied again.
+    let ends = kind.has_time() && !(kind == FaultKind::Undefine && own.chance(200));
     // What the kind does not need is not said, so that the fault reads back as it was.
     Fault {
         kind,
         peer: if kind.has_peer() { peer } else { 0 },
         other: if kind.has_other() { other } else { 0 },
         side,
-        lasts: kind.has_time().then_some(lasts.max(1)),
+        lasts: ends.then_some(lasts.max(1)),
         amount,
+        change,
     }
+}
+
+fn draw_change(
+    own: &mut Random,
+    kind: FaultKind,
+    peers: usize,
+    definitions: &[Definition],
+) -> Change {
+    let mut change = Change { copies: (1, 1), ..Change::default() };
+    if kind.has_definition()
+        && let Some(definition) = own.pick(definitions)
+    {
+        change.definition.clone_from(&definition.name);
+        if kind == FaultKind::Redefine {
+            let min = 1 + own.below(peers.min(5) as u64) as u32;
+            change.copies = (min, min + own.below(3) as u32);
+            change.size = own.chance(250).then(|| 2_000 + own.below(40_000));
+        }
+    }
+    change
 }

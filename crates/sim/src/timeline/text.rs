@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use tidings_core::definition::Durability;
+use tidings_core::definition::{Definition, Durability};
 
 use super::{Call, KeyWrite, Operation, Timed, VALUE_MAX, What};
-use crate::faults::{Fault, FaultKind, Parameter};
+use crate::faults::{Change, Fault, FaultKind, Parameter};
 use crate::scenario::document::{BadScenario, Fields, Item};
-use crate::scenario::read::{DURATION_MAX, quoted};
+use crate::scenario::read::{DURATION_MAX, quoted, replication};
 use crate::scenario::units::{show_duration, show_share};
 use crate::scenario::{SECOND, WHOLE};
 
@@ -17,8 +17,17 @@ const OPERATIONS: [&str; 7] = ["put", "delete", "batch", "burst", "read", "sync"
 /// Longest jump of a clock, in microseconds.
 const OFFSET_MAX: u64 = 366 * 86_400 * SECOND;
 
-/// Reads one entry of a scenario with so many peers and such a duration.
-pub(crate) fn read(item: &Item, name: &str, peers: usize, end: u64) -> Result<Timed, BadScenario> {
+/// Longest drift of a clock, in parts per million.
+const DRIFT_MAX: i64 = 500_000;
+
+/// Reads one entry of a scenario with so many peers, such definitions and such a duration.
+pub(crate) fn read(
+    item: &Item,
+    name: &str,
+    peers: usize,
+    definitions: &[Definition],
+    end: u64,
+) -> Result<Timed, BadScenario> {
     let mut fields = Fields::new(item.table(name)?, name);
     let at = fields.need("at", |item, name| {
         let at = item.duration(name, 0..=DURATION_MAX)?;
@@ -35,7 +44,7 @@ pub(crate) fn read(item: &Item, name: &str, peers: usize, end: u64) -> Result<Ti
     let fault = fields
         .read("fault", |item, name| item.word(name, kinds().map(|kind| (kind.word(), kind))))?;
     if let Some(kind) = fault {
-        let fault = read_fault(&mut fields, kind, peers)?;
+        let fault = read_fault(&mut fields, kind, peers, definitions)?;
         fields.done()?;
         return Ok(Timed { at, what: What::Fault(fault) });
     }
@@ -60,6 +69,7 @@ fn read_fault(
     fields: &mut Fields<'_>,
     kind: FaultKind,
     peers: usize,
+    definitions: &[Definition],
 ) -> Result<Fault, BadScenario> {
     let mut fault = Fault::new(kind, 0);
     if kind.has_peer() {
@@ -76,13 +86,16 @@ fn read_fault(
             Ok(other)
         })?;
     }
-    if kind == FaultKind::Partition {
+    if kind.has_side() {
         fault.side = fields.need("peers", |item, name| {
             item.list(name)?.iter().map(|item| peer(item, name, peers)).collect()
         })?;
     }
     if kind.has_time() {
         fault.lasts = fields.read("for", |item, name| item.duration(name, 1..=DURATION_MAX))?;
+    }
+    if kind.has_definition() {
+        read_change(fields, kind, definitions, &mut fault.change)?;
     }
     let amount = &mut fault.amount;
     match kind.parameter() {
@@ -108,8 +121,42 @@ fn read_fault(
         Parameter::Offset => {
             fields.fill("offset", amount, |item, name| item.offset(name, OFFSET_MAX))?;
         }
+        Parameter::Drift => {
+            fields.fill("ppm", amount, |item, name| item.count(name, -DRIFT_MAX..=DRIFT_MAX))?;
+        }
+        Parameter::Room => fields.fill("room", amount, |item, name| {
+            item.bytes(name, 0..=1 << 40).map(u64::cast_signed)
+        })?,
     }
     Ok(fault)
+}
+
+fn read_change(
+    fields: &mut Fields<'_>,
+    kind: FaultKind,
+    definitions: &[Definition],
+    change: &mut Change,
+) -> Result<(), BadScenario> {
+    change.definition = fields.need("definition", |item, name| {
+        let known = item.text(name)?;
+        if definitions.iter().any(|definition| definition.name == known) {
+            return Ok(known);
+        }
+        let names: Vec<&str> = definitions.iter().map(|own| own.name.as_str()).collect();
+        Err(item.place.error(format!("{name} is {known:?}; write one of: {}", names.join(", "))))
+    })?;
+    if kind == FaultKind::Undefine {
+        return Ok(());
+    }
+    let (min, max) = fields.need("replication", replication)?;
+    change.copies = (min as u32, max as u32);
+    if min > max {
+        return Err(fields.place().error(format!(
+            "replication.max is {max}, less than replication.min, {min}; raise max or lower min"
+        )));
+    }
+    change.size = fields.read("size", |item, name| item.bytes(name, 1..=1 << 60))?;
+    Ok(())
 }
 
 fn key(item: &Item, name: &str) -> Result<String, BadScenario> {
@@ -203,8 +250,11 @@ fn show_fault(text: &mut String, fault: &Fault) -> std::fmt::Result {
     if kind.has_other() {
         write!(text, ", other = {}", fault.other)?;
     }
-    if kind == FaultKind::Partition {
+    if kind.has_side() {
         write!(text, ", peers = {:?}", fault.side)?;
+    }
+    if kind.has_definition() {
+        show_change(text, kind, &fault.change)?;
     }
     if let Some(time) = fault.lasts.filter(|_| kind.has_time()) {
         write!(text, ", for = \"{}\"", show_duration(time))?;
@@ -225,7 +275,19 @@ fn show_fault(text: &mut String, fault: &Fault) -> std::fmt::Result {
             let millis = show_duration(amount.unsigned_abs() * 1_000);
             write!(text, ", offset = \"{sign}{millis}\"")
         }
+        Parameter::Drift => write!(text, ", ppm = {amount}"),
+        Parameter::Room => write!(text, ", room = {amount}"),
     }
+}
+
+fn show_change(text: &mut String, kind: FaultKind, change: &Change) -> std::fmt::Result {
+    write!(text, ", definition = {}", quoted(&change.definition))?;
+    if kind == FaultKind::Undefine {
+        return Ok(());
+    }
+    let (min, max) = change.copies;
+    write!(text, ", replication = {{ min = {min}, max = {max} }}")?;
+    change.size.map_or(Ok(()), |size| write!(text, ", size = {size}"))
 }
 
 fn show_operation(text: &mut String, operation: &Operation) -> std::fmt::Result {

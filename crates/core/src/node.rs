@@ -513,8 +513,11 @@ impl<S: Store> Node<S> {
         self.outputs.pop_front()
     }
 
-    /// When to feed [`Input::Timer`], in monotonic microseconds.
+    /// When to feed [`Input::Timer`], in monotonic microseconds; `u64::MAX` once the node has stopped.
     pub fn poll_timeout(&self) -> u64 {
+        if self.failed.is_some() {
+            return NEVER;
+        }
         let timers = &self.timers;
         [
             timers.summary,

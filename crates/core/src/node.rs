@@ -304,7 +304,11 @@ const PING_EVERY: u64 = 5 * SECOND;
 
 impl<S: Store> core::fmt::Debug for Node<S> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Node").field("peer", &self.config.peer).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("peer", &self.config.peer)
+            .field("timers", &self.timers)
+            .field("membership", &self.membership.next_timer())
+            .finish_non_exhaustive()
     }
 }
 

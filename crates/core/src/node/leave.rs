@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use super::{Event, MILLISECOND, Node, SECOND};
 use crate::clock::Now;
+use crate::directory::Holder;
 use crate::ident::{DatabaseId, PeerId};
 use crate::interval::Interval;
 use crate::message::{Message, Target};
@@ -162,8 +163,11 @@ impl<S: Store> Node<S> {
         let Some(held) = self.held.get(&id).filter(|held| held.role == HolderState::Active) else {
             return false;
         };
-        let leaving = |state| state == HolderState::Leaving;
-        let others_leave = self.directory.holders(id).any(|(_, holder)| leaving(holder.state));
+        // One that went down on its way out must not keep the others for ever.
+        let leaves = |(peer, holder): (PeerId, Holder)| {
+            holder.state == HolderState::Leaving && self.is_live(peer)
+        };
+        let others_leave = self.directory.holders(id).any(leaves);
         let keepers = self.keepers(id);
         let max = held.definition.as_ref().map(|definition| definition.replication.max as usize);
         max.is_some_and(|max| keepers.len() >= max)
@@ -322,7 +326,8 @@ impl<S: Store> Node<S> {
             return Ok(());
         }
         leave.stay.insert(peer);
-        let enough = leave.stay.intersection(&keepers).count() >= min;
+        // All that live, not only `min`: whoever counts copies of a write sees this one leaving.
+        let enough = keepers.len() >= min && keepers.is_subset(&leave.stay);
         if !enough && !planted(Planted::OneKeeperIsEnough) {
             return Ok(());
         }

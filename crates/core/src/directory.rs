@@ -115,9 +115,7 @@ impl Directory {
 
     /// Whether anyone holds or held the database.
     pub fn is_known(&self, id: DatabaseId) -> bool {
-        self.entries.get(&id).is_some_and(|entry| {
-            entry.holders.iter().any(|(_, holder)| holder.state != HolderState::Gone)
-        })
+        self.entries.get(&id).is_some_and(|entry| !entry.holders.is_empty())
     }
 
     /// The holders of a database, those gone included.

@@ -268,6 +268,8 @@ pub struct Node<S: Store> {
     watch: watch::Watches,
     placement: placement::Placement,
     losses: lost::Losses,
+    /// Whether what is learned of the directory comes from this peer's own disk.
+    loading: bool,
     leaves: leave::Leaves,
     scrub: scrub::Scrubs,
     timers: Timers,
@@ -384,6 +386,7 @@ impl<S: Store> Node<S> {
             watch: watch::Watches::default(),
             placement: placement::Placement::default(),
             losses: lost::Losses::default(),
+            loading: true,
             leaves: leave::Leaves::default(),
             scrub: scrub::Scrubs::default(),
             timers: Timers {
@@ -414,6 +417,7 @@ impl<S: Store> Node<S> {
             node.scrub_everything(now);
         }
         node.settle(now)?;
+        node.loading = false;
         for (peer, addresses) in node.remembered.clone() {
             node.leaves.peer_changed(peer, false, now);
             node.outputs.push_back(Output::Dial(peer, addresses));

@@ -243,7 +243,7 @@ impl Progress {
         for interval in self.pending.of(epoch) {
             self.lost.remove(interval);
         }
-        let missing = self.lost.count(epoch) - before;
+        let missing = self.lost.count(epoch).saturating_sub(before);
         self.vector.raise(epoch, upto);
         self.settle(epoch);
         while self.lost.len() > LOST_MAX && self.lost.coalesce() {}

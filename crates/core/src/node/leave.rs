@@ -9,12 +9,13 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use super::{Event, MILLISECOND, Node, SECOND};
 use crate::clock::Now;
 use crate::directory::Holder;
 use crate::ident::{DatabaseId, PeerId};
-use crate::interval::Interval;
+use crate::interval::{Interval, Intervals};
 use crate::message::{Message, Target};
 use crate::planted::{Planted, planted};
 use crate::rows::{self, Prefix, Transaction};
@@ -30,6 +31,8 @@ const LEAVE_PATIENCE: u64 = 20 * SECOND;
 /// How long a peer that is down still counts as one of the cluster: who sees half of those or fewer
 /// may be on the small side of a cut.
 const RECENT: u64 = 3_600 * SECOND;
+/// Most copies that are gone looked at in one tick.
+const RECALLS_MAX: usize = 1_000;
 /// Most rows of unlinked copies that are removed in one tick.
 const SWEEP_ROWS: usize = 2_000;
 
@@ -41,6 +44,7 @@ struct Leave {
     asked: u64,
     /// What the copy reflected when it was.
     vector: Vector,
+    lost: Intervals,
     /// Who answered that it stays.
     stay: BTreeSet<PeerId>,
 }
@@ -53,6 +57,8 @@ pub(super) struct Leaves {
     crowded: BTreeMap<DatabaseId, u64>,
     /// Copies that are gone, and when their rows are removed.
     trash: BTreeMap<DatabaseId, u64>,
+    /// The last of them that was looked at.
+    looked_at: Option<DatabaseId>,
     /// Copies that were leaving when this peer stopped.
     interrupted: BTreeSet<DatabaseId>,
     /// Local numbers of databases whose rows are still to be removed.
@@ -110,6 +116,13 @@ impl Leaves {
         self.issued.clear();
     }
 
+    /// The connection to a peer is gone, and its questions with it.
+    pub(super) fn forget_questions(&mut self, peer: PeerId) {
+        for waiting in self.unsynced.values_mut() {
+            waiting.retain(|(asker, ..)| *asker != peer);
+        }
+    }
+
     /// A copy is used again: its rows stay.
     pub(super) fn keep(&mut self, id: DatabaseId) {
         self.trash.remove(&id);
@@ -141,8 +154,8 @@ impl<S: Store> Node<S> {
             }
             if !self.leaves.under_way.contains_key(&id) && self.may_leave(id) {
                 let deadline = now.monotonic + LEAVE_PATIENCE;
-                let (vector, stay) = (Vector::default(), BTreeSet::new());
-                let leave = Leave { deadline, asked: 0, vector, stay };
+                let (vector, lost, stay) = Default::default();
+                let leave = Leave { deadline, asked: 0, vector, lost, stay };
                 self.leaves.under_way.insert(id, leave);
                 self.count("leaves_begun", 1);
                 self.set_role(id, HolderState::Leaving);
@@ -175,6 +188,7 @@ impl<S: Store> Node<S> {
             && !others_leave
             && keepers.iter().all(|peer| self.links.contains_key(peer))
             && !self.is_awaited(id)
+            && !self.pull.is_busy(id)
             && self
                 .ranked(id)
                 .into_iter()
@@ -213,10 +227,11 @@ impl<S: Store> Node<S> {
         };
         let progress = &held.replica.state.progress;
         let Some(leave) = self.leaves.under_way.get_mut(&id) else { return Ok(()) };
-        if leave.asked == 0 || leave.vector != progress.vector {
+        if leave.asked == 0 || leave.vector != progress.vector || leave.lost != *progress.lost() {
             self.leaves.questions += 1;
             leave.asked = self.leaves.questions;
             leave.vector = progress.vector.clone();
+            leave.lost = progress.lost().clone();
             leave.stay.clear();
         }
         let lost: Vec<Interval> = progress.lost().iter().collect();
@@ -232,6 +247,7 @@ impl<S: Store> Node<S> {
 
     fn stay_after_all(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
         self.count("leaves_given_up", 1);
+        self.set_role(id, HolderState::Active);
         self.set_holder(id, self.config.peer, HolderState::Active, now)
     }
 
@@ -319,6 +335,7 @@ impl<S: Store> Node<S> {
         // A write that arrived since is asked for again with the next tick.
         if leave.asked != asked
             || leave.vector != progress.vector
+            || leave.lost != *progress.lost()
             || !progress.is_whole()
             || held.role != HolderState::Leaving
             || !keepers.contains(&peer)
@@ -333,6 +350,8 @@ impl<S: Store> Node<S> {
         }
         self.leaves.under_way.remove(&id);
         self.leaves.crowded.remove(&id);
+        self.set_role(id, HolderState::Gone);
+        self.discard(id, now);
         self.set_holder(id, self.config.peer, HolderState::Gone, now)?;
         self.end_watches(id);
         self.count("copies_left", 1);
@@ -357,10 +376,25 @@ impl<S: Store> Node<S> {
 
     /// Unlinks the copies that are gone for long enough, and removes rows of unlinked ones.
     fn purge(&mut self, now: Now) -> Result<(), StoreError> {
-        let due = self.leaves.trash.iter().filter(|(_, at)| **at <= now.monotonic);
-        for id in due.map(|(id, _)| *id).take(LEAVES_MAX).collect::<Vec<_>>() {
-            self.leaves.trash.remove(&id);
-            if self.held.get(&id).is_some_and(|held| held.role == HolderState::Gone) {
+        let window = self.config.stability_window * MILLISECOND;
+        let stable = self.leaves.unstable + window <= now.monotonic && self.is_in_step(now);
+        let start = self.leaves.looked_at.map_or(Bound::Unbounded, Bound::Excluded);
+        let trash = self.leaves.trash.range((start, Bound::Unbounded)).take(RECALLS_MAX);
+        let trash: Vec<(DatabaseId, u64)> = trash.map(|(id, at)| (*id, *at)).collect();
+        self.leaves.looked_at = trash.last().map(|(id, _)| *id);
+        for (id, at) in trash {
+            let gone = self.held.get(&id).is_some_and(|held| held.role == HolderState::Gone);
+            if !gone {
+                self.leaves.trash.remove(&id);
+            } else if stable && self.keepers(id).is_empty() {
+                // Whoever was to keep it is not there: what is here may be all there is.
+                self.leaves.trash.remove(&id);
+                self.set_holder(id, self.config.peer, HolderState::Joining, now)?;
+            } else if at <= now.monotonic
+                && self.is_in_step(now)
+                && self.keepers(id).len() >= self.fewest(id).unwrap_or(1)
+            {
+                self.leaves.trash.remove(&id);
                 self.unlink(id)?;
             }
         }
@@ -378,10 +412,13 @@ impl<S: Store> Node<S> {
         transaction.put(Space::Meta, rows::peer_key("prefix"), wire::encode(&self.next_prefix));
         self.commit(transaction)?;
         self.leaves.unlinked.insert(prefix);
+        self.pull.forget(id);
+        self.losses.forget(id);
         let issued = held.replica.state.progress.vector.get(self.epoch);
         if issued > 0 {
             // Should a copy come here again, it must not give these sequences twice.
-            self.leaves.issued.insert(id, issued);
+            let known = self.leaves.issued.entry(id).or_default();
+            *known = issued.max(*known);
         }
         self.sums.changed(id);
         self.count("copies_removed", 1);

@@ -25,7 +25,9 @@ const GAPS_MAX: usize = 256;
 /// A copy with a gap.
 #[derive(Debug)]
 struct Gap {
-    /// When it was noticed.
+    /// The epochs in which something was missing when it was noticed.
+    epochs: BTreeSet<Epoch>,
+    /// When that was.
     since: u64,
     /// The last session of a pull that began before.
     after: u64,
@@ -50,6 +52,11 @@ impl Losses {
         }
     }
 
+    /// A copy is gone.
+    pub(super) fn forget(&mut self, id: DatabaseId) {
+        self.loose.remove(&id);
+    }
+
     /// Notes that a pull from a holder ended well.
     pub(super) fn heard(&mut self, id: DatabaseId, peer: PeerId, session: u64) {
         if let Some(gap) = self.gaps.get_mut(&id)
@@ -68,8 +75,16 @@ impl<S: Store> Node<S> {
         let loose: Vec<DatabaseId> = loose.iter().take(GAPS_MAX).copied().collect();
         for id in loose {
             let after = self.pull.last_session();
-            let fresh = || Gap { since: now.monotonic, after, heard: BTreeSet::new() };
-            let since = self.losses.gaps.entry(id).or_insert_with(fresh).since;
+            let Some(held) = self.held.get(&id) else { continue };
+            let progress = &held.replica.state.progress;
+            let epochs: BTreeSet<Epoch> = progress.loose().map(|(epoch, _)| epoch).collect();
+            let known = self.losses.gaps.get(&id).filter(|gap| epochs.is_subset(&gap.epochs));
+            let since = known.map_or(now.monotonic, |gap| gap.since);
+            if known.is_none() {
+                // What was asked before says nothing of a gap that came since.
+                let gap = Gap { epochs, since, after, heard: BTreeSet::new() };
+                self.losses.gaps.insert(id, gap);
+            }
             if since + GAP_PATIENCE <= now.monotonic {
                 self.review_gap(id, since, now)?;
             }

@@ -73,6 +73,8 @@ struct SyncWait {
 enum Task {
     /// The directory says something new of this peer's copy.
     Own(DatabaseId),
+    /// There is room for this copy to be filled.
+    Join(DatabaseId),
     /// Definitions changed.
     Redefine,
     /// A database that is watched here came into being, perhaps elsewhere.
@@ -163,6 +165,8 @@ impl<S: Store> Node<S> {
         let Some(task) = self.placement.tasks.pop_front() else { return Ok(false) };
         match task {
             Task::Own(id) => self.review_own(id, now)?,
+            Task::Join(id) if self.placement.waiting.contains(&id) => self.start_join(id, now)?,
+            Task::Join(_) => {}
             Task::Watched(id) => {
                 if !self.held.contains_key(&id) {
                     self.outputs.push_back(super::Output::WatchLost(id));
@@ -192,7 +196,14 @@ impl<S: Store> Node<S> {
         let Some(holder) = self.directory.holder(id, self.config.peer) else { return Ok(()) };
         let held = self.held.get(&id).map(|held| held.role);
         match (holder.state, held) {
-            (HolderState::Active, Some(HolderState::Active)) | (HolderState::Gone, None) => {}
+            (HolderState::Active, Some(HolderState::Active))
+            | (HolderState::Gone, Some(HolderState::Gone) | None) => {}
+            (HolderState::Active, Some(HolderState::Joining | HolderState::Gone))
+                if !self.loading =>
+            {
+                // Said in an earlier life of this peer, whose rows power took: it is filled again.
+                self.set_holder(id, self.config.peer, HolderState::Joining, now)?;
+            }
             (HolderState::Active, Some(_)) => self.set_role(id, HolderState::Active),
             (HolderState::Active, None) if planted(Planted::WipedHolderStays) => {}
             (HolderState::Active, None) => {
@@ -222,9 +233,15 @@ impl<S: Store> Node<S> {
                 self.set_role(id, HolderState::Leaving);
                 self.leaves.interrupted(id);
             }
-            (HolderState::Gone, Some(_)) => {
+            // This disk says so: this peer has left.
+            (HolderState::Gone, Some(_)) if self.loading => {
                 self.set_role(id, HolderState::Gone);
                 self.discard(id, now);
+            }
+            // Rows are discarded through a leave of one's own only. This is of an earlier life, or
+            // somebody else's opinion, and there may be writes here that nobody else has.
+            (HolderState::Gone, Some(_)) => {
+                self.set_holder(id, self.config.peer, HolderState::Joining, now)?;
             }
             // The disk was lost on the way out: there is nothing to hand over.
             (HolderState::Leaving, None) => {
@@ -383,6 +400,13 @@ impl<S: Store> Node<S> {
             .collect();
         let best = left.iter().min_by_key(|peer| self.rank_key(id, **peer));
         let others: BTreeSet<PeerId> = left.iter().copied().filter(|peer| *peer != own).collect();
+        // One that gave its copy back a while ago may still have its rows, and says so first.
+        let gone = |(peer, holder): (PeerId, Holder)| {
+            holder.state == HolderState::Gone && peer != own && self.is_live(peer)
+        };
+        if !late && self.directory.holders(id).any(gone) {
+            return None;
+        }
         if best != Some(&own) || !others.iter().all(|peer| self.links.contains_key(peer)) {
             return None;
         }
@@ -463,8 +487,10 @@ impl<S: Store> Node<S> {
             self.count("copies_joined", 1);
             self.say_joined(id);
         }
-        let next = self.placement.waiting.first().copied();
-        next.map_or(Ok(()), |next| self.start_join(next, now))
+        if let Some(&next) = self.placement.waiting.first() {
+            self.defer(Task::Join(next));
+        }
+        Ok(())
     }
 
     /// Begins joins that waited: as many as there is room for, from where the last tick stopped, so

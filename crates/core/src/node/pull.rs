@@ -125,6 +125,18 @@ impl<R> Pulls<R> {
         self.sessions
     }
 
+    /// Whether anything of a database is being pulled, or is to be.
+    pub(super) fn is_busy(&self, id: DatabaseId) -> bool {
+        self.fetches.contains_key(&id) || self.wanted.contains_key(&id)
+    }
+
+    /// A copy is gone: what is on its way to it is for no later one.
+    pub(super) fn forget(&mut self, id: DatabaseId) {
+        self.fetches.remove(&id);
+        self.wanted.remove(&id);
+        self.overdue.remove(&id);
+    }
+
     /// How long a pull of a database waits for a chunk.
     fn patience(&self, id: DatabaseId) -> u64 {
         PULL_PATIENCE << self.overdue.get(&id).copied().unwrap_or(0)
@@ -374,7 +386,10 @@ impl<S: Store> Node<S> {
         let heard = records.iter().filter(|(epoch, _)| *epoch == self.epoch);
         let heard = heard.flat_map(|(_, records)| records).map(|sent| sent.sequence);
         let told = cut.iter().map(|cut| cut.vector.get(self.epoch));
-        let heard = heard.chain(told).max().unwrap_or(0);
+        let pending = cut.iter().flat_map(|cut| &cut.pending);
+        let pending = pending.filter(|interval| interval.epoch == self.epoch);
+        let heard = heard.chain(told).chain(pending.map(|interval| interval.upto));
+        let heard = heard.max().unwrap_or(0);
         self.check_own_epoch(id, self.epoch, heard)?;
         let mut work = Work::default();
         work.touched.insert(id);
@@ -671,6 +686,10 @@ fn is_sane_cut(cut: &Cut) -> bool {
     let most = LOST_MAX + EPOCHS_MAX;
     cut.vector.len() <= EPOCHS_MAX
         && cut.pending.len() <= PENDING_MAX
+        && cut.lost.iter().all(|lost| lost.upto <= cut.vector.get(lost.epoch))
+        // Nothing is collected or retired yet: who says otherwise would be believed for ever.
+        && cut.floor.is_empty()
+        && cut.retired.is_empty()
         && cut.lost.len() <= most
         && cut.found.len() <= 2 * most
 }

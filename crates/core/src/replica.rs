@@ -17,7 +17,7 @@ use crate::planted::{Planted, planted};
 use crate::record::{Fingerprint, Merge, Payload, Record, Sent, bucket_of};
 use crate::rows::{self, Prefix, Transaction};
 use crate::stamp::{Dot, Millis, Time};
-use crate::store::{Read, Space, StoreError, prefix_rows};
+use crate::store::{Read, Space, StoreError};
 use crate::vector::{Progress, Vector};
 use crate::wire;
 
@@ -43,6 +43,14 @@ pub struct State {
     pub tombstones: u64,
     /// Bytes of keys and values of the live entries.
     pub bytes: u64,
+}
+
+impl State {
+    /// What it says that follows from the rows alone.
+    pub fn derived(&self) -> Derived {
+        let Self { digest, entries, tombstones, bytes, .. } = *self;
+        Derived { digest, entries, tombstones, bytes }
+    }
 }
 
 /// What happened to one record.
@@ -291,7 +299,7 @@ impl Replica {
         *self.summary.get_or_insert_with(|| {
             let state = &self.state;
             let Progress { vector, .. } = &state.progress;
-            let lost: Vec<_> = state.progress.lost().iter().collect();
+            let lost = state.progress.lost();
             let agreed = (state.generation, vector, lost, &state.retired, state.digest);
             if planted(Planted::SummaryWithoutVector) {
                 return fingerprint.short(&wire::encode(&(agreed.0, agreed.4)));
@@ -303,24 +311,6 @@ impl Replica {
         })
     }
 
-    /// Recomputes from the rows what the state says of them.
-    ///
-    /// # Errors
-    /// When the store cannot read or a row is damaged.
-    pub fn recompute(
-        &self,
-        read: &impl Read,
-        fingerprint: &Fingerprint,
-    ) -> Result<Derived, StoreError> {
-        let mut derived = Derived::default();
-        for row in prefix_rows(read, Space::Data, &self.prefix.to_be_bytes()) {
-            let (key, bytes) = row?;
-            let (stored, record) = (&key[4..], decode_record(&bytes)?);
-            derived.add(fingerprint, stored, &record);
-        }
-        Ok(derived)
-    }
-
     /// Puts the state right by the difference between what was stored and what was found in the rows
     /// at one moment: sums carry over to what came later.
     pub fn correct(&mut self, stored: &Derived, found: &Derived) {
@@ -330,12 +320,6 @@ impl Replica {
         state.entries = shift(state.entries, stored.entries, found.entries);
         state.tombstones = shift(state.tombstones, stored.tombstones, found.tombstones);
         state.bytes = shift(state.bytes, stored.bytes, found.bytes);
-    }
-
-    /// What the state says that [`Replica::recompute`] computes.
-    pub fn derived(&self) -> Derived {
-        let State { digest, entries, tombstones, bytes, .. } = self.state;
-        Derived { digest, entries, tombstones, bytes }
     }
 }
 
@@ -377,6 +361,17 @@ impl Derived {
         let element = fingerprint.element(stored, record);
         self.digest = self.digest.wrapping_add(element);
         element
+    }
+
+    /// Takes away one row that was added, and its element.
+    pub fn remove(&mut self, stored: &[u8], record: &Record, element: u128) {
+        if !record.is_live() {
+            self.tombstones -= 1;
+            return;
+        }
+        self.entries -= 1;
+        self.bytes -= (stored.len() + record.payload().len()) as u64;
+        self.digest = self.digest.wrapping_sub(element);
     }
 }
 

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidings_core::ident::DatabaseId;
 use tidings_core::record::Record;
-use tidings_core::replica::{Derived, State};
 use tidings_core::vector::PENDING_MAX;
 
 use crate::look::{Copies, Copy};
@@ -68,8 +67,7 @@ impl World {
                 continue;
             }
             for (_, copy) in copies.iter().filter(|(_, copy)| !copy.checked) {
-                let State { digest, entries, tombstones, bytes, .. } = copy.state;
-                let (stored, found) = (Derived { digest, entries, tombstones, bytes }, copy.found);
+                let (stored, found) = (copy.state.derived(), copy.found);
                 let log = process.disk.log_of(copy.prefix.to_be_bytes());
                 // Log rows that vanish come back with the next write of their key only.
                 if process.disk.counts().vanished == 0 && copy.log != log {
@@ -150,8 +148,12 @@ impl World {
                     continue;
                 }
                 let state = &copy.state;
-                let lost: Vec<_> = state.progress.lost().iter().collect();
-                let agreed = (state.generation, &state.progress.vector, lost, &state.retired);
+                let agreed = (
+                    state.generation,
+                    &state.progress.vector,
+                    state.progress.lost(),
+                    &state.retired,
+                );
                 let (other, theirs) =
                     first.entry(tidings_core::wire::encode(&agreed)).or_insert((index, copy));
                 if theirs.canonical != copy.canonical {

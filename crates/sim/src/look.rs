@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use tidings_core::ident::DatabaseId;
 use tidings_core::record::{Fingerprint, Record};
-use tidings_core::replica::{Derived, Replica, State, decode_record};
+use tidings_core::replica::{Derived, State, decode_record};
 use tidings_core::rows::{self, Interned};
 use tidings_core::store::{MemorySnapshot, Read, Space, StoreError, prefix_rows};
 use tidings_core::wire;
@@ -48,11 +48,6 @@ pub struct Copy {
 }
 
 impl Copy {
-    /// The copy as the core has it, for recomputing what is derived.
-    pub fn replica(&self, id: DatabaseId) -> Replica {
-        Replica::new(id, self.prefix, self.path.as_str().into(), self.state.clone())
-    }
-
     /// The record under a stored key.
     pub fn record(&self, stored: &[u8]) -> Option<&Record> {
         self.rows.get(stored).map(|row| &row.record)
@@ -101,14 +96,7 @@ impl Copy {
         if let Some(Row { record, hash, element }) = old {
             self.canonical = self.canonical.wrapping_sub(hash);
             self.log.take(&rows::log_key(self.prefix, record.dot()), stored);
-            let found = &mut self.found;
-            found.digest = found.digest.wrapping_sub(element);
-            if record.is_live() {
-                found.entries -= 1;
-                found.bytes -= (stored.len() + record.payload().len()) as u64;
-            } else {
-                found.tombstones -= 1;
-            }
+            self.found.remove(stored, &record, element);
         }
         self.fresh.insert(stored.to_vec());
         self.checked = false;

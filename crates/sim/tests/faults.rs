@@ -2,18 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers too may panic")]
 
+mod support;
+
+use support::{PATH, fate, holders, settles};
 use tidings_core::definition::Definition;
 use tidings_core::error::Error;
 use tidings_core::name::Path;
-use tidings_core::node::Place;
 use tidings_core::store::Space;
 use tidings_sim::checker::Fate;
 use tidings_sim::faults::{Change, Fault, FaultKind};
 use tidings_sim::scenario::{Class, MILLISECOND, SECOND, Scenario};
 use tidings_sim::workload::Terms;
 use tidings_sim::world::World;
-
-const PATH: &str = "a";
 
 /// Peers that know each other, and one database of which there are `min` copies.
 fn running(seed: u64, peers: usize, min: u32, max: u32) -> World {
@@ -30,35 +30,12 @@ fn running(seed: u64, peers: usize, min: u32, max: u32) -> World {
     world
 }
 
-fn holders(world: &mut World) -> Vec<usize> {
-    let path = Path::new(PATH).unwrap();
-    let all = 0..world.processes.len();
-    all.filter(|index| {
-        let place = world.call(*index, |node, now| node.place(&path, now));
-        matches!(place, Some(Place::Here(_)))
-    })
-    .collect()
-}
-
 fn change(min: u32, max: u32, size: Option<u64>) -> Change {
     Change { definition: "some".into(), copies: (min, max), size }
 }
 
 fn redefine(world: &mut World, peer: usize, change: Change) {
     world.inject(&Fault { change, ..Fault::new(FaultKind::Redefine, peer) });
-}
-
-fn fate(world: &World, number: usize) -> Fate {
-    world.checker.attempts()[number].fate
-}
-
-fn settles(mut world: World) -> World {
-    world.settle();
-    if let Some(violation) = &world.checker.violation {
-        world.describe();
-        panic!("{violation}");
-    }
-    world
 }
 
 fn runs(world: &World, peer: usize) -> bool {

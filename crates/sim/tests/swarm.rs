@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers too may panic")]
 
+mod support;
+
+use support::{PATH, fate, holders, settles};
 use tidings_core::definition::{Definition, Durability};
 use tidings_core::name::Path;
 use tidings_core::node::Place;
@@ -16,44 +19,18 @@ use tidings_sim::scenario::{MILLISECOND, SECOND, Scenario};
 use tidings_sim::workload::Terms;
 use tidings_sim::world::World;
 
-const PATH: &str = "a";
-
 /// Peers that know each other, with one database that all of them hold.
 fn running(seed: u64, peers: usize) -> World {
     let mut world = World::new(Scenario::quiet(seed, peers));
     world.run_for(5 * SECOND);
     world.put(0, PATH, "first", Terms::default());
     world.run_for(5 * SECOND);
-    assert_eq!(holders(&mut world), peers, "everyone joined");
+    assert_eq!(holders(&mut world).len(), peers, "everyone joined");
     world
-}
-
-fn holders(world: &mut World) -> usize {
-    let path = Path::new(PATH).unwrap();
-    (0..world.processes.len())
-        .filter(|index| {
-            let place = world.call(*index, |node, now| node.place(&path, now));
-            matches!(place, Some(Place::Here(_)))
-        })
-        .count()
 }
 
 fn swarm(seed: u64) -> Report {
     run(Scenario::swarm(seed))
-}
-
-fn fate(world: &World, number: usize) -> Fate {
-    world.checker.attempts()[number].fate
-}
-
-/// Everyone gets well, agrees, and has everything acknowledged.
-fn settles(mut world: World) -> World {
-    world.settle();
-    if let Some(violation) = &world.checker.violation {
-        world.describe();
-        panic!("{violation}");
-    }
-    world
 }
 
 /// Seeds of the swarm keep every invariant.
@@ -148,7 +125,7 @@ fn old_copied_and_wiped_directories_do_no_harm() {
     world.wipe(3);
     world.start_later(3, SECOND);
     world.run_for(10 * SECOND);
-    assert_eq!(holders(&mut world), 4, "the wiped peer joined again");
+    assert_eq!(holders(&mut world).len(), 4, "the wiped peer joined again");
     settles(world);
 }
 
@@ -288,7 +265,7 @@ fn a_joiner_under_load_ends_equal() {
         world.put(0, PATH, &format!("more{n}"), Terms::default());
         world.run_for(50 * MILLISECOND);
     }
-    assert_eq!(holders(&mut world), 2, "somebody took the place of the dead one");
+    assert_eq!(holders(&mut world).len(), 2, "somebody took the place of the dead one");
     settles(world);
 }
 
@@ -329,6 +306,6 @@ fn large_values_pass_through_a_bounded_queue() {
     world.wipe(1);
     world.start_later(1, SECOND);
     world.run_for(60 * SECOND);
-    assert_eq!(holders(&mut world), 2, "the wiped peer joined again");
+    assert_eq!(holders(&mut world).len(), 2, "the wiped peer joined again");
     settles(world);
 }

@@ -1,10 +1,11 @@
 //! Leaving: how a copy too many is given back, without ever falling below `min`.
 //!
 //! The lowest-ranked holder of a database with more than `max` live copies says that it is
-//! *leaving*, and takes no more writes. It is *gone* once at least `min` keepers have told it that
-//! they durably reflect everything it does, and will stay until they see it gone or active again. A
-//! keeper keeps its word by a rule that survives its restart: nobody begins to leave a database that
-//! its directory shows somebody leaving. Whatever goes wrong, the copy is active again. The rows of a
+//! *leaving*, and takes no more writes. It is *gone* once all live keepers, at least `min`, have told
+//! it that they durably reflect everything it does, and see it leaving. Nobody begins to leave a
+//! database that its directory shows somebody live leaving, which survives a restart, and keepers
+//! count only while they are active: so one that leaves next must find `min` keepers of its own.
+//! Whatever goes wrong, the copy is active again. The rows of a
 //! copy that is gone stay for a while, and are then removed a few at a time.
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,7 @@ use crate::planted::{Planted, planted};
 use crate::rows::{self, Prefix, Transaction};
 use crate::status::HolderState;
 use crate::store::{Space, Store, StoreError, prefix_rows};
-use crate::vector::Vector;
+use crate::vector::{Progress, Vector};
 use crate::wire;
 
 /// Most copies that a peer gives back at a time: leaving must not crowd out writing.
@@ -49,6 +50,13 @@ struct Leave {
     stay: BTreeSet<PeerId>,
 }
 
+impl Leave {
+    /// Whether the copy still reflects what the question said.
+    fn is_about(&self, progress: &Progress) -> bool {
+        self.vector == progress.vector && self.lost == *progress.lost()
+    }
+}
+
 /// Copies on their way out, and those that are gone.
 #[derive(Debug, Default)]
 pub(super) struct Leaves {
@@ -65,8 +73,6 @@ pub(super) struct Leaves {
     pub(super) unlinked: BTreeSet<Prefix>,
     /// What was written to copies that are unlinked, under the live epoch: their last sequences.
     issued: BTreeMap<DatabaseId, u64>,
-    /// Answers to others that wait for a sync, by ticket.
-    unsynced: BTreeMap<u64, Vec<(PeerId, Target, u64)>>,
     /// Peers that are down, and since when.
     away: BTreeMap<PeerId, u64>,
     /// When a peer last came or went.
@@ -116,16 +122,13 @@ impl Leaves {
         self.issued.clear();
     }
 
-    /// The connection to a peer is gone, and its questions with it.
-    pub(super) fn forget_questions(&mut self, peer: PeerId) {
-        for waiting in self.unsynced.values_mut() {
-            waiting.retain(|(asker, ..)| *asker != peer);
+    /// Notes what a copy here is: the rows of one that is gone are kept until then only.
+    pub(super) fn role_changed(&mut self, id: DatabaseId, role: HolderState, until: u64) {
+        if role == HolderState::Gone {
+            self.trash.entry(id).or_insert(until);
+        } else if !self.trash.is_empty() {
+            self.trash.remove(&id);
         }
-    }
-
-    /// A copy is used again: its rows stay.
-    pub(super) fn keep(&mut self, id: DatabaseId) {
-        self.trash.remove(&id);
     }
 }
 
@@ -142,12 +145,13 @@ impl<S: Store> Node<S> {
     }
 
     fn begin_leaves(&mut self, now: Now) -> Result<(), StoreError> {
-        let window = self.config.stability_window * MILLISECOND;
-        let stable = |since: u64| since + window <= now.monotonic;
-        if !stable(self.leaves.unstable) || !self.is_in_step(now) || !self.is_majority() {
+        if !self.is_stable(self.leaves.unstable, now)
+            || !self.is_in_step(now)
+            || !self.is_majority()
+        {
             return Ok(());
         }
-        let crowded = self.leaves.crowded.iter().filter(|(_, since)| stable(**since));
+        let crowded = self.leaves.crowded.iter().filter(|(_, since)| self.is_stable(**since, now));
         for id in crowded.map(|(id, _)| *id).collect::<Vec<_>>() {
             if self.leaves.under_way.len() >= LEAVES_MAX {
                 break;
@@ -158,11 +162,15 @@ impl<S: Store> Node<S> {
                 let leave = Leave { deadline, asked: 0, vector, lost, stay };
                 self.leaves.under_way.insert(id, leave);
                 self.count("leaves_begun", 1);
-                self.set_role(id, HolderState::Leaving);
-                self.set_holder(id, self.config.peer, HolderState::Leaving, now)?;
+                self.take_role(id, HolderState::Leaving, now)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a stability window has passed since then.
+    fn is_stable(&self, since: u64, now: Now) -> bool {
+        since + self.config.stability_window * MILLISECOND <= now.monotonic
     }
 
     /// Whether this peer sees more than half of the peers that were there lately.
@@ -198,24 +206,15 @@ impl<S: Store> Node<S> {
 
     /// The other live, active holders.
     fn keepers(&self, id: DatabaseId) -> BTreeSet<PeerId> {
-        let holders = self.directory.holders(id);
-        holders
-            .filter(|(peer, holder)| {
-                holder.state == HolderState::Active
-                    && *peer != self.config.peer
-                    && self.members.contains_key(peer)
-            })
-            .map(|(peer, _)| peer)
-            .collect()
+        self.active_holders(id).filter(|peer| *peer != self.config.peer).collect()
     }
 
     /// Asks the keepers that have not answered, or gives up.
     fn leave_step(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
-        let fewest = self.fewest(id);
         let keepers = self.keepers(id);
         let leaving = self.held.get(&id).is_some_and(|held| held.role == HolderState::Leaving);
-        let Some(leave) = self.leaves.under_way.get_mut(&id) else { return Ok(()) };
-        let enough = fewest.is_some_and(|fewest| keepers.len() >= fewest);
+        let Some(leave) = self.leaves.under_way.get(&id) else { return Ok(()) };
+        let enough = self.fewest(id).is_some_and(|fewest| keepers.len() >= fewest);
         if !leaving || !enough || leave.deadline <= now.monotonic {
             self.leaves.under_way.remove(&id);
             // Others may have reasons to leave in its place; it waits another window.
@@ -227,7 +226,7 @@ impl<S: Store> Node<S> {
         };
         let progress = &held.replica.state.progress;
         let Some(leave) = self.leaves.under_way.get_mut(&id) else { return Ok(()) };
-        if leave.asked == 0 || leave.vector != progress.vector || leave.lost != *progress.lost() {
+        if leave.asked == 0 || !leave.is_about(progress) {
             self.leaves.questions += 1;
             leave.asked = self.leaves.questions;
             leave.vector = progress.vector.clone();
@@ -247,8 +246,7 @@ impl<S: Store> Node<S> {
 
     fn stay_after_all(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
         self.count("leaves_given_up", 1);
-        self.set_role(id, HolderState::Active);
-        self.set_holder(id, self.config.peer, HolderState::Active, now)
+        self.take_role(id, HolderState::Active, now)
     }
 
     /// Copies that were leaving when this peer stopped are active again, once it knows what happened
@@ -290,32 +288,20 @@ impl<S: Store> Node<S> {
         let theirs = lost.iter().copied().collect();
         let news = super::pull::reflected(progress.lost().iter(), vector, &theirs);
         if progress.vector.dominates(vector) && news.is_empty() {
-            let ticket = self.request_sync();
-            self.leaves.unsynced.entry(ticket).or_default().push((peer, target, asked));
+            self.send_synced(alloc::vec![(peer, Message::Stay { target, asked })]);
         } else if !self.is_pulling(id, peer) {
             self.pull_all(id, peer, now);
         }
     }
 
     /// Whether this peer is an active holder of a copy that another one is leaving.
-    fn keeps(&mut self, peer: PeerId, target: Target) -> bool {
+    pub(super) fn keeps(&mut self, peer: PeerId, target: Target) -> bool {
         let id = target.database;
         let own = self.held.get(&id).map(|held| held.role);
         let theirs = self.directory.holder(id, peer).map(|holder| holder.state);
         self.is_ours(target)
             && own == Some(HolderState::Active)
             && theirs == Some(HolderState::Leaving)
-    }
-
-    /// The store was synced: who waited for that is answered.
-    pub(super) fn answer_leaving(&mut self, ticket: u64) {
-        let later = self.leaves.unsynced.split_off(&(ticket + 1));
-        let ready = core::mem::replace(&mut self.leaves.unsynced, later);
-        for (peer, target, asked) in ready.into_values().flatten() {
-            if self.keeps(peer, target) {
-                self.send(peer, &Message::Stay { target, asked });
-            }
-        }
     }
 
     /// A keeper stays.
@@ -334,8 +320,7 @@ impl<S: Store> Node<S> {
         let Some(leave) = self.leaves.under_way.get_mut(&id) else { return Ok(()) };
         // A write that arrived since is asked for again with the next tick.
         if leave.asked != asked
-            || leave.vector != progress.vector
-            || leave.lost != *progress.lost()
+            || !leave.is_about(progress)
             || !progress.is_whole()
             || held.role != HolderState::Leaving
             || !keepers.contains(&peer)
@@ -350,9 +335,7 @@ impl<S: Store> Node<S> {
         }
         self.leaves.under_way.remove(&id);
         self.leaves.crowded.remove(&id);
-        self.set_role(id, HolderState::Gone);
-        self.discard(id, now);
-        self.set_holder(id, self.config.peer, HolderState::Gone, now)?;
+        self.take_role(id, HolderState::Gone, now)?;
         self.end_watches(id);
         self.count("copies_left", 1);
         let path = self.path_of(id);
@@ -368,32 +351,21 @@ impl<S: Store> Node<S> {
         if self.leaves.issued(id) > reflected { self.take_new_epoch() } else { Ok(()) }
     }
 
-    /// A copy of this peer is gone: its rows are kept for a while.
-    pub(super) fn discard(&mut self, id: DatabaseId, now: Now) {
-        let at = now.monotonic + self.config.trash * MILLISECOND;
-        self.leaves.trash.entry(id).or_insert(at);
-    }
-
     /// Unlinks the copies that are gone for long enough, and removes rows of unlinked ones.
     fn purge(&mut self, now: Now) -> Result<(), StoreError> {
-        let window = self.config.stability_window * MILLISECOND;
-        let stable = self.leaves.unstable + window <= now.monotonic && self.is_in_step(now);
+        let in_step = self.is_in_step(now);
+        let stable = in_step && self.is_stable(self.leaves.unstable, now);
         let start = self.leaves.looked_at.map_or(Bound::Unbounded, Bound::Excluded);
         let trash = self.leaves.trash.range((start, Bound::Unbounded)).take(RECALLS_MAX);
         let trash: Vec<(DatabaseId, u64)> = trash.map(|(id, at)| (*id, *at)).collect();
         self.leaves.looked_at = trash.last().map(|(id, _)| *id);
         for (id, at) in trash {
-            let gone = self.held.get(&id).is_some_and(|held| held.role == HolderState::Gone);
-            if !gone {
-                self.leaves.trash.remove(&id);
-            } else if stable && self.keepers(id).is_empty() {
+            let keepers = self.keepers(id).len();
+            if stable && keepers == 0 {
                 // Whoever was to keep it is not there: what is here may be all there is.
                 self.leaves.trash.remove(&id);
                 self.set_holder(id, self.config.peer, HolderState::Joining, now)?;
-            } else if at <= now.monotonic
-                && self.is_in_step(now)
-                && self.keepers(id).len() >= self.fewest(id).unwrap_or(1)
-            {
+            } else if in_step && at <= now.monotonic && keepers >= self.fewest(id).unwrap_or(1) {
                 self.leaves.trash.remove(&id);
                 self.unlink(id)?;
             }

@@ -84,7 +84,6 @@ impl<S: Store> Node<S> {
         self.note_acquaintance(peer);
         self.guard.forget(peer);
         self.forget_pushes(peer);
-        self.leaves.forget_questions(peer);
         self.abort_pulls_from(peer, now)?;
         self.forget_calls(peer, now);
         self.watch.forget(peer);

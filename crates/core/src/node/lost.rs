@@ -76,6 +76,9 @@ impl<S: Store> Node<S> {
         for id in loose {
             let after = self.pull.last_session();
             let Some(held) = self.held.get(&id) else { continue };
+            if held.role != HolderState::Active {
+                continue;
+            }
             let progress = &held.replica.state.progress;
             let epochs: BTreeSet<Epoch> = progress.loose().map(|(epoch, _)| epoch).collect();
             let known = self.losses.gaps.get(&id).filter(|gap| epochs.is_subset(&gap.epochs));
@@ -85,30 +88,34 @@ impl<S: Store> Node<S> {
                 let gap = Gap { epochs, since, after, heard: BTreeSet::new() };
                 self.losses.gaps.insert(id, gap);
             }
-            if since + GAP_PATIENCE <= now.monotonic {
-                self.review_gap(id, since, now)?;
+            if since + GAP_PATIENCE <= now.monotonic && self.has_asked_all(id, now) {
+                self.declare_lost(id, since, now)?;
             }
         }
         Ok(())
     }
 
-    fn review_gap(&mut self, id: DatabaseId, since: u64, now: Now) -> Result<(), StoreError> {
-        let Some(held) = self.held.get(&id).filter(|held| held.role == HolderState::Active) else {
-            return Ok(());
-        };
-        let loose: Vec<Epoch> =
-            held.replica.state.progress.loose().map(|(epoch, _)| epoch).collect();
+    /// Whether every live holder has answered a pull since a gap was noticed; pulls from those that
+    /// have not.
+    fn has_asked_all(&mut self, id: DatabaseId, now: Now) -> bool {
+        let Some(gap) = self.losses.gaps.get(&id) else { return false };
         let (holders, away) = self.receivers(id);
-        let heard = self.losses.gaps.get(&id).map(|gap| gap.heard.clone()).unwrap_or_default();
-        let mut missing = holders.into_iter().filter(|peer| !heard.contains(peer)).peekable();
-        if !away.is_empty() || missing.peek().is_some() {
-            for peer in missing.collect::<Vec<_>>() {
-                if !self.is_pulling(id, peer) {
-                    self.pull_all(id, peer, now);
-                }
+        let silent: Vec<PeerId> =
+            holders.into_iter().filter(|peer| !gap.heard.contains(peer)).collect();
+        let all = away.is_empty() && silent.is_empty();
+        for peer in silent {
+            if !self.is_pulling(id, peer) {
+                self.pull_all(id, peer, now);
             }
-            return Ok(());
         }
+        all
+    }
+
+    /// Declares lost what is missing in the epochs that have ended.
+    fn declare_lost(&mut self, id: DatabaseId, since: u64, now: Now) -> Result<(), StoreError> {
+        let Some(held) = self.held.get(&id) else { return Ok(()) };
+        let progress = &held.replica.state.progress;
+        let loose: Vec<Epoch> = progress.loose().map(|(epoch, _)| epoch).collect();
         let (mut lost, mut ended) = (0, false);
         for epoch in loose {
             if self.has_ended(epoch, since, now)

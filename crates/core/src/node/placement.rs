@@ -204,7 +204,7 @@ impl<S: Store> Node<S> {
                 // Said in an earlier life of this peer, whose rows power took: it is filled again.
                 self.set_holder(id, self.config.peer, HolderState::Joining, now)?;
             }
-            (HolderState::Active, Some(_)) => self.set_role(id, HolderState::Active),
+            (HolderState::Active, Some(_)) => self.set_role(id, HolderState::Active, now),
             (HolderState::Active, None) if planted(Planted::WipedHolderStays) => {}
             (HolderState::Active, None) => {
                 // The disk was lost: what is not here must not count as a copy.
@@ -226,17 +226,16 @@ impl<S: Store> Node<S> {
                 self.set_holder(id, self.config.peer, HolderState::Active, now)?;
             }
             (HolderState::Joining, Some(_)) => {
-                self.set_role(id, HolderState::Joining);
+                self.set_role(id, HolderState::Joining, now);
                 self.start_join(id, now)?;
             }
             (HolderState::Leaving, Some(_)) => {
-                self.set_role(id, HolderState::Leaving);
+                self.set_role(id, HolderState::Leaving, now);
                 self.leaves.interrupted(id);
             }
             // This disk says so: this peer has left.
             (HolderState::Gone, Some(_)) if self.loading => {
-                self.set_role(id, HolderState::Gone);
-                self.discard(id, now);
+                self.set_role(id, HolderState::Gone, now);
             }
             // Rows are discarded through a leave of one's own only. This is of an earlier life, or
             // somebody else's opinion, and there may be writes here that nobody else has.
@@ -251,16 +250,26 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
-    pub(super) fn set_role(&mut self, id: DatabaseId, role: HolderState) {
+    fn set_role(&mut self, id: DatabaseId, role: HolderState, now: Now) {
         if let Some(held) = self.held.get_mut(&id) {
             if held.role == HolderState::Active && role != HolderState::Active {
                 self.placement.moved += 1;
             }
             held.role = role;
-            if role != HolderState::Gone {
-                self.leaves.keep(id);
-            }
+            let until = now.monotonic + self.config.trash * MILLISECOND;
+            self.leaves.role_changed(id, role, until);
         }
+    }
+
+    /// The copy here is something else from now on: for this peer at once, and in the directory.
+    pub(super) fn take_role(
+        &mut self,
+        id: DatabaseId,
+        role: HolderState,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        self.set_role(id, role, now);
+        self.set_holder(id, self.config.peer, role, now)
     }
 
     /// Counts the copies here that stopped being complete: while it stands still, a reader that found
@@ -482,8 +491,7 @@ impl<S: Store> Node<S> {
         self.placement.waiting.remove(&id);
         if self.held.contains_key(&id) {
             self.check_issued(id)?;
-            self.set_role(id, HolderState::Active);
-            self.set_holder(id, self.config.peer, HolderState::Active, now)?;
+            self.take_role(id, HolderState::Active, now)?;
             self.count("copies_joined", 1);
             self.say_joined(id);
         }
@@ -558,12 +566,7 @@ impl<S: Store> Node<S> {
         let own = self.config.peer;
         let since = self.placement.lacking.remove(&id).unwrap_or(now.monotonic);
         let Some(path) = self.directory.path(id).cloned() else { return };
-        let active: Vec<PeerId> = self
-            .directory
-            .holders(id)
-            .filter(|(peer, holder)| holder.state == HolderState::Active && self.is_live(*peer))
-            .map(|(peer, _)| peer)
-            .collect();
+        let active: Vec<PeerId> = self.active_holders(id).collect();
         let replication = self.definition_of(&path).map(|definition| definition.replication);
         let max = replication.map_or(usize::MAX, |replication| replication.max as usize);
         self.leaves.note(id, active.contains(&own) && active.len() > max, now);
@@ -602,6 +605,14 @@ impl<S: Store> Node<S> {
             let joining = HolderState::Joining;
             writes.extend(self.directory.holder_write(id, peer, joining, now.wall));
         }
+    }
+
+    /// The live, active holders of a database, this peer included.
+    pub(super) fn active_holders(&self, id: DatabaseId) -> impl Iterator<Item = PeerId> {
+        let counts = |(peer, holder): &(PeerId, Holder)| {
+            holder.state == HolderState::Active && self.is_live(*peer)
+        };
+        self.directory.holders(id).filter(counts).map(|(peer, _)| peer)
     }
 
     pub(super) fn is_live(&self, peer: PeerId) -> bool {

@@ -96,8 +96,8 @@ pub(super) struct Pushes {
     waiters: BTreeMap<u64, Waiter>,
     next_waiter: u64,
     ticket: u64,
-    /// Acknowledgements that wait for a sync.
-    unsynced: BTreeMap<u64, Vec<(PeerId, Target, Epoch, u64)>>,
+    /// What is sent once a sync is done, by its ticket.
+    unsynced: BTreeMap<u64, Vec<(PeerId, Message)>>,
 }
 
 /// A write set that was committed: what leaves, and who waits for it.
@@ -352,13 +352,10 @@ impl<S: Store> Node<S> {
             if planted(Planted::SyncedEarlyThere) {
                 self.send(peer, &Message::Acknowledge { target, epoch, upto, durability });
             } else if durability == Durability::Synced {
-                unsynced.push((peer, target, epoch, upto));
+                unsynced.push((peer, Message::Acknowledge { target, epoch, upto, durability }));
             }
         }
-        if !unsynced.is_empty() {
-            let ticket = self.request_sync();
-            self.push.unsynced.insert(ticket, unsynced);
-        }
+        self.send_synced(unsynced);
         for (peers, bytes) in relays {
             for peer in peers {
                 self.count("pushes_relayed", 1);
@@ -388,6 +385,14 @@ impl<S: Store> Node<S> {
         self.take_new_epoch()
     }
 
+    /// Sends messages once everything committed so far is synced, to peers that are connected until then.
+    pub(super) fn send_synced(&mut self, messages: Vec<(PeerId, Message)>) {
+        if !messages.is_empty() {
+            let ticket = self.request_sync();
+            self.push.unsynced.insert(ticket, messages);
+        }
+    }
+
     /// Asks the driver for a sync of everything committed so far.
     pub(super) fn request_sync(&mut self) -> u64 {
         self.push.ticket += 1;
@@ -415,8 +420,8 @@ impl<S: Store> Node<S> {
                 &Message::Acknowledge { target, epoch, upto: have, durability: buffered },
             );
             if durability == Durability::Synced {
-                let ticket = self.request_sync();
-                self.push.unsynced.insert(ticket, alloc::vec![(peer, target, epoch, have)]);
+                let acknowledge = Message::Acknowledge { target, epoch, upto: have, durability };
+                self.send_synced(alloc::vec![(peer, acknowledge)]);
             }
         } else {
             self.pull_gap(target.database, peer, epoch, upto, now);
@@ -520,10 +525,15 @@ impl<S: Store> Node<S> {
     pub(super) fn synced(&mut self, ticket: u64) {
         let later = self.push.unsynced.split_off(&(ticket + 1));
         let ready = core::mem::replace(&mut self.push.unsynced, later);
-        self.answer_leaving(ticket);
-        for (peer, target, epoch, upto) in ready.into_values().flatten() {
-            let durability = Durability::Synced;
-            self.send(peer, &Message::Acknowledge { target, epoch, upto, durability });
+        for (peer, message) in ready.into_values().flatten() {
+            // Meanwhile it may have begun to leave itself.
+            let holds = match &message {
+                Message::Stay { target, .. } => self.keeps(peer, *target),
+                _ => true,
+            };
+            if holds {
+                self.send(peer, &message);
+            }
         }
         for waiter in self.push.waiters.values_mut() {
             if waiter.ticket.is_some_and(|waits| waits <= ticket) {

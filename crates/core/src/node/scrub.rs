@@ -81,7 +81,7 @@ impl<S: Store> Node<S> {
                     let prefix = held.replica.prefix.to_be_bytes();
                     self.scrub.current = Some(Box::new(Current {
                         id,
-                        stored: held.replica.derived(),
+                        stored: held.replica.state.derived(),
                         found: Derived::default(),
                         buckets: [0; 256],
                         rows: prefix_rows(&self.store, Space::Data, &prefix),

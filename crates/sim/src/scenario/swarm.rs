@@ -15,6 +15,9 @@ use crate::faults::Fault;
 use crate::random::Random;
 use crate::timeline::{Timed, What};
 
+/// How much more is done in a run that is stretched.
+const STRETCHED_WORK: u64 = 4;
+
 impl Scenario {
     /// The scenario that a seed of the swarm stands for.
     pub fn swarm(seed: u64) -> Self {
@@ -63,12 +66,7 @@ impl Scenario {
             ..Self::quiet(seed, peers)
         }
     }
-}
 
-/// How much more is done in a run that is stretched.
-const STRETCHED_WORK: u64 = 4;
-
-impl Scenario {
     /// The same scenario over another duration, in microseconds. It has at most four times the work
     /// and the faults, spread over it: what a longer run adds is rest between them, and timers that a
     /// short one never reaches.

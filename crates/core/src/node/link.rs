@@ -220,7 +220,9 @@ impl<S: Store> Node<S> {
             Message::Hello { identity, epoch, .. } => self.hello(peer, identity, epoch, now),
             Message::Stale { incarnation } => {
                 let mut identity = self.membership.identity().clone();
-                if incarnation >= identity.incarnation && incarnation < u64::MAX / 2 {
+                // Not where it is just this one: that is an answer to an earlier hello, and every answer to
+                // what is said now would come late in the same way.
+                if incarnation > identity.incarnation && incarnation < u64::MAX / 2 {
                     identity.incarnation = incarnation + 1;
                     self.membership.change_identity(identity, now.monotonic);
                     self.broadcast_hello();

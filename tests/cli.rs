@@ -175,6 +175,8 @@ fn mistakes_of_client_verbs_are_told() {
     let full = "v".repeat(2000);
     assert_fails(&peer.run(&["put", "small/a", "k", &full]), 6, "no space");
     peer.printed(&["put", "data/a", "k", "v", "--acks", "min", "--durability", "synced"]);
+    let many = ["put", "data/a", "k", "other", "--acks", "4"];
+    assert_fails(&peer.run(&many), 2, "acks=4: the definition \"any\" keeps at most 3 copies");
     let few = ["put", "data/a", "k", "v", "--acks", "3", "--timeout", "200ms"];
     assert_fails(&peer.run(&few), 5, "1 of 3 holders acknowledged");
     assert_eq!(peer.printed(&["get", "data/a", "k"]), b"v", "an under-replicated write is kept");

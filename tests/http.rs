@@ -66,6 +66,7 @@ fn mistakes_are_problems() {
     put("/v1/databases/small%2Fa/keys/k", &[0; 2000]).problem(507, "no-space");
     put(&format!("{KEY}?durabilty=synced"), b"v").problem(400, "bad-argument");
     put(&format!("{KEY}?acks=0"), b"v").problem(400, "bad-argument");
+    put(&format!("{KEY}?acks=4"), b"v").problem(400, "bad-argument");
     put(&format!("{KEY}?acks=2&timeout=100ms"), b"v").problem(504, "under-replicated");
     peer.ask("PUT", KEY, &["If-None-Match: *"], b"v").problem(501, "not-available");
     get("/v1/databases/data%2Fa/keys?limit=x").problem(400, "bad-argument");

@@ -1,10 +1,10 @@
 //! Leaving: how a copy too many is given back, without ever falling below `min`.
 //!
 //! The lowest-ranked holder of a database with more than `max` live copies says that it is
-//! *leaving*, and takes no more writes. It is *gone* once all live keepers, at least `min`, have told
+//! *leaving*, and takes no more writes. It is *gone* once all live keepers, still `max` or more, have told
 //! it that they durably reflect everything it does, and see it leaving. Nobody begins to leave a
 //! database that its directory shows somebody live leaving, which survives a restart, and keepers
-//! count only while they are active: so one that leaves next must find `min` keepers of its own.
+//! count only while they are active: so one that leaves next must find `max` keepers of its own.
 //! Whatever goes wrong, the copy is active again. The rows of a
 //! copy that is gone stay for a while, and are then removed a few at a time.
 
@@ -214,7 +214,7 @@ impl<S: Store> Node<S> {
         let keepers = self.keepers(id);
         let leaving = self.held.get(&id).is_some_and(|held| held.role == HolderState::Leaving);
         let Some(leave) = self.leaves.under_way.get(&id) else { return Ok(()) };
-        let enough = self.fewest(id).is_some_and(|fewest| keepers.len() >= fewest);
+        let enough = self.most(id).is_some_and(|most| keepers.len() >= most);
         if !leaving || !enough || leave.deadline <= now.monotonic {
             self.leaves.under_way.remove(&id);
             // Others may have reasons to leave in its place; it waits another window.
@@ -264,10 +264,17 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
-    /// How many must stay; `None` where no definition says so any more, and nobody leaves.
-    fn fewest(&self, id: DatabaseId) -> Option<usize> {
+    /// How many copies are not too many; `None` where no definition says so any more, and nobody
+    /// leaves.
+    fn most(&self, id: DatabaseId) -> Option<usize> {
         let definition = self.held.get(&id)?.definition.as_ref()?;
-        Some((definition.replication.min as usize).max(1))
+        Some((definition.replication.max as usize).max(1))
+    }
+
+    /// How many copies elsewhere make the rows of one that is gone superfluous.
+    fn fewest(&self, id: DatabaseId) -> usize {
+        let definition = self.held.get(&id).and_then(|held| held.definition.as_ref());
+        definition.map_or(1, |definition| (definition.replication.min as usize).max(1))
     }
 
     /// A holder wants to leave: it is answered once this peer durably has all that it has.
@@ -314,7 +321,7 @@ impl<S: Store> Node<S> {
     ) -> Result<(), StoreError> {
         let id = target.database;
         let keepers = self.keepers(id);
-        let Some(min) = self.fewest(id) else { return Ok(()) };
+        let Some(most) = self.most(id) else { return Ok(()) };
         let Some(held) = self.held.get(&id) else { return Ok(()) };
         let progress = &held.replica.state.progress;
         let Some(leave) = self.leaves.under_way.get_mut(&id) else { return Ok(()) };
@@ -328,8 +335,9 @@ impl<S: Store> Node<S> {
             return Ok(());
         }
         leave.stay.insert(peer);
-        // All that live, not only `min`: whoever counts copies of a write sees this one leaving.
-        let enough = keepers.len() >= min && keepers.is_subset(&leave.stay);
+        // All that live, and `max` of them: whoever counted this copy of a write, as far as a write
+        // may ask for, finds as many without it.
+        let enough = keepers.len() >= most && keepers.is_subset(&leave.stay);
         if !enough && !planted(Planted::OneKeeperIsEnough) {
             return Ok(());
         }
@@ -365,7 +373,7 @@ impl<S: Store> Node<S> {
                 // Whoever was to keep it is not there: what is here may be all there is.
                 self.leaves.trash.remove(&id);
                 self.set_holder(id, self.config.peer, HolderState::Joining, now)?;
-            } else if in_step && at <= now.monotonic && keepers >= self.fewest(id).unwrap_or(1) {
+            } else if in_step && at <= now.monotonic && keepers >= self.fewest(id) {
                 self.leaves.trash.remove(&id);
                 self.unlink(id)?;
             }

@@ -9,7 +9,7 @@ use super::push::{ReplyTo, Waiting};
 use super::work::Work;
 use super::{Held, Node, Output, OwnRow};
 use crate::clock::Now;
-use crate::definition::{Definition, Durability};
+use crate::definition::{Definition, Durability, Replication};
 use crate::error::Error;
 use crate::ident::{DatabaseId, PeerId};
 use crate::interval::Interval;
@@ -182,6 +182,7 @@ impl<S: Store> Node<S> {
     ) -> Result<Option<DatabaseId>, Error> {
         self.alive()?;
         check_writes(&submission.writes)?;
+        self.check_acks(submission)?;
         let id = self.database_id(submission.path.as_str());
         match self.place_of(id, now) {
             Place::Here(_) => {}
@@ -205,6 +206,24 @@ impl<S: Store> Node<S> {
             return Err(Error::ClockSkew { offset_ms, bound_ms: self.config.max_clock_skew });
         }
         Ok(Some(id))
+    }
+
+    /// More copies than `max` are on their way out: none of them may count.
+    fn check_acks(&self, submission: &Submission) -> Result<(), Error> {
+        let Submission { path, acks, .. } = submission;
+        if *acks <= 1 {
+            return Ok(());
+        }
+        match self.definition_of(path.as_str()) {
+            Some(definition) if *acks > definition.replication.max => {
+                let Definition { name, replication: Replication { max, .. }, .. } = &**definition;
+                Err(Error::BadArgument(alloc::format!(
+                    "acks={acks}: the definition {name:?} keeps at most {max} copies of {:?}; ask for 1 to {max}, or raise its `max`",
+                    path.as_str()
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn not_here(path: &Path) -> Error {

@@ -43,6 +43,9 @@ impl World {
             Told::Conflict(path) => {
                 self.checker.broke("2 dots", format!("conflicting stamps in {path:?}"));
             }
+            Told::Misbehaved(peer, _) if self.hostile.contains(peer) => {
+                self.sometimes.saw("hostile peer noticed");
+            }
             Told::Misbehaved(peer, what) => {
                 let what = format!("peer {index} says that {peer:?} sent {what}");
                 self.checker.broke("14 no defects", what);

@@ -3,6 +3,7 @@
 mod blocks;
 mod clocks;
 mod definitions;
+mod hostile;
 mod kind;
 mod membership;
 mod storage;
@@ -14,6 +15,7 @@ use crate::world::{Event, World};
 
 use blocks::pairs;
 pub(crate) use definitions::Defined;
+pub(crate) use hostile::Hostile;
 pub use kind::{FaultKind, Parameter};
 pub(crate) use storage::is_planned;
 
@@ -104,6 +106,8 @@ pub(crate) enum Act {
     Calm(FaultKind),
     /// A peer reads quickly again.
     ReadOn(usize),
+    /// A hostile process of a life says something, until then.
+    Harm(usize, u64, u64),
 }
 
 /// What is known of faults.
@@ -162,6 +166,7 @@ impl World {
             Act::ReadOn(index) => {
                 self.network.slow_readers.remove(&index);
             }
+            Act::Harm(index, life, until) => self.harm(index, life, until),
         }
     }
 
@@ -232,6 +237,7 @@ impl World {
                 self.processes[index].killed_for = lasts;
             }
             FaultKind::Clone => self.clone_disk(index, other, lasts),
+            FaultKind::Hostile => self.turn_hostile(index, lasts),
             FaultKind::NewIdentity => self.change_identity(index, lasts),
             FaultKind::OnlyOne => self.leave_only(index, lasts),
             FaultKind::Storm => self.storm(amount),

@@ -145,13 +145,7 @@ impl Copies {
         let mut copies = Self::default();
         for row in prefix_rows(read, Space::Meta, b"d") {
             let (key, bytes) = row?;
-            if let Some(prefix) = copies.intern(&key, Some(&bytes))? {
-                copies.describe(read, prefix)?;
-                for row in prefix_rows(read, Space::Data, &prefix) {
-                    let (key, bytes) = row?;
-                    copies.set(&key, Some(&bytes))?;
-                }
-            }
+            copies.intern(read, &key, Some(&bytes))?;
         }
         Ok(copies)
     }
@@ -172,7 +166,7 @@ impl Copies {
         let rows: BTreeSet<&(Space, Vec<u8>)> = changes.rows.iter().collect();
         let of = |space: Space| rows.iter().filter(move |(own, _)| *own == space);
         for (_, key) in of(Space::Meta).filter(|(_, key)| key.first() == Some(&b'd')) {
-            self.intern(key, read.get(Space::Meta, key)?.as_deref())?;
+            self.intern(read, key, read.get(Space::Meta, key)?.as_deref())?;
         }
         for (_, key) in of(Space::Meta).filter(|(_, key)| key.first() == Some(&b's')) {
             if let Ok(prefix) = key[1..].try_into() {
@@ -185,24 +179,41 @@ impl Copies {
         Ok(())
     }
 
-    /// Reads the row that interns a database; returns its prefix.
-    fn intern(&mut self, key: &[u8], bytes: Option<&[u8]>) -> Result<Option<[u8; 4]>, StoreError> {
+    /// Reads the row that interns a database, and what it names. A copy that was removed and came back
+    /// has another number; after lost commits, perhaps that of another one.
+    fn intern(
+        &mut self,
+        read: &impl Read,
+        key: &[u8],
+        bytes: Option<&[u8]>,
+    ) -> Result<(), StoreError> {
         let id = <[u8; 16]>::try_from(&key[1..]).map(DatabaseId);
         let id = id.map_err(|_| StoreError::corrupt("the id of a database"))?;
-        let Some(bytes) = bytes else {
-            if let Some(copy) = self.copies.remove(&id) {
-                self.prefixes.remove(&copy.prefix.to_be_bytes());
+        let interned = bytes.map(wire::decode::<Interned>).transpose();
+        let interned = interned.map_err(|_| StoreError::corrupt("the row of a database"))?;
+        let known = self.copies.get(&id).map(|copy| copy.prefix);
+        if known.is_some() && known == interned.as_ref().map(|interned| interned.prefix) {
+            return Ok(());
+        }
+        if let Some(copy) = self.copies.remove(&id) {
+            let prefix = copy.prefix.to_be_bytes();
+            if self.prefixes.get(&prefix) == Some(&id) {
+                self.prefixes.remove(&prefix);
             }
-            return Ok(None);
-        };
-        let damaged = |_| StoreError::corrupt("the row that interns a database");
-        let Interned { prefix, path } = wire::decode(bytes).map_err(damaged)?;
-        self.prefixes.insert(prefix.to_be_bytes(), id);
+        }
+        let Some(Interned { prefix, path }) = interned else { return Ok(()) };
         let (rows, fresh, state) = (BTreeMap::new(), BTreeSet::new(), State::default());
         let (canonical, found, log, checked) = (0, Derived::default(), LogSum::default(), false);
         let copy = Copy { path, prefix, state, rows, canonical, found, log, fresh, checked };
-        self.copies.entry(id).or_insert(copy);
-        Ok(Some(prefix.to_be_bytes()))
+        self.copies.insert(id, copy);
+        let prefix = prefix.to_be_bytes();
+        self.prefixes.insert(prefix, id);
+        self.describe(read, prefix)?;
+        for row in prefix_rows(read, Space::Data, &prefix) {
+            let (key, bytes) = row?;
+            self.set(&key, Some(&bytes))?;
+        }
+        Ok(())
     }
 
     /// Reads the state of the copy with a prefix.

@@ -9,6 +9,7 @@ use tidings_core::record::Record;
 use tidings_core::stamp::Stamp;
 
 use crate::disk::{Disk, FaultyStore, Image};
+use crate::faults::Hostile;
 use crate::random::Random;
 use crate::scenario::MILLISECOND;
 
@@ -84,6 +85,8 @@ pub struct Process {
     pub dead: bool,
     /// It was told to stop and goes on a little.
     pub stopping: bool,
+    /// It does harm in this life.
+    pub(crate) hostile: Option<Hostile>,
 }
 
 impl Process {
@@ -117,6 +120,7 @@ impl Process {
             cloned: false,
             dead: false,
             stopping: false,
+            hostile: None,
         }
     }
 
@@ -155,6 +159,7 @@ impl Process {
         self.sync_wanted = 0;
         self.syncing = None;
         self.stopping = false;
+        self.hostile = None;
     }
 
     /// Notes that a watch is over.

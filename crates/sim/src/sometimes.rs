@@ -32,7 +32,7 @@ pub const CORE: [&str; 20] = [
 ];
 
 /// Counters of the world that a campaign must reach, beside every kind of fault.
-pub const WORLD: [&str; 30] = [
+pub const WORLD: [&str; 32] = [
     "acknowledged",
     "acknowledged by several",
     "acknowledged synced",
@@ -49,6 +49,8 @@ pub const WORLD: [&str; 30] = [
     "frame duplicated",
     "frame lost",
     "frame reordered",
+    "hostile peer noticed",
+    "hostile write",
     "killed in an operation",
     "loss excused",
     "outcome unknown",

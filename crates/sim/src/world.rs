@@ -4,7 +4,7 @@
 //! node, drains its outputs, carries each out, and sets the timer to what the node says.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use tidings_core::clock::Now;
 use tidings_core::ident::PeerId;
@@ -102,6 +102,8 @@ pub struct World {
     pub(crate) destroyed: u64,
     /// Identities that were given up.
     pub(crate) retired: u64,
+    /// Who ever did harm.
+    pub(crate) hostile: BTreeSet<PeerId>,
     /// What users said of each definition.
     pub(crate) defined: BTreeMap<String, Defined>,
     /// Whether it says what happens.
@@ -135,6 +137,7 @@ impl World {
             losses: 0,
             destroyed: u64::MAX,
             retired: 0,
+            hostile: BTreeSet::new(),
             defined: BTreeMap::new(),
             talks: std::env::var_os("TIDINGS_SIM_DESCRIBE").is_some(),
             scenario,

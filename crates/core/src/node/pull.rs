@@ -23,7 +23,7 @@ use crate::replica::Replica;
 use crate::rows;
 use crate::status::HolderState;
 use crate::store::{Read, Rows, Space, Store, StoreError};
-use crate::vector::{EPOCHS_MAX, LOST_MAX, PENDING_MAX, Vector};
+use crate::vector::{EPOCHS_MAX, Fit, LOST_MAX, PENDING_MAX, Vector};
 
 /// A pull without a chunk for this long is given up and asked of somebody else.
 const PULL_PATIENCE: u64 = 5 * SECOND;
@@ -423,8 +423,12 @@ impl<S: Store> Node<S> {
         if let Some(cut) = cut {
             let state = &mut held.replica.state;
             state.progress.merge(&cut.vector, cut.lost.iter().copied(), cut.found);
+            // What finds no room here is told and pulled again, once there is.
             for interval in cut.pending {
-                state.progress.reflect(interval);
+                let fits = state.progress.fit(interval) != Fit::Gap;
+                if fits || state.progress.has_room() {
+                    state.progress.reflect(interval);
+                }
             }
             for (epoch, last) in cut.retired {
                 let known = state.retired.entry(epoch).or_default();

@@ -75,6 +75,9 @@ pub enum FaultKind {
     Bridge,
     /// A connection breaks in the middle of what is on its way: some arrives, the rest never.
     Truncate,
+    /// The peer does harm beside what it rightly does: future stamps, garbage, endless requests,
+    /// floods. After that its process starts anew.
+    Hostile,
     /// The process is killed and never starts again. Never among the random faults.
     Die,
     /// Power is lost, and the engine keeps a part of a batch, which none may: a planted bug, to show
@@ -109,7 +112,7 @@ pub enum Parameter {
 
 impl FaultKind {
     /// Every kind that is drawn, in a fixed order.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Kill,
         Self::PowerLoss,
         Self::Torn,
@@ -146,6 +149,7 @@ impl FaultKind {
         Self::Clone,
         Self::Bridge,
         Self::Truncate,
+        Self::Hostile,
     ];
 
     /// So many of the first of them are the common ones.
@@ -193,6 +197,7 @@ impl FaultKind {
             Self::Clone => "clone",
             Self::Bridge => "bridge",
             Self::Truncate => "truncate",
+            Self::Hostile => "hostile",
             Self::Die => "die",
             Self::TornWithin => "torn-within",
         }
@@ -291,6 +296,7 @@ impl FaultKind {
                 | Self::ReadFails
                 | Self::KillAt
                 | Self::Clone
+                | Self::Hostile
         )
     }
 }

@@ -157,6 +157,7 @@ pub(crate) fn write_options(database: &Database, query: &Query) -> Result<WriteO
         acks,
         timeout: query.duration("timeout")?,
         ttl: query.duration("ttl")?,
+        expires: None,
     })
 }
 

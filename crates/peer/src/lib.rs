@@ -36,6 +36,7 @@
 mod batch;
 mod builder;
 mod database;
+mod expiry;
 mod shared;
 mod watch;
 mod write;

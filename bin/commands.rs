@@ -136,6 +136,7 @@ impl WriteArguments {
             acks: self.acks.clone(),
             timeout: self.timeout.clone(),
             ttl,
+            expires: None,
         }
     }
 }

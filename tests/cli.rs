@@ -132,6 +132,69 @@ fn an_export_of_an_import_is_the_same_file() {
     assert!(peer.printed(&["export", "data/again"]) == canonical.as_bytes());
 }
 
+/// An expiry is exported with its entry and imported again: in a batch of many, alone in a put for its
+/// size, and where the last line of a key has none. `--ttl` is for lines without one.
+#[test]
+fn an_export_keeps_the_expiry() {
+    let peer = Peer::start();
+    let line = |key: &str, value: &str, expires: &str| {
+        format!("{{\"key\":\"{key}\",\"value\":\"{value}\"{expires}}}\n")
+    };
+    let late = r#","expires":"2100-01-02T03:04:05.006Z""#;
+    let lines = [
+        line("a", "1", late),
+        line("b", "2", ""),
+        line("large", &"x".repeat(3 << 20), late),
+        line("z", "3", r#","expires":"9999-12-31T23:59:59.999Z""#),
+    ];
+    let canonical = lines.concat();
+    let past = line("past", "4", r#","expires":"2001-01-01T00:00:00Z""#);
+    let input = [line("b", "0", late), past, canonical.clone()].concat();
+    let output = peer.piped(&["import", "data/i", "-"], input.as_bytes());
+    assert_eq!((code(&output), said(&output).trim()), (0, "6 records"));
+    let exported = peer.printed(&["export", "data/i"]);
+    assert!(exported == canonical.as_bytes(), "the export differs");
+    let output = peer.piped(&["import", "data/again", "-", "--ttl", "1h"], &exported);
+    assert_eq!(code(&output), 0, "{}", said(&output));
+    let again = String::from_utf8(peer.printed(&["export", "data/again"])).unwrap();
+    let again: Vec<&str> = again.split_inclusive('\n').collect();
+    assert!([0, 2, 3].into_iter().all(|at| again[at] == lines[at]), "the second export differs");
+    assert!(again[1].starts_with(r#"{"key":"b","value":"2","expires":"2"#), "{}", again[1]);
+
+    let output =
+        peer.piped(&["import", "data/i", "-"], line("a", "1", ",\"expires\":5").as_bytes());
+    assert_fails(&output, 2, "line 1: invalid type: integer `5`, expected a moment such as");
+}
+
+/// What is printed as JSON says when the entry expires: of one key, of many, and as it changes.
+#[test]
+fn json_says_when_an_entry_expires() {
+    let peer = Peer::start();
+    let late = "2100-01-02T03:04:05.006Z";
+    let mut watch = tidings(&["watch", "data/e", "--count", "1", "-ojsonl", "--http", &peer.http])
+        .spawn()
+        .unwrap();
+    let mut begun = String::new();
+    BufReader::new(watch.stderr.take().unwrap()).read_line(&mut begun).unwrap();
+    let put =
+        json!({"put": {"key": "k", "value": "v", "expires": "2100-01-02T04:04:05.006+01:00"}});
+    let output = peer.piped(&["batch", "data/e"], put.to_string().as_bytes());
+    assert_eq!(code(&output), 0, "{}", said(&output));
+    wait_for("the end of the watch", || watch.try_wait().unwrap());
+    let change = watch.wait_with_output().unwrap().stdout;
+    let change: Value = serde_json::from_slice(&change).unwrap();
+    assert_eq!(change["put"]["expires"], late);
+    for verb in [&["get", "data/e", "k"][..], &["list", "data/e"], &["scan", "data/e"]] {
+        let row = peer.printed(&[verb, &["-ojsonl"]].concat());
+        let row: Value = serde_json::from_slice(&row).unwrap();
+        assert_eq!(row["expires"], late, "{verb:?}");
+    }
+    peer.printed(&["put", "data/e", "k", "w"]);
+    let row: Value =
+        serde_json::from_slice(&peer.printed(&["get", "data/e", "k", "-ojson"])).unwrap();
+    assert_eq!(row.get("expires"), None, "a plain put clears it");
+}
+
 /// A malformed line stops an import: what stands before it is there, and nothing after it.
 #[test]
 fn an_import_stops_at_a_malformed_line() {

@@ -30,6 +30,29 @@ fn a_key_has_a_value_and_a_version() {
     assert_eq!(peer.ask("GET", KEY, &[], b"").body, b"");
 }
 
+/// A put says when its entry expires, whatever its time to live says, and a get tells it.
+#[test]
+fn a_key_may_expire() {
+    let peer = Peer::start();
+    let expires = "2100-01-02T03:04:05.006Z";
+    peer.ask("PUT", &format!("{KEY}?ttl=1h&expires={expires}"), &[], b"v").json();
+    let get = peer.ask("GET", KEY, &[], b"");
+    assert_eq!(get.header("tidings-expires"), Some(expires));
+    let body = json!([{"put": {"key": "b", "value": ""}}, {"put": {"key": "c", "value": "", "expires": expires}}]);
+    let batch = "/v1/databases/data%2Fa/batch?expires=2101-01-01T00:00:00Z";
+    peer.ask("POST", batch, &[], body.to_string().as_bytes()).json();
+    let expiries: Vec<_> = ["b", "c"]
+        .into_iter()
+        .map(|key| peer.ask("GET", &format!("/v1/databases/data%2Fa/keys/{key}"), &[], b""))
+        .map(|get| get.header("tidings-expires").map(str::to_owned))
+        .collect();
+    assert_eq!(expiries, [Some("2101-01-01T00:00:00.000Z".into()), Some(expires.into())]);
+    peer.ask("PUT", &format!("{KEY}?expires=2001-01-01T00:00:00Z"), &[], b"v").json();
+    peer.ask("GET", KEY, &[], b"").problem(404, "not-found");
+    peer.ask("PUT", KEY, &[], b"v").json();
+    assert_eq!(peer.ask("GET", KEY, &[], b"").header("tidings-expires"), None);
+}
+
 /// Web pages and rebound names do not get in.
 #[test]
 fn only_programs_on_this_machine_are_answered() {
@@ -65,6 +88,7 @@ fn mistakes_are_problems() {
     put(KEY, &vec![0; 10 << 20]).problem(413, "value-length");
     put("/v1/databases/small%2Fa/keys/k", &[0; 2000]).problem(507, "no-space");
     put(&format!("{KEY}?durabilty=synced"), b"v").problem(400, "bad-argument");
+    put(&format!("{KEY}?expires=7d"), b"v").problem(400, "bad-argument");
     put(&format!("{KEY}?acks=0"), b"v").problem(400, "bad-argument");
     put(&format!("{KEY}?acks=4"), b"v").problem(400, "bad-argument");
     put(&format!("{KEY}?acks=2&timeout=100ms"), b"v").problem(504, "under-replicated");

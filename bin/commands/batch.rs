@@ -14,7 +14,8 @@ const TEXT_MAX: usize = 8 << 20;
 /// Applies several writes together: all of them or none.
 ///
 /// They are lines of JSON, `{"put": {"key": "a", "value": "1"}}` or `{"delete": {"key": "b"}}`, or one
-/// JSON list of these. Bytes that are not UTF-8 go as `key_base64` and `value_base64`.
+/// JSON list of these. `"expires": "2026-11-21T16:00:00.000Z"` after a value hides the entry from then on.
+/// Bytes that are not UTF-8 go as `key_base64` and `value_base64`.
 #[derive(Args, Debug)]
 pub(crate) struct Batch {
     /// The path of the database.
@@ -22,7 +23,7 @@ pub(crate) struct Batch {
     /// The file; `-` is standard input.
     #[arg(default_value = "-")]
     file: PathBuf,
-    /// Hide the entries this long after the write, such as 30s or 7d.
+    /// Hide entries without `expires` this long after the write, such as 30s or 7d.
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
     #[command(flatten)]

@@ -15,7 +15,9 @@ use crate::output;
 
 /// Writes a database to a file of JSON lines.
 ///
-/// A line is `{"key":"a","value":"1"}`, sorted by the bytes of the key. Equal databases make equal files. A file is in place only once it is whole.
+/// A line is `{"key":"a","value":"1"}`, and where the entry expires `"expires":"2026-11-21T16:00:00.000Z"`
+/// follows. Lines are sorted by the bytes of the key. Equal databases make equal files. A file is in place
+/// only once it is whole.
 #[derive(Args, Debug)]
 pub(crate) struct Export {
     /// The path of the database.

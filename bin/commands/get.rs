@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::io::Write as _;
 
 use clap::Args;
-use tidings_gateway::json::Row;
 
 use super::{Context, bytes_of};
 use crate::exit::{Code, Failure};
@@ -27,21 +26,19 @@ pub(crate) struct Get {
 impl Get {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let key = bytes_of(&self.key, self.base64)?;
-        let Some((value, version)) = context.client()?.get(&self.path, &key).await? else {
+        let Some(row) = context.client()?.get(&self.path, &key).await? else {
             return Err(Failure::new(
                 Code::NotFound,
                 format!("the key {:?} is not in the database {:?}", output::shown(&key), self.path),
             ));
         };
+        let value = row.value.as_deref().unwrap_or_default();
         match context.format(Format::Raw) {
-            format @ (Format::Json | Format::Jsonl) => {
-                let row = Row { key, value: Some(value), version: Some(version) };
-                output::document(format, &row)?;
-            }
-            Format::Table => say!("{}", output::shown(&value)),
+            format @ (Format::Json | Format::Jsonl) => output::document(format, &row)?,
+            Format::Table => say!("{}", output::shown(value)),
             Format::Raw => {
                 let mut out = output::stdout();
-                out.write_all(&value)?;
+                out.write_all(value)?;
                 if output::on_terminal() {
                     out.write_all(b"\n")?;
                 }

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,6 +17,7 @@ use tidings::limits;
 use tidings_gateway::Client;
 use tidings_gateway::client::Write;
 use tidings_gateway::json::{Operation, Row};
+use tidings_gateway::moment;
 use tokio::task::JoinSet;
 
 use super::{Context, WriteArguments};
@@ -36,16 +38,17 @@ const _: () =
 
 /// Writes a file of JSON lines into a database.
 ///
-/// A line is `{"key": "a", "value": "1"}`. Bytes that are not UTF-8 go as `key_base64` and `value_base64`. These are ordinary writes: what is
-/// there already and not in the file stays. A line that is not understood stops the import; the lines
-/// before it are written, and nothing after it.
+/// A line is `{"key": "a", "value": "1"}`, where `"expires": "2026-11-21T16:00:00.000Z"` may follow: from
+/// then on the entry is hidden, at once if that has passed. Bytes that are not UTF-8 go as `key_base64`
+/// and `value_base64`. These are ordinary writes: what is there already and not in the file stays. A
+/// line that is not understood stops the import; the lines before it are written, and nothing after it.
 #[derive(Args, Debug)]
 pub(crate) struct Import {
     /// The path of the database.
     path: String,
     /// The file; `-` is standard input.
     file: PathBuf,
-    /// Hide the entries this long after the write, such as 30s or 7d.
+    /// Hide entries without `expires` this long after the write, such as 30s or 7d.
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
     #[command(flatten)]
@@ -119,8 +122,8 @@ async fn import(mut reader: Source, bar: &ProgressBar, writer: &mut Writer) -> R
             continue;
         }
         match parse(&line) {
-            Ok((key, value)) => {
-                if let Err(failure) = writer.add(key, value).await {
+            Ok(record) => {
+                if let Err(failure) = writer.add(record).await {
                     // The batches on their way are awaited all the same, so that the count is right.
                     while writer.drain(0).await.is_err() {}
                     return Err(Stop::Peer(failure));
@@ -151,7 +154,21 @@ fn read_line(reader: &mut Source, line: &mut Vec<u8>) -> io::Result<usize> {
     Ok(bytes)
 }
 
-fn parse(line: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
+/// A line of the file.
+#[derive(Debug, PartialEq, Eq)]
+struct Record {
+    key: Vec<u8>,
+    value: Vec<u8>,
+    expires: Option<SystemTime>,
+}
+
+impl From<Record> for Row {
+    fn from(record: Record) -> Self {
+        Row { expires: record.expires, ..Row::new(record.key, record.value) }
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Record, String> {
     let row: Row = serde_json::from_slice(line).map_err(|error| {
         let text = error.to_string();
         let why = text.rsplit_once(" at line ").map_or(text.as_str(), |(why, _)| why);
@@ -164,7 +181,7 @@ fn parse(line: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
     if value.len() > limits::VALUE_MAX {
         return Err(tidings::Error::ValueLength { length: value.len() }.to_string());
     }
-    Ok((row.key, value))
+    Ok(Record { key: row.key, value, expires: row.expires })
 }
 
 /// Gathers records into batches and keeps several of them on their way.
@@ -174,7 +191,8 @@ struct Writer {
     write: Write,
     /// The batch being gathered: where each key stands in it.
     positions: HashMap<Vec<u8>, usize>,
-    rows: Vec<(Vec<u8>, Vec<u8>)>,
+    batch: Vec<Record>,
+    /// How many lines they were.
     records: u64,
     bytes: usize,
     in_flight: JoinSet<Result<u64, Failure>>,
@@ -190,7 +208,7 @@ impl Writer {
             path,
             write,
             positions: HashMap::new(),
-            rows: Vec::new(),
+            batch: Vec::new(),
             records: 0,
             bytes: 0,
             in_flight: JoinSet::new(),
@@ -199,22 +217,22 @@ impl Writer {
         }
     }
 
-    async fn add(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), Failure> {
-        if self.keys_in_flight.contains(&key) {
+    async fn add(&mut self, record: Record) -> Result<(), Failure> {
+        if self.keys_in_flight.contains(&record.key) {
             self.drain(0).await?;
         }
-        let bytes = key.len() + value.len();
-        if self.rows.len() >= BATCH_WRITES || self.bytes + bytes > BATCH_BYTES {
+        let bytes = record.key.len() + record.value.len();
+        if self.batch.len() >= BATCH_WRITES || self.bytes + bytes > BATCH_BYTES {
             self.send().await?;
         }
         self.records += 1;
         self.bytes += bytes;
-        if let Some(position) = self.positions.get(&key) {
-            self.bytes -= key.len() + self.rows[*position].1.len();
-            self.rows[*position].1 = value;
+        if let Some(position) = self.positions.get(&record.key) {
+            let earlier = std::mem::replace(&mut self.batch[*position], record);
+            self.bytes -= earlier.key.len() + earlier.value.len();
         } else {
-            self.positions.insert(key.clone(), self.rows.len());
-            self.rows.push((key, value));
+            self.positions.insert(record.key.clone(), self.batch.len());
+            self.batch.push(record);
         }
         if self.bytes > BATCH_BYTES {
             self.send().await?;
@@ -225,22 +243,23 @@ impl Writer {
     /// Sends what was gathered. One record alone goes as a put, which may be larger than a batch.
     async fn send(&mut self) -> Result<(), Failure> {
         self.drain(IN_FLIGHT - 1).await?;
-        let rows = std::mem::take(&mut self.rows);
+        let batch = std::mem::take(&mut self.batch);
         let records = std::mem::take(&mut self.records);
         self.bytes = 0;
         self.keys_in_flight.extend(std::mem::take(&mut self.positions).into_keys());
-        let (client, path, write) =
+        let (client, path, mut write) =
             (Arc::clone(&self.client), self.path.clone(), self.write.clone());
         self.in_flight.spawn(async move {
-            match <[_; 1]>::try_from(rows) {
-                Ok([(key, value)]) => {
+            match <[_; 1]>::try_from(batch) {
+                Ok([Record { key, value, expires }]) => {
+                    write.expires = expires.map(moment::format);
                     client.put(&path, &key, value, &write).await?;
                 }
-                Err(rows) if rows.is_empty() => {}
-                Err(rows) => {
+                Err(batch) if batch.is_empty() => {}
+                Err(batch) => {
                     let mut lines = Vec::new();
-                    for (key, value) in rows {
-                        output::line(&mut lines, &Operation::Put(Row::new(key, value)))?;
+                    for record in batch {
+                        output::line(&mut lines, &Operation::Put(record.into()))?;
                     }
                     client.batch_lines(&path, lines, &write, false).await?;
                 }
@@ -277,12 +296,14 @@ mod tests {
 
     #[test]
     fn a_line_is_a_key_and_a_value() {
-        assert_eq!(parse(br#"{"key":"a","value":""}"#), Ok((b"a".to_vec(), Vec::new())));
+        let record = Record { key: b"a".to_vec(), value: Vec::new(), expires: None };
+        assert_eq!(parse(br#"{"key":"a","value":""}"#), Ok(record));
         for (line, why) in [
             (r#"{"key":"a"}"#, "`value` or `value_base64` is missing"),
             (r#"{"key":"","value":"x"}"#, "a key of 0 bytes"),
             (r#"{"key":"a","value":"x"#, "at column"),
             (r#"{"key":"a","valeu":"x"}"#, "unknown field `valeu`"),
+            (r#"{"key":"a","value":"x","expires":"7d"}"#, "\"7d\" is not a moment"),
             ("a,b", "expected value, at column 1"),
         ] {
             let error = parse(line.as_bytes()).unwrap_err();

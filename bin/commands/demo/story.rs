@@ -225,7 +225,7 @@ async fn histories(
     let mut read = Vec::new();
     for process in processes {
         let found = process.client.get(HISTORIES[0], CONTESTED.as_bytes()).await?;
-        read.push(found.map(|(value, _)| shown(&value)).unwrap_or_default());
+        read.push(found.and_then(|row| row.value).map(|value| shown(&value)).unwrap_or_default());
     }
     show.check(
         read.iter().all(|value| !value.is_empty() && *value == read[0]),

@@ -20,6 +20,9 @@ pub const DESCRIPTION_MAX: usize = 4096;
 pub const TAGS_MAX: usize = 64;
 /// Longest time to live, in milliseconds: a hundred years, far below the last stamp.
 pub const TTL_MAX: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
+/// Latest expiry, in milliseconds since the Unix epoch: the end of the year 9999, the last that a date in
+/// text can name.
+pub const EXPIRES_MAX: u64 = 253_402_300_799_999;
 /// Longest matcher, in bytes.
 pub const MATCHER_MAX: usize = 1024;
 /// Most definitions in a cluster: each open walks the ones that are not exact.

@@ -5,7 +5,7 @@ use core::ops::Bound;
 
 use crate::limits::{PAGE_BYTES_MAX, PAGE_MAX};
 use crate::message::PageRequest;
-use crate::record::Record;
+use crate::record::{Payload, Record};
 use crate::rows::{self, Prefix};
 use crate::stamp::Millis;
 use crate::store::{Read, Space, StoreError};
@@ -66,8 +66,10 @@ pub fn read_page(
             return Ok((rows, true));
         }
         bytes += weight;
-        if page.keys_only {
-            record.register.val = crate::record::Payload::Value(Vec::new(), None);
+        if page.keys_only
+            && let Payload::Value(value, _) = &mut record.register.val
+        {
+            *value = Vec::new();
         }
         rows.push((key[4..].to_vec(), record));
     }

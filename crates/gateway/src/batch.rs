@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use tidings::Batch;
 
-use crate::json::{BatchWritten, Operation};
+use crate::json::{BatchWritten, Operation, Row};
 use crate::keys::{WRITE_PARAMETERS, refuse_conditions, write_options};
 use crate::problem::Problem;
 use crate::query::Query;
@@ -25,8 +25,9 @@ pub(crate) async fn batch(
 ) -> Result<Json<BatchWritten>, Problem> {
     let body = read_body(&headers, body).await?;
     refuse_conditions(&headers)?;
-    let [durability, acks, ttl, timeout] = WRITE_PARAMETERS;
-    let query = Query::parse(&uri, &[durability, acks, ttl, timeout, "versions"])?;
+    let [durability, acks, ttl, expires, timeout] = WRITE_PARAMETERS;
+    let known = [durability, acks, ttl, expires, timeout, "versions"];
+    let query = Query::parse(&uri, &known)?;
     let with_versions = query.flag("versions", true)?;
     let batch = parse(&body)?;
     let database = door.peer.database(&path).await?;
@@ -80,7 +81,12 @@ fn add(batch: &mut Batch, operation: Operation, place: &str) -> Result<(), Probl
         .check()
         .map_err(|why| Problem::bad_argument(format!("{place} of the batch: {why}")))?;
     match operation {
-        Operation::Put(row) => batch.put(row.key, row.value.unwrap_or_default()),
+        Operation::Put(Row { key, value, expires: None, .. }) => {
+            batch.put(key, value.unwrap_or_default())
+        }
+        Operation::Put(Row { key, value, expires: Some(expires), .. }) => {
+            batch.put_until(key, value.unwrap_or_default(), expires)
+        }
         Operation::Delete(row) => batch.delete(row.key),
     };
     Ok(())
@@ -88,6 +94,8 @@ fn add(batch: &mut Batch, operation: Operation, place: &str) -> Result<(), Probl
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::*;
 
     #[test]
@@ -102,6 +110,14 @@ mod tests {
     }
 
     #[test]
+    fn a_put_may_have_an_expiry_of_its_own() {
+        let put = r#"{"put":{"key":"a","value":"1","expires":"2026-11-21T16:00:00.007Z"}}"#;
+        let mut expected = Batch::new();
+        expected.put_until("a", "1", UNIX_EPOCH + Duration::from_millis(1_795_276_800_007));
+        assert_eq!(parse(put.as_bytes()).unwrap(), expected);
+    }
+
+    #[test]
     fn a_mistake_is_told_with_its_place() {
         let put = r#"{"put":{"key":"a","value":"1"}}"#;
         let error = parse(format!("{put}\n{{\"pot\":{{}}}}").as_bytes()).unwrap_err().detail;
@@ -110,5 +126,9 @@ mod tests {
         assert!(error.detail.starts_with("element 2 of the batch: a put needs"), "{error}");
         let error = parse(b"{\"delete\":{\"key\":\"b\",\"value\":\"1\"}}").unwrap_err().detail;
         assert!(error.contains("a delete takes no value"), "{error}");
+        let soon = r#"{"put":{"key":"b","value":"1","expires":"soon"}}"#;
+        let error = parse(format!("{put}\n{soon}").as_bytes()).unwrap_err().detail;
+        assert!(error.starts_with("line 2, column 46 of the batch"), "{error}");
+        assert!(error.contains("`expires`: \"soon\" is not a moment"), "{error}");
     }
 }

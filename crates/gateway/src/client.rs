@@ -25,8 +25,10 @@ use tokio::net::TcpStream;
 pub use stream::{Changes, Rows};
 
 use crate::json::{
-    Applied, BatchWritten, DatabasePage, DefinitionList, Operation, PeerList, RowPage, Written,
+    Applied, BatchWritten, DatabasePage, DefinitionList, Operation, PeerList, Row, RowPage, Written,
 };
+use crate::keys::EXPIRES;
+use crate::moment;
 use crate::problem::Problem;
 
 /// The port when a URL names none.
@@ -92,6 +94,8 @@ pub struct Write {
     pub acks: Option<String>,
     /// A duration, such as `30s`.
     pub ttl: Option<String>,
+    /// A moment, such as `2026-11-21T16:00:00.000Z`; stands before `ttl`.
+    pub expires: Option<String>,
     /// A duration, such as `10s`.
     pub timeout: Option<String>,
 }
@@ -186,18 +190,16 @@ impl Client {
         self.json(ask).await
     }
 
-    /// The value of a key and its version, or `None` when there is none.
-    pub async fn get(
-        &self,
-        path: &str,
-        key: &[u8],
-    ) -> Result<Option<(Vec<u8>, String)>, ClientError> {
+    /// The value of a key with its expiry and its version, or `None` when there is none.
+    pub async fn get(&self, path: &str, key: &[u8]) -> Result<Option<Row>, ClientError> {
         let target = Target::database(path).push("keys").segment(key).0;
         match self.whole(Ask::get(target)).await {
             Ok((headers, body)) => {
-                let tag = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
-                let version = tag.unwrap_or_default().trim_matches('"').to_owned();
-                Ok(Some((body.into(), version)))
+                let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+                let version = text(header::ETAG).unwrap_or_default().trim_matches('"').to_owned();
+                let expires = text(EXPIRES).and_then(|text| moment::parse(text).ok());
+                let (value, version) = (Some(body.into()), Some(version));
+                Ok(Some(Row { key: key.to_vec(), value, expires, version }))
             }
             Err(ClientError::Problem(problem)) if problem.code == "not-found" => Ok(None),
             Err(error) => Err(error),
@@ -450,6 +452,7 @@ impl Target {
         self.query("durability", write.durability.as_ref())
             .query("acks", write.acks.as_ref())
             .query("ttl", write.ttl.as_ref())
+            .query("expires", write.expires.as_ref())
             .query("timeout", write.timeout.as_ref())
     }
 }

@@ -1,23 +1,30 @@
 //! The JSON forms that both ends of the door share.
 //!
 //! One convention carries bytes: a UTF-8 string under its own name, or standard base64 under the name
-//! with `_base64` appended. Writing is canonical (text whenever it can be text, fields always in the
-//! same order, no spaces), so that equal rows are equal lines.
+//! with `_base64` appended. An expiry is the text of a [`moment`]. Writing is canonical (text whenever it
+//! can be text, fields always in the same order, no spaces), so that equal rows are equal lines.
+
+use std::fmt;
+use std::time::SystemTime;
 
 use data_encoding::BASE64;
-use serde::de::Error as _;
+use serde::de::{Error as _, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tidings::status::{DatabaseSummary, PeerStatus};
 use tidings::{ApplyReport, Definition};
 
-/// A key, with its value and its version where there is one: a row of a listing, a scan or an import.
+use crate::moment;
+
+/// A key, with its value, its expiry and its version where there is one: a row of a listing, a scan or an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The key.
     pub key: Vec<u8>,
     /// The value; `None` in a listing of keys and in a delete.
     pub value: Option<Vec<u8>>,
+    /// From when on the entry is hidden; `None`: it stays. Whole milliseconds travel.
+    pub expires: Option<SystemTime>,
     /// The write that won, as text. Accepted and not kept where rows are written.
     pub version: Option<String>,
 }
@@ -25,14 +32,14 @@ pub struct Row {
 impl Row {
     /// A row of a key and a value.
     pub fn new(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
-        Self { key: key.into(), value: Some(value.into()), version: None }
+        Self { key: key.into(), value: Some(value.into()), expires: None, version: None }
     }
 }
 
 impl From<tidings::Entry> for Row {
     fn from(entry: tidings::Entry) -> Self {
         let version = Some(entry.version.to_string());
-        Self { key: entry.key, value: Some(entry.value), version }
+        Self { key: entry.key, value: Some(entry.value), expires: entry.expires, version }
     }
 }
 
@@ -42,6 +49,9 @@ impl Serialize for Row {
         bytes_field(&mut map, "key", "key_base64", &self.key)?;
         if let Some(value) = &self.value {
             bytes_field(&mut map, "value", "value_base64", value)?;
+        }
+        if let Some(expires) = self.expires {
+            map.serialize_entry("expires", &moment::format(expires))?;
         }
         if let Some(version) = &self.version {
             map.serialize_entry("version", version)?;
@@ -69,6 +79,7 @@ struct RawRow {
     key_base64: Option<String>,
     value: Option<String>,
     value_base64: Option<String>,
+    expires: Option<Moment>,
     version: Option<String>,
 }
 
@@ -78,7 +89,33 @@ impl<'de> Deserialize<'de> for Row {
         let key = either("key", raw.key, raw.key_base64).map_err(D::Error::custom)?;
         let value = either("value", raw.value, raw.value_base64).map_err(D::Error::custom)?;
         let key = key.ok_or_else(|| D::Error::custom("`key` or `key_base64` is missing"))?;
-        Ok(Self { key, value, version: raw.version })
+        let expires = raw.expires.map(|Moment(expires)| expires);
+        Ok(Self { key, value, expires, version: raw.version })
+    }
+}
+
+/// A moment in JSON.
+struct Moment(SystemTime);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Moment;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a moment such as \"2026-11-21T16:00:00.000Z\"")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Moment, E> {
+                let moment =
+                    moment::parse(text).map_err(|error| E::custom(format!("`expires`: {error}")));
+                moment.map(Moment)
+            }
+        }
+
+        deserializer.deserialize_str(Text)
     }
 }
 
@@ -100,8 +137,8 @@ fn either(
     }
 }
 
-/// One write of a batch, and one change of a watch: `{"put": {"key": …, "value": …}}` or
-/// `{"delete": {"key": …}}`.
+/// One write of a batch, and one change of a watch: `{"put": {"key": …, "value": …}}`, where `"expires"`
+/// may follow, or `{"delete": {"key": …}}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {
@@ -112,7 +149,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Checks that a put has a value and a delete has none.
+    /// Checks that a put has a value and a delete has neither value nor expiry.
     ///
     /// # Errors
     /// A sentence that says what is wrong.
@@ -122,6 +159,7 @@ impl Operation {
                 Err("a put needs `value` or `value_base64`; the empty value is \"\"")
             }
             Self::Delete(Row { value: Some(_), .. }) => Err("a delete takes no value"),
+            Self::Delete(Row { expires: Some(_), .. }) => Err("a delete takes no `expires`"),
             _ => Ok(()),
         }
     }
@@ -131,7 +169,7 @@ impl From<tidings::Change> for Operation {
     fn from(change: tidings::Change) -> Self {
         let put = change.value.is_some();
         let version = Some(change.version.to_string());
-        let row = Row { key: change.key, value: change.value, version };
+        let row = Row { key: change.key, value: change.value, expires: change.expires, version };
         if put { Self::Put(row) } else { Self::Delete(row) }
     }
 }
@@ -218,6 +256,8 @@ impl From<ApplyReport> for Applied {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn round_trip(row: &Row) -> String {
@@ -237,12 +277,24 @@ mod tests {
     }
 
     #[test]
+    fn an_expiry_travels_as_text() {
+        let expires = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_276_800_007);
+        let row = Row { expires: Some(expires), ..Row::new("a", "1") };
+        let text = r#"{"key":"a","value":"1","expires":"2026-11-21T16:00:00.007Z"}"#;
+        assert_eq!(round_trip(&row), text);
+        let null = r#"{"key":"a","value":"1","expires":null}"#;
+        assert_eq!(serde_json::from_str::<Row>(null).unwrap(), Row::new("a", "1"));
+    }
+
+    #[test]
     fn a_row_that_is_unclear_is_refused_with_the_reason() {
         for (text, why) in [
             (r#"{"value":"x"}"#, "`key` or `key_base64` is missing"),
             (r#"{"key":"a","key_base64":"YQ=="}"#, "both given"),
             (r#"{"key":"a","value_base64":"YQ"}"#, "not standard base64"),
             (r#"{"key":"a","valu":"x"}"#, "unknown field `valu`"),
+            (r#"{"key":"a","expires":"7d"}"#, "`expires`: \"7d\" is not a moment"),
+            (r#"{"key":"a","expires":7}"#, "invalid type: integer `7`, expected a moment such as"),
         ] {
             let error = serde_json::from_str::<Row>(text).unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");
@@ -257,5 +309,8 @@ mod tests {
         assert!(delete.check().is_ok());
         let put: Operation = serde_json::from_str(r#"{"put":{"key":"a"}}"#).unwrap();
         assert!(put.check().unwrap_err().contains("needs `value`"));
+        let until = r#"{"delete":{"key":"a","expires":"2026-11-21T16:00:00Z"}}"#;
+        let delete: Operation = serde_json::from_str(until).unwrap();
+        assert!(delete.check().unwrap_err().contains("no `expires`"));
     }
 }

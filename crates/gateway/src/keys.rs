@@ -3,19 +3,22 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
 use tidings::{Database, Durability, Error, ListOptions, Version, WriteOptions, limits};
 
 use crate::json::{Row, RowPage, Written};
+use crate::moment;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::routes::{Door, read_body};
 use crate::target::{KeyBytes, Named};
 
 /// The query parameters of every write.
-pub(crate) const WRITE_PARAMETERS: [&str; 4] = ["durability", "acks", "ttl", "timeout"];
+pub(crate) const WRITE_PARAMETERS: [&str; 5] = ["durability", "acks", "ttl", "expires", "timeout"];
+/// The header that says from when on the entry is hidden, where there is such a moment.
+pub(crate) const EXPIRES: HeaderName = HeaderName::from_static("tidings-expires");
 
 /// `PUT`: the body is the value.
 pub(crate) async fn put(
@@ -59,7 +62,7 @@ pub(crate) async fn delete(
     Ok(written(database.delete_with(key, &options).await?))
 }
 
-/// `GET` and `HEAD`: the value as it was written, its version as the `ETag`.
+/// `GET` and `HEAD`: the value as it was written, its version as the `ETag`, its expiry in a header.
 pub(crate) async fn get(
     State(door): State<Door>,
     Named(path): Named,
@@ -88,6 +91,11 @@ pub(crate) async fn get(
         ([(header::CONTENT_TYPE, "application/octet-stream")], entry.value).into_response()
     };
     set_entity_tag(&mut response, &tag);
+    if let Some(expires) = entry.expires
+        && let Ok(expires) = HeaderValue::try_from(moment::format(expires))
+    {
+        response.headers_mut().insert(EXPIRES, expires);
+    }
     // A proxy or a browser may keep what it got, and must ask whether it is still current.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(response)
@@ -133,7 +141,8 @@ pub(crate) async fn incr() -> Problem {
     Problem::not_available("incrementing a counter")
 }
 
-/// Reads what a write asks for: `durability`, `acks` (a number or `min`), `ttl`, `timeout`.
+/// Reads what a write asks for: `durability`, `acks` (a number or `min`), `ttl`, `expires`,
+/// `timeout`.
 pub(crate) fn write_options(database: &Database, query: &Query) -> Result<WriteOptions, Problem> {
     let durability = match query.text("durability")? {
         None => None,
@@ -157,6 +166,7 @@ pub(crate) fn write_options(database: &Database, query: &Query) -> Result<WriteO
         acks,
         timeout: query.duration("timeout")?,
         ttl: query.duration("ttl")?,
+        expires: query.moment("expires")?,
     })
 }
 

@@ -7,12 +7,12 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `PUT /v1/databases/{path}/keys/{key}?durability=&acks=&ttl=&timeout=` | `{"version"}`, and an `ETag`; the body is the value |
-//! | `GET`, `HEAD` of the same | the value; the `ETag` is the version; honours `If-None-Match` |
+//! | `PUT /v1/databases/{path}/keys/{key}?durability=&acks=&ttl=&expires=&timeout=` | `{"version"}`, and an `ETag`; the body is the value |
+//! | `GET`, `HEAD` of the same | the value; the `ETag` is the version, `Tidings-Expires` the expiry if there is one; honours `If-None-Match` |
 //! | `DELETE` of the same, `?durability=&acks=&timeout=` | `{"version"}`, also for what is absent |
 //! | `GET …/{path}/keys?prefix=&limit=&cursor=&reverse=&values=` | [`RowPage`](json::RowPage): `{"entries", "truncated", "cursor"}` |
 //! | `GET …/{path}/scan?start=&end=` | a [`Row`](json::Row) per line (NDJSON), from `start` to before `end`, of one moment |
-//! | `POST …/{path}/batch?durability=&acks=&ttl=&timeout=&versions=` | [`BatchWritten`](json::BatchWritten); the body is a JSON list of [`Operation`](json::Operation)s or one per line |
+//! | `POST …/{path}/batch?durability=&acks=&ttl=&expires=&timeout=&versions=` | [`BatchWritten`](json::BatchWritten); the body is a JSON list of [`Operation`](json::Operation)s or one per line |
 //! | `GET …/{path}/watch?prefix=` | server-sent events: `ready`, then `change` with an `Operation`, at last `error` with a problem |
 //! | `GET …/{path}/status` | [`DatabaseStatus`](tidings::status::DatabaseStatus) |
 //! | `POST …/{path}/sync?timeout=` | `{"synced": true}` once this peer has what its reachable holders have |
@@ -23,8 +23,9 @@
 //! | `GET /health/live`, `/health/ready`, `/metrics` | text |
 //!
 //! `acks` is a number of holders, this one included, or `min`, that of the definition. Durations are a
-//! whole number and a unit, such as `250ms`, `30s`, `7d`. A parameter that is unknown or given twice is
-//! an error. What the interface will have and this version has not answers 501.
+//! whole number and a unit, such as `250ms`, `30s`, `7d`; moments are RFC 3339, such as
+//! `2026-11-21T16:00:00.000Z`. A parameter that is unknown or given twice is an error. What the interface
+//! will have and this version has not answers 501.
 //!
 //! # How bytes travel
 //!
@@ -34,6 +35,14 @@
 //! In JSON, a key or a value that is UTF-8 is a string under its own name, and anything else is
 //! standard base64 with padding under the name with `_base64` appended: `{"key": "a", "value_base64":
 //! "/wA="}`. That holds for listings, scans, batches, changes, imports and exports alike.
+//!
+//! # When entries expire
+//!
+//! A row of an entry that expires says so after its value: `{"key": "a", "value": "1", "expires":
+//! "2026-11-21T16:00:00.000Z"}`. It is written in UTC with milliseconds, and read in any zone, for the
+//! years 1970 to 9999; an entry whose moment has passed is written and hidden at once. Of the ways to
+//! give one, the first counts: `"expires"` of a put in a batch, then the parameter `expires`, then `ttl`,
+//! then the definition's `ttl`.
 //!
 //! # Errors
 //!
@@ -63,6 +72,7 @@ mod watch;
 pub mod client;
 pub mod duration;
 pub mod json;
+pub mod moment;
 pub mod problem;
 pub mod yaml;
 

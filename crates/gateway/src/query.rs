@@ -3,13 +3,13 @@
 //! A parameter that is unknown, repeated or malformed is an error that names it: a misspelt `durabilty`
 //! must not quietly weaken a write.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::http::Uri;
 use percent_encoding::percent_decode;
 
-use crate::duration;
 use crate::problem::Problem;
+use crate::{duration, moment};
 
 /// The parameters of one request.
 #[derive(Debug)]
@@ -87,6 +87,15 @@ impl Query {
             Err(error) => Err(Problem::bad_argument(format!("{name}: {error}"))),
         }
     }
+
+    /// A parameter as a moment.
+    pub(crate) fn moment(&self, name: &str) -> Result<Option<SystemTime>, Problem> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        match moment::parse(text) {
+            Ok(moment) => Ok(Some(moment)),
+            Err(error) => Err(Problem::bad_argument(format!("{name}: {error}"))),
+        }
+    }
 }
 
 /// Decodes `%41` to `A` and `+` to a space, as every form encoder writes them.
@@ -101,7 +110,7 @@ mod tests {
 
     fn query(text: &str) -> Result<Query, Problem> {
         let uri = format!("/x?{text}").parse().unwrap();
-        Query::parse(&uri, &["prefix", "limit", "reverse", "timeout"])
+        Query::parse(&uri, &["prefix", "limit", "reverse", "timeout", "expires"])
     }
 
     #[test]
@@ -121,5 +130,7 @@ mod tests {
         assert!(query("limit=-1").unwrap().number::<usize>("limit").is_err());
         assert!(query("reverse=maybe").unwrap().flag("reverse", false).is_err());
         assert!(query("timeout=5").unwrap().duration("timeout").is_err());
+        let error = query("expires=7d").unwrap().moment("expires").unwrap_err().detail;
+        assert!(error.starts_with("expires: \"7d\" is not a moment"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::Stream;
 use tidings_core::definition::{Definition, Durability};
@@ -19,6 +19,8 @@ use tidings_core::stamp::Version;
 use tidings_core::status::DatabaseStatus;
 use tidings_core::store::{Store, prefix_end};
 
+use crate::batch::{Batch, Edit};
+use crate::expiry;
 use crate::peer::{request, status};
 use crate::shared::Shared;
 use crate::store::AnySnapshot;
@@ -62,13 +64,15 @@ impl std::fmt::Debug for Database {
     }
 }
 
-/// A key with its value and version.
+/// A key with its value, its expiry and its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The key, exactly as written.
     pub key: Vec<u8>,
     /// The value; empty in a keys-only listing.
     pub value: Vec<u8>,
+    /// From when on it is hidden; `None`: it stays.
+    pub expires: Option<SystemTime>,
     /// The write that won.
     pub version: Version,
 }
@@ -82,8 +86,12 @@ pub struct WriteOptions {
     pub acks: Option<u32>,
     /// How long to wait for the acknowledgements; `None`: 10 s.
     pub timeout: Option<Duration>,
-    /// Hidden this long after the write; at least a millisecond.
+    /// Hidden this long after the write; from a millisecond to a hundred years. As the definition's
+    /// `ttl`, it is for puts without an expiry of their own.
     pub ttl: Option<Duration>,
+    /// Hidden from this time on, for puts without an expiry of their own. It stands before any `ttl`, and
+    /// its bounds are those of [`Batch::put_until`].
+    pub expires: Option<SystemTime>,
 }
 
 /// What to list: keys with a prefix, one page at a time, ascending.
@@ -108,41 +116,6 @@ pub struct Page {
     pub entries: Vec<Entry>,
     /// Where to go on; `None` when this page is the last.
     pub cursor: Option<Vec<u8>>,
-}
-
-/// Several writes that are applied together, or not at all: at most 10,000 and 1 MiB.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
-    writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-}
-
-impl Batch {
-    /// An empty batch.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a put. Where a key is named twice, the later write wins.
-    pub fn put(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> &mut Self {
-        self.writes.push((key.into(), Some(value.into())));
-        self
-    }
-
-    /// Adds a delete.
-    pub fn delete(&mut self, key: impl Into<Vec<u8>>) -> &mut Self {
-        self.writes.push((key.into(), None));
-        self
-    }
-
-    /// How many writes it has.
-    pub fn len(&self) -> usize {
-        self.writes.len()
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.writes.is_empty()
-    }
 }
 
 impl Database {
@@ -218,13 +191,13 @@ impl Database {
         Ok(record.and_then(|record| record.into_value(self.shared().now().wall)))
     }
 
-    /// The value of a key with its version.
+    /// The value of a key with its expiry and its version.
     ///
     /// # Errors
     /// As for [`get`](Database::get).
     pub async fn get_entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
         let key = key.as_ref();
-        Ok(self.record(key).await?.and_then(|record| self.entry(key, record)))
+        Ok(self.record(key).await?.and_then(|record| self.visible(key, record)))
     }
 
     async fn record(&self, key: &[u8]) -> Result<Option<Record>> {
@@ -235,10 +208,8 @@ impl Database {
         }
     }
 
-    fn entry(&self, key: &[u8], record: Record) -> Option<Entry> {
-        let version = record.version();
-        let value = record.into_value(self.shared().now().wall)?;
-        Some(Entry { key: key.to_vec(), value, version })
+    fn visible(&self, key: &[u8], record: Record) -> Option<Entry> {
+        record.is_visible(self.shared().now().wall).then(|| entry(key.to_vec(), record))?
     }
 
     async fn got(&self, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Record>>> {
@@ -269,7 +240,7 @@ impl Database {
             _ => self.got(stored).await?,
         };
         let entry = |(key, record): (&K, Option<Record>)| {
-            record.and_then(|record| self.entry(key.as_ref(), record))
+            record.and_then(|record| self.visible(key.as_ref(), record))
         };
         Ok(keys.iter().zip(records).map(entry).collect())
     }
@@ -294,7 +265,7 @@ impl Database {
         value: impl Into<Vec<u8>>,
         options: &WriteOptions,
     ) -> Result<Version> {
-        self.write_one(key.into(), Some(value.into()), options).await
+        self.write_one(key.into(), Edit::Put(value.into(), None), options).await
     }
 
     /// Deletes a key; deleting what is absent is fine.
@@ -314,16 +285,11 @@ impl Database {
         key: impl Into<Vec<u8>>,
         options: &WriteOptions,
     ) -> Result<Version> {
-        self.write_one(key.into(), None, options).await
+        self.write_one(key.into(), Edit::Delete, options).await
     }
 
-    async fn write_one(
-        &self,
-        key: Vec<u8>,
-        value: Option<Vec<u8>>,
-        options: &WriteOptions,
-    ) -> Result<Version> {
-        let versions = self.write(vec![(key, value)], options).await?;
+    async fn write_one(&self, key: Vec<u8>, edit: Edit, options: &WriteOptions) -> Result<Version> {
+        let versions = self.write(vec![(key, edit)], options).await?;
         let first = versions.into_iter().next();
         first.ok_or_else(|| Error::Internal("a write returned no version".into()))
     }
@@ -346,21 +312,24 @@ impl Database {
 
     async fn write(
         &self,
-        writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+        writes: Vec<(Vec<u8>, Edit)>,
         options: &WriteOptions,
     ) -> Result<Vec<Version>> {
         let place = self.place().await?;
-        let expires = self.expiry(options)?;
+        let default = self.expiry(options)?;
         let writes = writes
             .into_iter()
-            .map(|(key, value)| {
+            .map(|(key, edit)| {
                 let key = checked_key(&key)?;
-                let payload = match value {
-                    Some(value) if value.len() > VALUE_MAX => {
+                let payload = match edit {
+                    Edit::Put(value, _) if value.len() > VALUE_MAX => {
                         return Err(Error::ValueLength { length: value.len() });
                     }
-                    Some(value) => Payload::Value(value, expires),
-                    None => Payload::Tombstone,
+                    Edit::Put(value, own) => {
+                        let own = own.map(expiry::to_millis).transpose()?;
+                        Payload::Value(value, own.or(default))
+                    }
+                    Edit::Delete => Payload::Tombstone,
                 };
                 Ok(Write { key, payload })
             })
@@ -377,8 +346,12 @@ impl Database {
         self.shared().write(submission, here).await
     }
 
-    /// When what is written now expires, in milliseconds since the Unix epoch.
+    /// When what is written now without an expiry of its own expires, in milliseconds since the Unix
+    /// epoch.
     fn expiry(&self, options: &WriteOptions) -> Result<Option<u64>> {
+        if let Some(expires) = options.expires {
+            return expiry::to_millis(expires).map(Some);
+        }
         let Some(ttl) = options.ttl.or(self.handle.definition.ttl.map(Duration::from_millis))
         else {
             return Ok(None);
@@ -409,7 +382,7 @@ impl Database {
             }
             _ => self.page(page).await?,
         };
-        let entries: Vec<Entry> = rows.into_iter().filter_map(entry_of).collect();
+        let entries: Vec<Entry> = rows.into_iter().filter_map(found).collect();
         let cursor = entries.last().filter(|_| more).map(|entry| entry.key.clone());
         Ok(Page { entries, cursor })
     }
@@ -554,7 +527,7 @@ impl Scan {
             if more && let Some((stored, _)) = rows.last() {
                 self.start = Some(Bound::Excluded(stored.clone()));
             }
-            self.ready = rows.into_iter().filter_map(entry_of).collect::<Vec<_>>().into_iter();
+            self.ready = rows.into_iter().filter_map(found).collect::<Vec<_>>().into_iter();
         }
     }
 }
@@ -564,11 +537,16 @@ fn checked_key(key: &[u8]) -> Result<Vec<u8>> {
     Ok(stored_key(key))
 }
 
-fn entry_of((stored, record): (Vec<u8>, Record)) -> Option<Entry> {
-    let key = tidings_core::rows::user_key(&stored)?.to_vec();
+fn found((stored, record): (Vec<u8>, Record)) -> Option<Entry> {
+    entry(tidings_core::rows::user_key(&stored)?.to_vec(), record)
+}
+
+fn entry(key: Vec<u8>, record: Record) -> Option<Entry> {
     let version = record.version();
     match record.register.val {
-        Payload::Value(value, _) => Some(Entry { key, value, version }),
+        Payload::Value(value, expires) => {
+            Some(Entry { key, value, expires: expires.map(expiry::from_millis), version })
+        }
         Payload::Tombstone => None,
     }
 }

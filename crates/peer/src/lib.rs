@@ -33,8 +33,10 @@
 //! The protocol is a value without clocks and sockets, in the crate `tidings-core`; this crate drives
 //! it with tokio, libp2p and fjall. Reads go straight to the store; concurrent writes share commits.
 
+mod batch;
 mod builder;
 mod database;
+mod expiry;
 mod shared;
 mod watch;
 mod write;
@@ -44,8 +46,9 @@ mod peer;
 pub mod net;
 pub mod store;
 
+pub use batch::Batch;
 pub use builder::{PeerBuilder, SECRET_MIN};
-pub use database::{Batch, Database, Entry, ListOptions, Page, WriteOptions};
+pub use database::{Database, Entry, ListOptions, Page, WriteOptions};
 pub use peer::{ApplyReport, Peer};
 pub use shared::Event;
 pub use tidings_core::definition::{Definition, Durability, Replication};

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
+use std::time::SystemTime;
 
 use tidings_core::error::Error;
 use tidings_core::ident::DatabaseId;
@@ -12,6 +13,7 @@ use tidings_core::stamp::Version;
 use tokio::sync::mpsc;
 
 use crate::Result;
+use crate::expiry;
 use crate::shared::Shared;
 
 /// Commits that a slow watch may lag behind before it is told so.
@@ -26,6 +28,8 @@ pub struct Change {
     pub key: Vec<u8>,
     /// The new value; `None`: deleted.
     pub value: Option<Vec<u8>>,
+    /// When the value expires, or did already; `None`: it stays, or was deleted.
+    pub expires: Option<SystemTime>,
     /// The write that won.
     pub version: Version,
 }
@@ -168,11 +172,13 @@ impl Watch {
             let Some(key) = user_key(stored).filter(|key| key.starts_with(&self.prefix)) else {
                 continue;
             };
-            let value = match record.payload() {
-                Payload::Value(value, _) => Some(value.clone()),
-                Payload::Tombstone => None,
+            let (value, expires) = match record.payload() {
+                Payload::Value(value, expires) => (Some(value.clone()), *expires),
+                Payload::Tombstone => (None, None),
             };
-            self.ready.push_back(Change { key: key.to_vec(), value, version: record.version() });
+            let expires = expires.map(expiry::from_millis);
+            let (key, version) = (key.to_vec(), record.version());
+            self.ready.push_back(Change { key, value, expires, version });
         }
     }
 }

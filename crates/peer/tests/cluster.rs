@@ -1,6 +1,6 @@
 //! Embedded peers that find each other over loopback: what the library promises, end to end.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tidings::{Batch, Definition, Error, ListOptions, Peer, WriteOptions};
 
@@ -91,6 +91,15 @@ async fn a_peer_without_a_copy_works_through_a_holder() {
     assert_eq!(page.entries[0].key, b"k");
     let options = ListOptions { cursor: page.cursor, ..ListOptions::default() };
     assert_eq!(at_b.list(&options).await.unwrap().entries.len(), 1);
+    let expires = SystemTime::UNIX_EPOCH + Duration::from_millis(4_102_444_800_123);
+    let mut batch = Batch::new();
+    batch.put_until("k3", "until 2100", expires);
+    at_b.batch(batch).await.unwrap();
+    assert_eq!(watch.next().await.unwrap().unwrap().expires, Some(expires));
+    for database in [&at_a, &at_b] {
+        let entry = database.get_entry("k3").await.unwrap().unwrap();
+        assert_eq!(entry.expires, Some(expires));
+    }
     let status = at_b.status().await.unwrap();
     assert_eq!(status.peer, a.id(), "it is the holder's answer, and says so");
     let options = WriteOptions {

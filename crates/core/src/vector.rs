@@ -179,10 +179,14 @@ impl Progress {
         &self.lost
     }
 
-    /// Notes a row that was written whatever the vector says.
+    /// Notes a row that was written whatever the vector says: its write is not lost.
     pub fn applied(&mut self, dot: Dot) {
         if !self.vector.covers(dot) {
             self.loose.raise(dot.epoch, dot.sequence);
+        } else if self.lost.contains(dot) {
+            let from = dot.sequence.saturating_sub(1);
+            self.lost.remove(Interval { epoch: dot.epoch, from, upto: dot.sequence });
+            self.bound_lost();
         }
     }
 
@@ -230,8 +234,7 @@ impl Progress {
         for (epoch, _) in vector.iter() {
             self.settle(epoch);
         }
-        // Calling more lost than is does no harm: it is asked for again.
-        while self.lost.len() > LOST_MAX && self.lost.coalesce() {}
+        self.bound_lost();
     }
 
     /// Declares lost what is missing of an epoch under rows that are here. Returns how many writes
@@ -246,8 +249,13 @@ impl Progress {
         let missing = self.lost.count(epoch).saturating_sub(before);
         self.vector.raise(epoch, upto);
         self.settle(epoch);
-        while self.lost.len() > LOST_MAX && self.lost.coalesce() {}
+        self.bound_lost();
         missing
+    }
+
+    /// Calling more lost than is does no harm: it is asked for again.
+    fn bound_lost(&mut self) {
+        while self.lost.len() > LOST_MAX && self.lost.coalesce() {}
     }
 
     /// Takes in the pending intervals that the vector has reached.

@@ -154,8 +154,11 @@ impl World {
         let mut by_path: BTreeMap<DatabaseId, Vec<(usize, &Copy)>> = BTreeMap::new();
         for &index in &living {
             let process = &self.processes[index];
-            if process.node.is_none() {
+            let Some(node) = &process.node else {
                 return Some(format!("peer {index} does not run"));
+            };
+            if node.is_scrubbing() {
+                return Some(format!("peer {index} is still recomputing its copies"));
             }
             if process.known.len() + 1 < living.len() {
                 return Some(format!("peer {index} has {} connections", process.known.len()));

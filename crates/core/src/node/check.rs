@@ -435,6 +435,9 @@ impl<S: Store> Node<S> {
         if !self.is_ours(target) {
             return Ok(());
         }
+        let own = rows.iter().map(|(_, record)| record.dot());
+        let heard = own.filter(|dot| dot.epoch == self.epoch).map(|dot| dot.sequence).max();
+        self.check_own_epoch(id, self.epoch, heard.unwrap_or(0))?;
         let mut work = Work::default();
         let tell = self.wants_changes(id);
         let mut repaired = 0;

@@ -7,20 +7,26 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use super::work::Work;
 use super::{Event, Node, SECOND};
 use crate::clock::Now;
 use crate::ident::{DatabaseId, Epoch, PeerId};
+use crate::interval::Interval;
 use crate::message::Message;
 use crate::replica::Replica;
+use crate::rows;
+use crate::stamp::Dot;
 use crate::status::HolderState;
-use crate::store::{Store, StoreError};
+use crate::store::{Space, Store, StoreError};
 
 /// How long a gap is left to pushes, offers and pulls before the holders are asked one by one.
 const GAP_PATIENCE: u64 = 10 * SECOND;
-/// Most copies with gaps that are looked after at a time.
+/// Most copies with gaps that are looked after in one second; then the next ones have their turn.
 const GAPS_MAX: usize = 256;
+/// Most rows that are looked for in what was declared lost, at a time.
+const RECLAIMS_MAX: usize = 4_096;
 
 /// A copy with a gap.
 #[derive(Debug)]
@@ -40,6 +46,8 @@ struct Gap {
 pub(super) struct Losses {
     loose: BTreeSet<DatabaseId>,
     gaps: BTreeMap<DatabaseId, Gap>,
+    /// The last one that was looked at in this round; `None`: a round begins.
+    looked_at: Option<DatabaseId>,
 }
 
 impl Losses {
@@ -70,9 +78,12 @@ impl Losses {
 impl<S: Store> Node<S> {
     /// Every second: looks after the copies with gaps.
     pub(super) fn review_gaps(&mut self, now: Now) -> Result<(), StoreError> {
-        let Losses { loose, gaps } = &mut self.losses;
+        let Losses { loose, gaps, looked_at } = &mut self.losses;
         gaps.retain(|id, _| loose.contains(id));
-        let loose: Vec<DatabaseId> = loose.iter().take(GAPS_MAX).copied().collect();
+        let start = looked_at.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = loose.range((start, Bound::Unbounded)).take(GAPS_MAX);
+        let loose: Vec<DatabaseId> = next.copied().collect();
+        *looked_at = loose.last().copied().filter(|_| loose.len() == GAPS_MAX);
         for id in loose {
             let after = self.pull.last_session();
             let Some(held) = self.held.get(&id) else { continue };
@@ -129,11 +140,41 @@ impl<S: Store> Node<S> {
             let mut work = Work::default();
             work.touched.insert(id);
             self.commit_work(work, now)?;
+            lost = lost.saturating_sub(self.reclaim(id, now)?);
             self.count("writes_lost", lost);
             let path = self.path_of(id);
             self.event(Event::Lost(path, lost));
         }
         Ok(())
+    }
+
+    /// Takes what is here all the same out of what was declared lost: rows above a gap, of pulls that
+    /// broke and of repairs, which only the log knows one by one. Returns how many there were. What is
+    /// more than a step can read stays declared lost: that does no harm.
+    pub(super) fn reclaim(&mut self, id: DatabaseId, now: Now) -> Result<u64, StoreError> {
+        let Some(held) = self.held.get_mut(&id) else { return Ok(0) };
+        let prefix = held.replica.prefix;
+        let mut found = Vec::new();
+        for Interval { epoch, from, upto } in held.replica.state.progress.lost().iter() {
+            let key = |sequence| rows::log_key(prefix, Dot { epoch, sequence });
+            let (start, end) = (key(from), key(upto));
+            let (start, end) = (Bound::Excluded(&*start), Bound::Included(&*end));
+            for row in self.store.range(Space::Log, start, end).take(RECLAIMS_MAX - found.len()) {
+                let (row, _) = row?;
+                let sequence = row.last_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+                found.push(Dot { epoch, sequence });
+            }
+        }
+        if found.is_empty() {
+            return Ok(0);
+        }
+        for dot in &found {
+            held.replica.state.progress.applied(*dot);
+        }
+        let mut work = Work::default();
+        work.touched.insert(id);
+        self.commit_work(work, now)?;
+        Ok(found.len() as u64)
     }
 
     /// Whether nobody writes under an epoch any more, as its peer said after `since`; asks it.

@@ -418,10 +418,11 @@ impl<S: Store> Node<S> {
         for (stored, record, applied) in told {
             work.tell(id, wanted, &stored, &record, applied);
         }
-        let mut diverged = false;
+        let (mut diverged, mut loses) = (false, false);
         let last = cut.is_some();
         if let Some(cut) = cut {
             let state = &mut held.replica.state;
+            loses = !cut.lost.is_empty();
             state.progress.merge(&cut.vector, cut.lost.iter().copied(), cut.found);
             // What finds no room here is told and pulled again, once there is.
             for interval in cut.pending {
@@ -443,6 +444,9 @@ impl<S: Store> Node<S> {
                 && state.digest != cut.digest;
         }
         self.commit_work(work, now)?;
+        if loses {
+            self.reclaim(id, now)?;
+        }
         self.count("records_pulled", count);
         if let Some(newest) = newest {
             self.follow(newest, &path, now);

@@ -58,6 +58,11 @@ impl<S: Store> Node<S> {
         }
     }
 
+    /// Whether copies are being recomputed, or wait for it.
+    pub fn is_scrubbing(&self) -> bool {
+        self.timers.scrub != NEVER
+    }
+
     /// Recomputes one copy before the others, then tells a peer its bucket sums.
     pub(super) fn scrub_for(&mut self, id: DatabaseId, peer: PeerId, now: Now) {
         let current = self.scrub.current.as_ref().is_some_and(|current| current.id == id);

@@ -72,6 +72,16 @@ impl Intervals {
         !interval.is_empty() && before.is_some_and(|(_, &reaches)| reaches > from)
     }
 
+    /// What it has in common with an interval.
+    pub fn common(&self, with: Interval) -> impl Iterator<Item = Interval> {
+        let cut = move |interval: Interval| Interval {
+            from: interval.from.max(with.from),
+            upto: interval.upto.min(with.upto),
+            ..interval
+        };
+        self.of(with.epoch).map(cut).filter(|interval| !interval.is_empty())
+    }
+
     /// Adds every dot of an interval.
     pub fn insert(&mut self, interval: Interval) {
         let Interval { epoch, mut from, mut upto } = interval;
@@ -176,6 +186,13 @@ mod tests {
                     prop_assert!(!model.contains(&(epoch, interval.upto + 1)), "they do not touch");
                 }
                 prop_assert_eq!(dots(&said), dots(&model));
+            }
+            for (epoch, from, upto) in [(0, 2, 9), (1, 0, 4)] {
+                let with = Interval { epoch: Epoch(epoch.into()), from, upto };
+                let common = intervals.common(with);
+                let said: Vec<_> = common.flat_map(|i| i.from + 1..=i.upto).collect();
+                let known = (from + 1..=upto).filter(|dot| model.contains(&(epoch, *dot)));
+                prop_assert_eq!(said, known.collect::<Vec<_>>());
             }
             for (epoch, sequence) in [(0, 3), (1, 1)] {
                 let dot = Dot { epoch: Epoch(epoch.into()), sequence };

@@ -175,7 +175,11 @@ proptest! {
                 }
                 Step::Apply(dot) => {
                     progress.applied(dot);
-                    model.rows.insert((dot.epoch.0, dot.sequence));
+                    let dot = (dot.epoch.0, dot.sequence);
+                    model.rows.insert(dot);
+                    if model.lost.remove(&dot) {
+                        model.reflected.insert(dot);
+                    }
                 }
                 Step::Merge(entries, mut theirs, found) => {
                     let mut vector = Vector::default();

@@ -276,7 +276,8 @@ impl<S: Store> Node<S> {
         }
         let state = &held.replica.state;
         let snapshot = self.store.snapshot();
-        let found = reflected(theirs.iter(), &state.progress.vector, state.progress.lost());
+        let mut found = reflected(theirs.iter(), &state.progress.vector, state.progress.lost());
+        found.extend(state.progress.pending().flat_map(|pending| theirs.common(pending)));
         let mut intervals = intervals_above(&held.replica, &vector);
         intervals.extend(&found);
         let cut = Cut {
@@ -426,6 +427,9 @@ impl<S: Store> Node<S> {
             state.progress.merge(&cut.vector, cut.lost.iter().copied(), cut.found);
             // What finds no room here is told and pulled again, once there is.
             for interval in cut.pending {
+                // Of what is below the own vector, only what was asked for was sent: that is found.
+                let have = state.progress.vector.get(interval.epoch);
+                let interval = Interval { from: interval.from.max(have), ..interval };
                 let fits = state.progress.fit(interval) != Fit::Gap;
                 if fits || state.progress.has_room() {
                     state.progress.reflect(interval);

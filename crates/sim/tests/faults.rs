@@ -296,3 +296,15 @@ fn a_cut_off_connection_is_made_again() {
     assert!(world.sometimes.count("frame cut off") > 0);
     settles(world);
 }
+
+/// A peer with the secret does harm: it is noticed, its writes are in, and nobody else is worse off.
+#[test]
+fn a_hostile_peer_harms_nobody() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../simulations/hostile-peer.toml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let report = tidings_sim::run::run(Scenario::from_toml(file, &text).unwrap());
+    assert!(report.violation.is_none(), "{report}");
+    for what in ["fault hostile", "hostile write", "hostile peer noticed", "core peer_mistakes"] {
+        assert!(report.sometimes.count(what) > 0, "{what}");
+    }
+}

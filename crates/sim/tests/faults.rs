@@ -297,12 +297,19 @@ fn a_cut_off_connection_is_made_again() {
     settles(world);
 }
 
+const HOSTILE: &str = r#"
+duration = "20s"
+peers = { count = 4 }
+definitions = [{ name = "some", matcher = "**", replication = { min = 3, max = 3 } }]
+workload = { rate = 20, databases = 2, path = "hostile/{}", keys = 10 }
+timeline = [{ at = "5s", fault = "hostile", peer = 1, for = "10s" }]
+"#;
+
 /// A peer with the secret does harm: it is noticed, its writes are in, and nobody else is worse off.
 #[test]
 fn a_hostile_peer_harms_nobody() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../simulations/hostile-peer.toml");
-    let text = std::fs::read_to_string(file).unwrap();
-    let report = tidings_sim::run::run(Scenario::from_toml(file, &text).unwrap());
+    let scenario = Scenario::from_toml("here", HOSTILE).unwrap();
+    let report = tidings_sim::run::run(scenario);
     assert!(report.violation.is_none(), "{report}");
     for what in ["fault hostile", "hostile write", "hostile peer noticed", "core peer_mistakes"] {
         assert!(report.sometimes.count(what) > 0, "{what}");

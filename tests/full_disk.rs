@@ -163,6 +163,7 @@ fn a_full_disk_stops_a_peer_and_loses_nothing() {
     assert_eq!(status.code(), Some(70), "{log}");
     assert!(!log.contains("panicked"), "{log}");
     assert!(last.contains("No space left on device"), "{log}");
+    assert!(last.contains("its data directory /"), "{log}");
     assert!(refused.contains("No space left on device"), "{refused}");
 
     // Trying again without room fails in words, too, and does no harm.

@@ -57,7 +57,7 @@ impl Serve {
         tracing::info!(peer = peer.id(), http = door, "serving");
         let stop = signals::stop(until_stdin_closes)
             .map_err(|error| Failure::internal(format!("no signals can be heard: {error}")))?;
-        let result = serve(peer, gateway, stop).await;
+        let result = serve(peer, gateway, stop, &settings.data).await;
         if let Some(file) = &settings.ready_file {
             let _ = std::fs::remove_file(file);
         }
@@ -70,6 +70,7 @@ async fn serve(
     peer: Peer,
     gateway: Gateway,
     stop: impl Future<Output = &'static str>,
+    data: &std::path::Path,
 ) -> Result<(), Failure> {
     let (closing, mut closed) = watch::channel(false);
     let door = tokio::spawn({
@@ -94,7 +95,11 @@ async fn serve(
     let _ = door.await;
     if let Some(error) = failure {
         tracing::error!(%error, "the peer failed and stops");
-        return Err(Failure::internal(format!("the peer failed and stopped: {error}")));
+        return Err(Failure::internal(format!(
+            "the peer failed and stopped: {error}; look after the disk of its data directory {}, then start it again: \
+             what was acknowledged is there, as far as its durability says",
+            data.display()
+        )));
     }
     let stopped = tokio::time::timeout(STOP_TIMEOUT, peer.shutdown()).await;
     match stopped {

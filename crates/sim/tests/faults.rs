@@ -245,6 +245,22 @@ fn a_failed_operation_ends_the_process() {
     }
 }
 
+/// Copies are given back although a peer that holds none comes and goes more often than the stability
+/// window.
+#[test]
+fn a_restless_stranger_keeps_nobody_from_leaving() {
+    let mut world = running(15, 6, 4, 4);
+    let held = holders(&mut world);
+    let stranger = (0..6).rfind(|peer| !held.contains(peer)).unwrap();
+    redefine(&mut world, held[0], change(1, 2, None));
+    for _ in 0..40 {
+        world.inject(&Fault::new(FaultKind::CleanStop, stranger).lasting(200 * MILLISECOND));
+        world.run_for(1_500 * MILLISECOND);
+    }
+    assert_eq!(holders(&mut world).len(), 2);
+    settles(world);
+}
+
 /// A directory that was copied from another peer is used under the own identity.
 #[test]
 fn a_copied_directory_is_used() {

@@ -75,8 +75,8 @@ pub(super) struct Leaves {
     issued: BTreeMap<DatabaseId, u64>,
     /// Peers that are down, and since when.
     away: BTreeMap<PeerId, u64>,
-    /// When a peer last came or went.
-    unstable: u64,
+    /// Peers that came or went within the last stability window, and when.
+    changed: BTreeMap<PeerId, u64>,
     questions: u64,
 }
 
@@ -97,7 +97,7 @@ impl Leaves {
 
     /// A peer came or went.
     pub(super) fn peer_changed(&mut self, peer: PeerId, up: bool, now: Now) {
-        self.unstable = now.monotonic;
+        self.changed.insert(peer, now.monotonic);
         if up {
             self.away.remove(&peer);
         } else {
@@ -136,6 +136,8 @@ impl<S: Store> Node<S> {
     /// Every second: begins, continues and gives up leaving; removes the rows of what is gone.
     pub(super) fn leave_tick(&mut self, now: Now) -> Result<(), StoreError> {
         self.leaves.away.retain(|_, since| *since + RECENT > now.monotonic);
+        let window = self.config.stability_window * MILLISECOND;
+        self.leaves.changed.retain(|_, since| *since + window > now.monotonic);
         self.resume_leaving(now)?;
         self.begin_leaves(now)?;
         for id in self.leaves.under_way.keys().copied().collect::<Vec<_>>() {
@@ -145,13 +147,14 @@ impl<S: Store> Node<S> {
     }
 
     fn begin_leaves(&mut self, now: Now) -> Result<(), StoreError> {
-        if !self.is_stable(self.leaves.unstable, now)
-            || !self.is_in_step(now)
-            || !self.is_majority()
-        {
+        if !self.is_in_step(now) || !self.is_majority() {
             return Ok(());
         }
-        let crowded = self.leaves.crowded.iter().filter(|(_, since)| self.is_stable(**since, now));
+        let window = self.config.stability_window * MILLISECOND;
+        let crowded =
+            self.leaves.crowded.iter().filter(|(id, since)| {
+                **since + window <= now.monotonic && self.is_stable(**id, now)
+            });
         for id in crowded.map(|(id, _)| *id).collect::<Vec<_>>() {
             if self.leaves.under_way.len() >= LEAVES_MAX {
                 break;
@@ -168,9 +171,11 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
-    /// Whether a stability window has passed since then.
-    fn is_stable(&self, since: u64, now: Now) -> bool {
-        since + self.config.stability_window * MILLISECOND <= now.monotonic
+    /// Whether none of a database's holders came or went for a stability window: one elsewhere that
+    /// comes and goes all the time must not keep everyone from giving copies back.
+    fn is_stable(&self, id: DatabaseId, now: Now) -> bool {
+        self.config.stability_window * MILLISECOND <= now.monotonic
+            && !self.directory.holders(id).any(|(peer, _)| self.leaves.changed.contains_key(&peer))
     }
 
     /// Whether this peer sees more than half of the peers that were there lately.
@@ -362,14 +367,13 @@ impl<S: Store> Node<S> {
     /// Unlinks the copies that are gone for long enough, and removes rows of unlinked ones.
     fn purge(&mut self, now: Now) -> Result<(), StoreError> {
         let in_step = self.is_in_step(now);
-        let stable = in_step && self.is_stable(self.leaves.unstable, now);
         let start = self.leaves.looked_at.map_or(Bound::Unbounded, Bound::Excluded);
         let trash = self.leaves.trash.range((start, Bound::Unbounded)).take(RECALLS_MAX);
         let trash: Vec<(DatabaseId, u64)> = trash.map(|(id, at)| (*id, *at)).collect();
         self.leaves.looked_at = trash.last().map(|(id, _)| *id);
         for (id, at) in trash {
             let keepers = self.keepers(id).len();
-            if stable && keepers == 0 {
+            if in_step && keepers == 0 && self.is_stable(id, now) {
                 // Whoever was to keep it is not there: what is here may be all there is.
                 self.leaves.trash.remove(&id);
                 self.set_holder(id, self.config.peer, HolderState::Joining, now)?;

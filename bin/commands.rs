@@ -7,6 +7,7 @@ mod databases;
 mod definitions;
 mod delete;
 mod demo;
+mod drain;
 mod export;
 mod get;
 mod import;
@@ -50,6 +51,7 @@ pub(crate) enum Command {
     Status(status::Status),
     Peers(peers::Peers),
     Sync(sync::Sync),
+    Drain(drain::Drain),
     Import(import::Import),
     Export(export::Export),
     Simulate(simulate::Simulate),
@@ -73,6 +75,7 @@ impl Command {
             Self::Databases(command) => command.run(context).await,
             Self::Status(command) => command.run(context).await,
             Self::Peers(command) => command.run(context).await,
+            Self::Drain(command) => command.run(context).await,
             Self::Sync(command) => command.run(context).await,
             Self::Import(command) => command.run(context).await,
             Self::Export(command) => command.run(context).await,

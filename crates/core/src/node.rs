@@ -38,6 +38,7 @@ use crate::store::{Space, Store, StoreError, prefix_rows};
 use crate::wire;
 
 mod check;
+mod drain;
 mod forward;
 mod leave;
 mod link;
@@ -271,6 +272,7 @@ pub struct Node<S: Store> {
     /// Whether what is learned of the directory comes from this peer's own disk.
     loading: bool,
     leaves: leave::Leaves,
+    drain: drain::Drain,
     scrub: scrub::Scrubs,
     timers: Timers,
     started: Now,
@@ -340,13 +342,14 @@ impl<S: Store> Node<S> {
             epoch = Epoch::new(now.wall / 1_000, config.peer);
         }
         let own = own.unwrap_or(OwnRow { cluster, ..OwnRow::default() });
+        let draining = read_row(&store, &rows::peer_key("drain"))?.unwrap_or(false);
         let incarnation = now.wall.max(own.incarnation.saturating_add(1 << 16));
         let identity = Identity {
             peer: config.peer,
             incarnation,
             name: config.name.clone(),
             zone: config.zone.clone(),
-            weight: config.weight,
+            weight: if draining { drain::DRAINING } else { config.weight },
             addresses: Vec::new(),
         };
         // Where peers were is a hint: a row that does not decode is no reason not to start.
@@ -388,6 +391,7 @@ impl<S: Store> Node<S> {
             losses: lost::Losses::default(),
             loading: true,
             leaves: leave::Leaves::default(),
+            drain: drain::Drain::new(draining),
             scrub: scrub::Scrubs::default(),
             timers: Timers {
                 summary: now.monotonic + SUMMARY_EVERY,
@@ -667,6 +671,9 @@ impl<S: Store> Node<S> {
                     self.outputs.push_back(Output::Dial(peer, identity.addresses.clone()));
                 }
                 let known = self.members.insert(peer, identity.clone());
+                if known.as_ref().is_some_and(|known| known.weight != identity.weight) {
+                    self.review_all();
+                }
                 if known.is_none() {
                     self.note_acquaintance(peer);
                     self.event(Event::PeerUp(peer, identity.name.clone()));

@@ -125,10 +125,24 @@ pub struct NodeStatus {
     pub live_peers: u32,
     /// Databases with a copy here.
     pub databases_held: u64,
+    /// Whether it gives back every copy, because it is to go for good.
+    pub draining: bool,
     /// Databases in the directory.
     pub databases_known: u64,
     /// Whole sentences: what is wrong and why, or that all is well.
     pub verdict: Vec<String>,
     /// Counters since this start, by name.
     pub counters: alloc::collections::BTreeMap<String, u64>,
+}
+
+/// How far a peer is with handing over everything that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainStatus {
+    /// Whether it is draining.
+    pub draining: bool,
+    /// Copies here that are not given back yet.
+    pub copies: u64,
+    /// Those of them that wait for others: fewer than `min` complete copies are elsewhere, on live
+    /// peers that are not draining.
+    pub waiting: u64,
 }

@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde::de::DeserializeOwned;
 use tidings::Definition;
-use tidings::status::{DatabaseStatus, NodeStatus};
+use tidings::status::{DatabaseStatus, DrainStatus, NodeStatus};
 use tokio::net::TcpStream;
 
 pub use stream::{Changes, Rows};
@@ -310,6 +310,17 @@ impl Client {
         self.json(ask.with("application/json", body)).await
     }
 
+    /// How far the peer is with handing over everything.
+    pub async fn drain_status(&self) -> Result<DrainStatus, ClientError> {
+        self.json(Ask::get("/v1/drain".into())).await
+    }
+
+    /// Begins to hand over everything that the peer holds, or ends that.
+    pub async fn drain(&self, on: bool) -> Result<DrainStatus, ClientError> {
+        let method = if on { Method::PUT } else { Method::DELETE };
+        self.json(Ask::new(method, "/v1/drain".into())).await
+    }
+
     /// The other peers.
     pub async fn peers(&self) -> Result<PeerList, ClientError> {
         self.json(Ask::get("/v1/peers".into())).await
@@ -458,38 +469,4 @@ impl Target {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn targets_carry_any_bytes() {
-        let write = Write { acks: Some("min".into()), ttl: Some("1s".into()), ..Write::default() };
-        let target = Target::database("a/b").push("keys").segment(b"..\xff ").write(&write);
-        assert_eq!(target.0, "/v1/databases/a%2Fb/keys/%2E%2E%FF%20?acks=min&ttl=1s");
-    }
-
-    #[test]
-    fn urls_name_a_host_and_a_port() {
-        for (url, authority) in [
-            ("http://127.0.0.1:7380", "127.0.0.1:7380"),
-            ("http://localhost/", "localhost:7380"),
-            ("[::1]:9", "[::1]:9"),
-            ("http://[::1]", "[::1]:7380"),
-        ] {
-            assert_eq!(Client::new(url).unwrap().authority, authority);
-        }
-        for url in ["https://localhost", "ftp://x", "http://", "http://a/b", "a:99999"] {
-            assert!(matches!(Client::new(url), Err(ClientError::BadUrl { .. })), "{url}");
-        }
-    }
-
-    #[tokio::test]
-    async fn nobody_there_is_said_with_what_to_do() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
-        let error = Client::new(&address.to_string()).unwrap().status().await.unwrap_err();
-        assert!(matches!(error, ClientError::Unreachable { .. }));
-        assert!(error.to_string().contains("start one with `tidings serve`"), "{error}");
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
 use tidings::limits;
-use tidings::status::{DatabaseStatus, NodeStatus};
+use tidings::status::{DatabaseStatus, DrainStatus, NodeStatus};
 
 use crate::json::{DatabasePage, PeerList};
 use crate::problem::Problem;
@@ -75,4 +75,27 @@ pub(crate) async fn status(
 ) -> Result<Json<NodeStatus>, Problem> {
     Query::parse(&uri, &[])?;
     Ok(Json(door.peer.status()))
+}
+
+/// `GET /v1/drain`: how far this peer is with handing over everything.
+pub(crate) async fn drain_status(
+    State(door): State<Door>,
+    uri: Uri,
+) -> Result<Json<DrainStatus>, Problem> {
+    Query::parse(&uri, &[])?;
+    Ok(Json(door.peer.drain_status()?))
+}
+
+/// `PUT /v1/drain`: begins it.
+pub(crate) async fn drain(state: State<Door>, uri: Uri) -> Result<Json<DrainStatus>, Problem> {
+    Query::parse(&uri, &[])?;
+    state.peer.drain(true)?;
+    drain_status(state, uri).await
+}
+
+/// `DELETE /v1/drain`: ends it.
+pub(crate) async fn undrain(state: State<Door>, uri: Uri) -> Result<Json<DrainStatus>, Problem> {
+    Query::parse(&uri, &[])?;
+    state.peer.drain(false)?;
+    drain_status(state, uri).await
 }

@@ -38,6 +38,7 @@ fn render(status: &NodeStatus) -> String {
         ("live_peers", "Live peers, this one included.", u64::from(status.live_peers)),
         ("databases_held", "Databases with a copy here.", status.databases_held),
         ("databases_known", "Databases in the directory.", status.databases_known),
+        ("draining", "1 while this peer hands over everything.", u64::from(status.draining)),
     ];
     let version: String =
         status.version.chars().filter(|c| !matches!(c, '"' | '\\' | '\n')).collect();
@@ -71,6 +72,7 @@ mod tests {
             listen: Vec::new(),
             live_peers: 3,
             databases_held: 2,
+            draining: true,
             databases_known: 5,
             verdict: Vec::new(),
             counters: [("frames-sent".to_owned(), 7)].into(),

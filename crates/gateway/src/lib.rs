@@ -19,6 +19,7 @@
 //! | `GET /v1/databases?limit=&cursor=` | [`DatabasePage`](json::DatabasePage) |
 //! | `GET /v1/definitions`, `POST` of the same form | [`DefinitionList`](json::DefinitionList); [`Applied`](json::Applied), all or none |
 //! | `GET`, `PUT`, `DELETE /v1/definitions/{name}` | the definition; `Applied`; `{"removed"}` |
+//! | `PUT /v1/drain`, `GET` and `DELETE` of the same | [`DrainStatus`](tidings::status::DrainStatus): begins to hand over every copy, tells how far that is, ends it |
 //! | `GET /v1/peers`, `GET /v1/status` | [`PeerList`](json::PeerList), [`NodeStatus`](tidings::status::NodeStatus) |
 //! | `GET /health/live`, `/health/ready`, `/metrics` | text |
 //!

@@ -57,6 +57,7 @@ pub(crate) fn router(peer: Peer, closing: signal::Receiver<bool>) -> Router {
         )
         .route("/v1/peers", get(cluster::peers))
         .route("/v1/status", get(cluster::status))
+        .route("/v1/drain", get(cluster::drain_status).put(cluster::drain).delete(cluster::undrain))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -7,7 +7,7 @@ use tidings_core::definition::Definition;
 use tidings_core::ident::PeerId;
 use tidings_core::message::{Operation, Reply};
 use tidings_core::name::Path;
-use tidings_core::status::{DatabaseStatus, DatabaseSummary, NodeStatus, PeerStatus};
+use tidings_core::status::{DatabaseStatus, DatabaseSummary, DrainStatus, NodeStatus, PeerStatus};
 
 use crate::shared::{Event, Shared};
 use crate::{Database, Error, PeerBuilder, Result};
@@ -122,6 +122,26 @@ impl Peer {
         status(&self.shared, &path).await
     }
 
+    /// Begins to hand over every copy that this peer holds, before it goes for good, or with `false`
+    /// stops doing so. It returns at once; [`drain_status`](Peer::drain_status) tells how far it is. This
+    /// peer takes no copies any more, as many other peers as are missing to `min` are invited, and each
+    /// copy here is given back once `min` others durably have all of it. It goes on serving meanwhile
+    /// and afterwards, and a restart changes nothing.
+    ///
+    /// # Errors
+    /// When the peer has stopped, or its storage fails.
+    pub fn drain(&self, on: bool) -> Result<()> {
+        self.shared.with(|node, now| node.drain(on, now))?
+    }
+
+    /// How far [`drain`](Peer::drain) is.
+    ///
+    /// # Errors
+    /// When the peer has stopped.
+    pub fn drain_status(&self) -> Result<DrainStatus> {
+        self.shared.with(|node, _| node.drain_status())
+    }
+
     /// The other peers: alive, connected, or remembered from before.
     pub fn peers(&self) -> Vec<PeerStatus> {
         self.shared.with(|node, _| node.peers()).unwrap_or_default()
@@ -138,6 +158,7 @@ impl Peer {
             listen: Vec::new(),
             live_peers: 0,
             databases_held: 0,
+            draining: false,
             databases_known: 0,
             verdict: vec!["the peer has stopped".into()],
             counters: std::collections::BTreeMap::new(),

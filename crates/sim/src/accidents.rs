@@ -64,7 +64,10 @@ impl World {
     /// Puts an image onto the disk of a process, which ends.
     pub fn rollback(&mut self, index: usize, image: &crate::disk::Image) {
         self.crash(index, Crash::Process);
-        self.processes[index].disk.restore(image);
+        let process = &mut self.processes[index];
+        process.disk.restore(image);
+        // They may have vanished before the image was taken.
+        process.tainted |= process.disk.counts().vanished > 0;
         self.sometimes.saw("rolled back");
         self.lost(index, Loss::Anything);
     }

@@ -362,6 +362,15 @@ impl Checker {
                 sometimes.saw("loss excused");
             }
         }
+        // What was read and is nowhere any more cannot be read again.
+        for witness in &mut self.witnesses {
+            witness.seen.retain(|(database, key), stamp| {
+                let keeps = |(disk, copies): (usize, &&Copies)| {
+                    reflects(copies, *database, key, *stamp) && !strays.contains(&(disk, *database))
+                };
+                disks.iter().enumerate().any(keeps)
+            });
+        }
         if let Some(broke) = broke {
             self.broke("3 durability", broke);
         }

@@ -106,6 +106,8 @@ pub(crate) enum Act {
     Calm(FaultKind),
     /// A peer reads quickly again.
     ReadOn(usize),
+    /// A peer is not to be drained any more.
+    Undrain(usize),
     /// A hostile process of a life says something, until then.
     Harm(usize, u64, u64),
 }
@@ -166,6 +168,7 @@ impl World {
             Act::ReadOn(index) => {
                 self.network.slow_readers.remove(&index);
             }
+            Act::Undrain(index) => self.drain(index, false),
             Act::Harm(index, life, until) => self.harm(index, life, until),
         }
     }
@@ -238,6 +241,10 @@ impl World {
             }
             FaultKind::Clone => self.clone_disk(index, other, lasts),
             FaultKind::Hostile => self.turn_hostile(index, lasts),
+            FaultKind::Drain => {
+                self.drain(index, true);
+                self.end_after(lasts, Act::Undrain(index));
+            }
             FaultKind::NewIdentity => self.change_identity(index, lasts),
             FaultKind::OnlyOne => self.leave_only(index, lasts),
             FaultKind::Storm => self.storm(amount),
@@ -311,6 +318,7 @@ impl World {
         for index in 0..self.processes.len() {
             let process = &mut self.processes[index];
             process.disk.repair();
+            process.drains = false;
             process.frozen = None;
             process.paused_until = process.paused_until.min(self.now);
             if index >= alive {
@@ -321,6 +329,8 @@ impl World {
                 self.processes[index].dead = true;
             } else if self.processes[index].node.is_none() {
                 self.start_later(index, MILLISECOND);
+            } else {
+                self.drain(index, false);
             }
         }
     }

@@ -85,6 +85,8 @@ pub struct Process {
     pub dead: bool,
     /// It was told to stop and goes on a little.
     pub stopping: bool,
+    /// A user wants it to hand over everything.
+    pub(crate) drains: bool,
     /// It does harm in this life.
     pub(crate) hostile: Option<Hostile>,
 }
@@ -120,6 +122,7 @@ impl Process {
             cloned: false,
             dead: false,
             stopping: false,
+            drains: false,
             hostile: None,
         }
     }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use tidings_core::clock::Now;
 use tidings_core::ident::PeerId;
 use tidings_core::node::{Config, Input, Node, Output};
+use tidings_core::status::HolderState;
 
 use crate::checker::Checker;
 use crate::complete::Before;
@@ -325,6 +326,10 @@ impl World {
             Ok(node) => {
                 self.trace.note("start", &[index as u64]);
                 self.checker.started(index, node.epoch());
+                // It may have died before it could say so.
+                for (id, _) in node.copies().filter(|(_, role)| *role == HolderState::Gone) {
+                    self.checker.left(index, id);
+                }
                 process.node = Some(node);
                 self.running += 1;
                 let life = process.life;
@@ -338,6 +343,7 @@ impl World {
                 if index < self.scenario.appliers {
                     self.apply_all(index);
                 }
+                self.drain(index, self.processes[index].drains);
                 self.watch_all(index);
                 let pause = self.processes[index].random.below(20 * MILLISECOND);
                 self.schedule(self.now + pause, Event::Seek(index, life));
@@ -370,6 +376,7 @@ impl World {
         let now = process.clocks(self.now);
         let node = process.node.as_mut()?;
         let result = call(node, now);
+        self.checker.started(index, node.epoch());
         let mut outputs = Vec::new();
         while let Some(output) = node.poll_output() {
             outputs.push(output);

@@ -97,6 +97,16 @@ impl<S: Store> Node<S> {
         2 * (in_step + 1) > live + 1
     }
 
+    /// Whether the directories of all live peers have been compared with ours, and those that this peer
+    /// may not know of had time to be told of. A majority is not enough where this peer itself, or
+    /// another one of it, has lost its disk: what it had said may be known to one other peer only.
+    pub(super) fn is_in_step_with_all(&self, now: Now) -> bool {
+        self.is_in_step(now)
+            && now.monotonic >= self.started.monotonic + STEP_GRACE
+            && self.links.values().all(|link| link.in_step)
+            && self.members.keys().all(|peer| self.links.contains_key(peer))
+    }
+
     /// The databases of a range that both hold, with their fingerprints.
     fn items(&mut self, peer: PeerId, range: Range) -> Vec<(DatabaseId, u64)> {
         self.shared_items(peer, range.first()..=range.last())

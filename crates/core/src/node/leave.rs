@@ -27,6 +27,8 @@ use crate::wire;
 
 /// Most copies that a peer gives back at a time: leaving must not crowd out writing.
 const LEAVES_MAX: usize = 16;
+/// The same for one that is draining, which has nothing else to do.
+const DRAINS_MAX: usize = 256;
 /// A copy that could not leave within this time is active again.
 const LEAVE_PATIENCE: u64 = 20 * SECOND;
 /// How long a peer that is down still counts as one of the cluster: who sees half of those or fewer
@@ -151,12 +153,14 @@ impl<S: Store> Node<S> {
             return Ok(());
         }
         let window = self.config.stability_window * MILLISECOND;
-        let crowded =
-            self.leaves.crowded.iter().filter(|(id, since)| {
-                **since + window <= now.monotonic && self.is_stable(**id, now)
-            });
-        for id in crowded.map(|(id, _)| *id).collect::<Vec<_>>() {
-            if self.leaves.under_way.len() >= LEAVES_MAX {
+        let waited = |since: u64| since + window <= now.monotonic;
+        let crowded = self.leaves.crowded.iter();
+        let crowded = crowded.filter(|(id, since)| waited(**since) && self.is_stable(**id, now));
+        let crowded: Vec<DatabaseId> = crowded.map(|(id, _)| *id).collect();
+        let (ids, most) =
+            if self.drain.on { (self.next_to_drain(), DRAINS_MAX) } else { (crowded, LEAVES_MAX) };
+        for id in ids {
+            if self.leaves.under_way.len() >= most {
                 break;
             }
             if !self.leaves.under_way.contains_key(&id) && self.may_leave(id) {
@@ -195,23 +199,24 @@ impl<S: Store> Node<S> {
         };
         let others_leave = self.directory.holders(id).any(leaves);
         let keepers = self.keepers(id);
-        let max = held.definition.as_ref().map(|definition| definition.replication.max as usize);
-        max.is_some_and(|max| keepers.len() >= max)
+        self.enough(id).is_some_and(|enough| keepers.len() >= enough)
             && held.replica.state.progress.is_whole()
             && !others_leave
             && keepers.iter().all(|peer| self.links.contains_key(peer))
             && !self.is_awaited(id)
             && !self.pull.is_busy(id)
-            && self
-                .ranked(id)
-                .into_iter()
-                .rfind(|peer| *peer == self.config.peer || keepers.contains(peer))
-                == Some(self.config.peer)
+            && (self.drain.on
+                || self
+                    .ranked(id)
+                    .into_iter()
+                    .rfind(|peer| *peer == self.config.peer || keepers.contains(peer))
+                    == Some(self.config.peer))
     }
 
-    /// The other live, active holders.
-    fn keepers(&self, id: DatabaseId) -> BTreeSet<PeerId> {
-        self.active_holders(id).filter(|peer| *peer != self.config.peer).collect()
+    /// The other live, active holders that are not draining.
+    pub(super) fn keepers(&self, id: DatabaseId) -> BTreeSet<PeerId> {
+        let keeps = |peer: &PeerId| *peer != self.config.peer && !self.is_draining(*peer);
+        self.active_holders(id).filter(keeps).collect()
     }
 
     /// Asks the keepers that have not answered, or gives up.
@@ -219,7 +224,7 @@ impl<S: Store> Node<S> {
         let keepers = self.keepers(id);
         let leaving = self.held.get(&id).is_some_and(|held| held.role == HolderState::Leaving);
         let Some(leave) = self.leaves.under_way.get(&id) else { return Ok(()) };
-        let enough = self.most(id).is_some_and(|most| keepers.len() >= most);
+        let enough = self.enough(id).is_some_and(|enough| keepers.len() >= enough);
         if !leaving || !enough || leave.deadline <= now.monotonic {
             self.leaves.under_way.remove(&id);
             // Others may have reasons to leave in its place; it waits another window.
@@ -269,15 +274,18 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
-    /// How many copies are not too many; `None` where no definition says so any more, and nobody
-    /// leaves.
-    fn most(&self, id: DatabaseId) -> Option<usize> {
+    /// How many others must stay so that this copy may go; `None` where no definition says so any
+    /// more, and nobody leaves who is not draining.
+    fn enough(&self, id: DatabaseId) -> Option<usize> {
+        if self.drain.on {
+            return Some(self.fewest(id));
+        }
         let definition = self.held.get(&id)?.definition.as_ref()?;
         Some((definition.replication.max as usize).max(1))
     }
 
-    /// How many copies elsewhere make the rows of one that is gone superfluous.
-    fn fewest(&self, id: DatabaseId) -> usize {
+    /// How many copies elsewhere make this one superfluous: `min`.
+    pub(super) fn fewest(&self, id: DatabaseId) -> usize {
         let definition = self.held.get(&id).and_then(|held| held.definition.as_ref());
         definition.map_or(1, |definition| (definition.replication.min as usize).max(1))
     }
@@ -326,7 +334,7 @@ impl<S: Store> Node<S> {
     ) -> Result<(), StoreError> {
         let id = target.database;
         let keepers = self.keepers(id);
-        let Some(most) = self.most(id) else { return Ok(()) };
+        let Some(enough) = self.enough(id) else { return Ok(()) };
         let Some(held) = self.held.get(&id) else { return Ok(()) };
         let progress = &held.replica.state.progress;
         let Some(leave) = self.leaves.under_way.get_mut(&id) else { return Ok(()) };
@@ -340,9 +348,9 @@ impl<S: Store> Node<S> {
             return Ok(());
         }
         leave.stay.insert(peer);
-        // All that live, and `max` of them: whoever counted this copy of a write, as far as a write
-        // may ask for, finds as many without it.
-        let enough = keepers.len() >= most && keepers.is_subset(&leave.stay);
+        // All that live, and mostly `max` of them: whoever counted this copy of a write, as far as a
+        // write may ask for, finds as many without it.
+        let enough = keepers.len() >= enough && keepers.is_subset(&leave.stay);
         if !enough && !planted(Planted::OneKeeperIsEnough) {
             return Ok(());
         }

@@ -10,6 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use super::drain::DRAINING;
 use super::push::ReplyTo;
 use super::{Event, MILLISECOND, Node, SECOND};
 use crate::clock::Now;
@@ -17,6 +18,7 @@ use crate::definition::{Definition, Replication};
 use crate::directory::{Holder, Lesson};
 use crate::error::Error;
 use crate::ident::{DatabaseId, PeerId};
+use crate::membership::Identity;
 use crate::message::{Operation, Reply};
 use crate::name::Path;
 use crate::planted::{Planted, planted};
@@ -295,16 +297,14 @@ impl<S: Store> Node<S> {
         self.write_system(write.into_iter().collect(), now)
     }
 
-    /// Live peers, this one included, best first for a database.
+    /// Live peers that are not draining, this one included, best first for a database.
     pub(super) fn ranked(&self, id: DatabaseId) -> Vec<PeerId> {
         let own = self.membership.identity();
-        let mut live: Vec<(Reverse<u64>, PeerId, &str)> = self
-            .members
-            .values()
-            .chain([own])
-            .map(|member| {
-                (score(id, member.peer, member.weight), member.peer, member.zone.as_str())
-            })
+        let members = || self.members.values().chain([own]);
+        let scored = |member: &'_ Identity| score(id, member.peer, member.weight);
+        let mut live: Vec<(Reverse<u64>, PeerId, &str)> = members()
+            .filter(|member| member.weight != DRAINING)
+            .map(|member| (scored(member), member.peer, member.zone.as_str()))
             .collect();
         live.sort_unstable();
         live.dedup_by_key(|(_, peer, _)| *peer);
@@ -313,8 +313,9 @@ impl<S: Store> Node<S> {
 
     /// Sorts holders of a database: the least is its steward.
     pub(super) fn rank_key(&self, id: DatabaseId, peer: PeerId) -> (Reverse<u64>, PeerId) {
-        let weight = self.members.get(&peer).map_or(100, |member| member.weight);
-        (score(id, peer, weight), peer)
+        let own = self.membership.identity();
+        let member = if peer == own.peer { Some(own) } else { self.members.get(&peer) };
+        (score(id, peer, member.map_or(100, |member| member.weight)), peer)
     }
 
     fn replication_of(&self, path: &str) -> Replication {
@@ -327,7 +328,7 @@ impl<S: Store> Node<S> {
         let Replication { min, max } = self.replication_of(path.as_str());
         let ranked = self.ranked(id);
         let preferred = ranked.iter().take(min as usize).any(|peer| *peer == self.config.peer);
-        if preferred || min < max {
+        if preferred || (min < max && !self.drain.on) {
             return self.config.peer;
         }
         let connected = |peer: &&PeerId| self.links.contains_key(*peer);
@@ -398,6 +399,9 @@ impl<S: Store> Node<S> {
         }
         let since = *self.placement.orphaned.entry(id).or_insert(now.monotonic);
         let late = since + self.config.replacement_delay * MILLISECOND <= now.monotonic;
+        if !late && !self.is_in_step_with_all(now) {
+            return None;
+        }
         let own = self.config.peer;
         let left: Vec<PeerId> = self
             .directory
@@ -526,6 +530,11 @@ impl<S: Store> Node<S> {
     /// A peer came or went.
     pub(super) fn member_changed(&mut self, peer: PeerId, up: bool, now: Now) {
         self.leaves.peer_changed(peer, up, now);
+        self.review_all();
+    }
+
+    /// All databases are to be looked at again, for too few and too many copies.
+    pub(super) fn review_all(&mut self) {
         self.placement.all = true;
     }
 
@@ -569,9 +578,10 @@ impl<S: Store> Node<S> {
         let active: Vec<PeerId> = self.active_holders(id).collect();
         let replication = self.definition_of(&path).map(|definition| definition.replication);
         let max = replication.map_or(usize::MAX, |replication| replication.max as usize);
-        self.leaves.note(id, active.contains(&own) && active.len() > max, now);
+        let staying = active.iter().filter(|peer| !self.is_draining(**peer)).count();
+        self.leaves.note(id, active.contains(&own) && staying > max, now);
         let Some(Replication { min, .. }) = replication else { return };
-        if active.len() >= min as usize
+        if staying >= min as usize
             || active.iter().min_by_key(|peer| self.rank_key(id, **peer)) != Some(&own)
         {
             return;
@@ -588,7 +598,7 @@ impl<S: Store> Node<S> {
         let holders: Vec<PeerId> = self
             .directory
             .holders(id)
-            .filter(|(_, holder)| kept(holder))
+            .filter(|(peer, holder)| kept(holder) && !self.is_draining(*peer))
             .map(|(peer, _)| peer)
             .collect();
         let live = holders.iter().filter(|peer| self.is_live(**peer)).count();
@@ -626,6 +636,7 @@ impl<S: Store> Node<S> {
             self.directory.holders(id).filter(|(_, h)| h.state != HolderState::Gone).count();
         let last = self.placement.invitations.get(&id);
         if copies >= max
+            || self.drain.on
             || self.directory.holder(id, self.config.peer).is_some()
             || last.is_some_and(|at| at + INVITATION_EVERY > now.monotonic)
         {
@@ -651,7 +662,7 @@ impl<S: Store> Node<S> {
         let copies =
             self.directory.holders(id).filter(|(_, h)| h.state != HolderState::Gone).count();
         let known = self.directory.holder(id, peer).is_some_and(|h| h.state != HolderState::Gone);
-        if !known && copies < max {
+        if !known && copies < max && !self.is_draining(peer) {
             self.set_holder(id, peer, HolderState::Joining, now)?;
         }
         Ok(Reply::Done)

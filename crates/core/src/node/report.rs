@@ -210,10 +210,18 @@ impl<S: Store> Node<S> {
         if apart > 0 {
             verdict.push(format!("{apart} live peers are not connected to this one"));
         }
+        let drain = self.drain_status();
+        match (drain.draining, drain.copies, drain.waiting) {
+            (false, ..) => {}
+            (true, 0, _) => verdict.push("drained: it holds nothing and can be stopped".to_string()),
+            (true, copies, 0) => verdict.push(format!("draining: {copies} copies to hand over")),
+            (true, copies, waiting) => verdict.push(format!(
+                "draining: {copies} copies to hand over; {waiting} of them wait until enough other peers hold one"
+            )),
+        }
         if verdict.is_empty() {
             verdict.push("all is well".to_string());
         }
-        let user = self.held.keys().filter(|id| !self.directory.is_system(**id)).count();
         NodeStatus {
             peer: self.config.peer.to_string(),
             name: self.config.name.clone(),
@@ -221,7 +229,8 @@ impl<S: Store> Node<S> {
             epoch: self.epoch.to_string(),
             listen: self.membership.identity().addresses.clone(),
             live_peers: self.members.len() as u32 + 1,
-            databases_held: user as u64,
+            databases_held: drain.copies,
+            draining: drain.draining,
             databases_known: self.directory.len() as u64,
             verdict,
             counters: self.counters.iter().map(|(name, n)| ((*name).to_string(), *n)).collect(),

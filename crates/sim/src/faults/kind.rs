@@ -78,6 +78,8 @@ pub enum FaultKind {
     /// The peer does harm beside what it rightly does: future stamps, garbage, endless requests,
     /// floods. After that its process starts anew.
     Hostile,
+    /// A user drains the peer, and changes their mind after a while.
+    Drain,
     /// The process is killed and never starts again. Never among the random faults.
     Die,
     /// Power is lost, and the engine keeps a part of a batch, which none may: a planted bug, to show
@@ -112,7 +114,7 @@ pub enum Parameter {
 
 impl FaultKind {
     /// Every kind that is drawn, in a fixed order.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Kill,
         Self::PowerLoss,
         Self::Torn,
@@ -150,6 +152,7 @@ impl FaultKind {
         Self::Bridge,
         Self::Truncate,
         Self::Hostile,
+        Self::Drain,
     ];
 
     /// So many of the first of them are the common ones.
@@ -198,6 +201,7 @@ impl FaultKind {
             Self::Bridge => "bridge",
             Self::Truncate => "truncate",
             Self::Hostile => "hostile",
+            Self::Drain => "drain",
             Self::Die => "die",
             Self::TornWithin => "torn-within",
         }

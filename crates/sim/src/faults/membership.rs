@@ -44,4 +44,20 @@ impl World {
         self.processes[index].peer = PeerId(Random::new(self.scenario.seed, &concern).seed());
         self.restart(index, lasts);
     }
+
+    /// A user says whether a peer is to hand over everything; says it again after each start.
+    pub(crate) fn drain(&mut self, index: usize, drains: bool) {
+        self.processes[index].drains = drains;
+        if self.processes[index].stopping {
+            return;
+        }
+        let result = self.call(index, |node, now| node.drain(drains, now));
+        match result {
+            Some(Err(error)) if !super::is_planned(&error) => {
+                self.checker.broke("14 no defects", error.to_string());
+            }
+            Some(Ok(())) if drains => self.sometimes.saw("peer drains"),
+            _ => {}
+        }
+    }
 }

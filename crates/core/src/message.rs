@@ -314,7 +314,7 @@ pub enum Refusal {
     Generation(u64),
     /// The requester's vector is below the floor: it must compare key by key.
     BelowFloor,
-    /// Too many pulls at once: ask again later.
+    /// Too many pulls at once, or this one was given up because no credit came: ask again later.
     Busy,
 }
 

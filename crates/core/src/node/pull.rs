@@ -522,7 +522,11 @@ impl<S: Store> Node<S> {
         }
         self.count("pulls_refused", 1);
         if why == Refusal::Busy {
-            // The deadline tries again.
+            // The deadline tries again; whoever waits long for chunks need not wait as long for this.
+            if let Some(fetch) = self.pull.fetches.get_mut(&id) {
+                fetch.deadline = fetch.deadline.min(now.monotonic + PULL_PATIENCE);
+                self.timers.pulls = self.timers.pulls.min(fetch.deadline);
+            }
             return Ok(());
         }
         self.abort_pull(id, PullEnd::Refused, now)
@@ -571,7 +575,18 @@ impl<S: Store> Node<S> {
     /// Gives up what is overdue. A pull that failed while its peer stays connected is noticed again
     /// by the offers and summaries that follow.
     pub(super) fn expire_pulls(&mut self, now: Now) -> Result<(), StoreError> {
-        self.pull.answers.retain(|_, answer| answer.deadline > now.monotonic);
+        let mut given_up = Vec::new();
+        self.pull.answers.retain(|&(peer, session), answer| {
+            let waits = answer.deadline > now.monotonic;
+            if !waits {
+                given_up.push((peer, session, answer.target));
+            }
+            waits
+        });
+        for (peer, session, target) in given_up {
+            // Behind a narrow link the asker may only be about to say that it wants more.
+            self.send(peer, &Message::Refuse { target, session, why: Refusal::Busy });
+        }
         let overdue: Vec<DatabaseId> = self
             .pull
             .fetches

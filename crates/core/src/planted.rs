@@ -90,6 +90,8 @@ bank! {
     LostChunkIgnored = "lost-chunk-ignored",
     /// An answer carries the vector of its end with the rows of its beginning.
     VectorAfterSnapshot = "vector-after-snapshot",
+    /// Pending intervals are kept whatever their number.
+    PendingUnbounded = "pending-unbounded",
     /// An answer leaves out the rows above the vector of who answers.
     LooseRowsNotAnswered = "loose-rows-not-answered",
     /// A pull that is overdue stays where it is.

@@ -34,7 +34,10 @@ const PATIENCE_DOUBLINGS: u32 = 4;
 /// Most answers under way for one peer, and over all peers: each holds a snapshot.
 const ANSWERS_PER_PEER: usize = 32;
 const ANSWERS_MAX: usize = 256;
-/// Most pulls this peer has in flight: the rest waits its turn.
+/// Most pulls this peer has in flight: the rest waits its turn. Half as many after each that was
+/// overdue, at least one, and one more after each that ended well: where many share a narrow link,
+/// none of them is quick enough (Chiu and Jain, "Analysis of the increase and decrease algorithms for
+/// congestion avoidance in computer networks", 1989).
 const FETCHES_MAX: usize = 16;
 /// An answer whose requester gave no credit for this long is dropped.
 const ANSWER_PATIENCE: u64 = 30 * SECOND;
@@ -104,6 +107,8 @@ pub(super) struct Pulls<R> {
     answers: BTreeMap<(PeerId, u64), Answer<R>>,
     /// How many pulls of a database were overdue since one ended well.
     overdue: BTreeMap<DatabaseId, u32>,
+    /// How many may be in flight now.
+    window: usize,
     sessions: u64,
 }
 
@@ -114,6 +119,7 @@ impl<R> Default for Pulls<R> {
             wanted: BTreeMap::new(),
             answers: BTreeMap::new(),
             overdue: BTreeMap::new(),
+            window: FETCHES_MAX,
             sessions: 0,
         }
     }
@@ -182,7 +188,7 @@ impl<S: Store> Node<S> {
 
     /// Begins the next pull of a database that is still needed, unless one is in flight.
     fn start_pull(&mut self, id: DatabaseId, now: Now) {
-        while !self.pull.fetches.contains_key(&id) && self.pull.fetches.len() < FETCHES_MAX {
+        while !self.pull.fetches.contains_key(&id) && self.pull.fetches.len() < self.pull.window {
             let Some(wanted) = self.pull.wanted.get_mut(&id) else { return };
             let Some((peer, want)) = wanted.pop_first() else {
                 self.pull.wanted.remove(&id);
@@ -216,7 +222,7 @@ impl<S: Store> Node<S> {
 
     /// Begins pulls that waited for a free place.
     fn start_waiting_pulls(&mut self, now: Now) {
-        while self.pull.fetches.len() < FETCHES_MAX {
+        while self.pull.fetches.len() < self.pull.window {
             let mut waiting = self.pull.wanted.keys();
             let next = waiting.find(|id| !self.pull.fetches.contains_key(id)).copied();
             // What needs no pull any more is taken off the table here, so this ends.
@@ -478,6 +484,7 @@ impl<S: Store> Node<S> {
     ) -> Result<(), StoreError> {
         self.pull.fetches.remove(&id);
         self.pull.overdue.remove(&id);
+        self.pull.window = (self.pull.window + 1).min(FETCHES_MAX);
         self.acknowledge_epoch_of(peer, id);
         if let Some(link) = self.links.get_mut(&peer)
             && link.to_step.remove(&id)
@@ -598,6 +605,7 @@ impl<S: Store> Node<S> {
         for id in overdue {
             let times = self.pull.overdue.entry(id).or_default();
             *times = (*times + 1).min(PATIENCE_DOUBLINGS);
+            self.pull.window = (self.pull.window / 2).max(1);
             self.abort_pull(id, PullEnd::Lost, now)?;
         }
         let fetches = self.pull.fetches.values().map(|fetch| fetch.deadline);

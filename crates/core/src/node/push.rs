@@ -270,7 +270,8 @@ impl<S: Store> Node<S> {
         let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
         let fit = held.replica.state.progress.fit(interval);
         if fit != Fit::Known {
-            if fit == Fit::Gap && !held.replica.state.progress.has_room() {
+            let room = held.replica.state.progress.has_room() || planted(Planted::PendingUnbounded);
+            if fit == Fit::Gap && !room {
                 arrived.gaps.push((id, interval.epoch, interval.upto));
                 return Ok(());
             }

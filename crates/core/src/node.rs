@@ -695,10 +695,15 @@ impl<S: Store> Node<S> {
             // Whoever is connected need not wait until a probe carries it there.
             Effect::Renewed => self.broadcast_hello(),
             Effect::Down(peer) => {
-                if self.members.remove(&peer).is_some() {
+                if let Some(identity) = self.members.remove(&peer) {
                     self.note_acquaintance(peer);
                     self.event(Event::PeerDown(peer));
                     self.member_changed(peer, false, now);
+                    if identity.weight == drain::DRAINING {
+                        // It was to go for good: nobody waits for it.
+                        self.leaves.retired(peer);
+                        self.remembered_anew |= self.remembered.remove(&peer).is_some();
+                    }
                 }
             }
         }

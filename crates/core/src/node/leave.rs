@@ -107,6 +107,11 @@ impl Leaves {
         }
     }
 
+    /// A peer went that had handed over everything, to go for good.
+    pub(super) fn retired(&mut self, peer: PeerId) {
+        self.away.remove(&peer);
+    }
+
     /// The directory says that this peer is leaving: unless it is, it was interrupted.
     pub(super) fn interrupted(&mut self, id: DatabaseId) {
         if !self.under_way.contains_key(&id) {
@@ -179,7 +184,9 @@ impl<S: Store> Node<S> {
     /// comes and goes all the time must not keep everyone from giving copies back.
     fn is_stable(&self, id: DatabaseId, now: Now) -> bool {
         self.config.stability_window * MILLISECOND <= now.monotonic
-            && !self.directory.holders(id).any(|(peer, _)| self.leaves.changed.contains_key(&peer))
+            && !self.directory.holders(id).any(|(peer, holder)| {
+                holder.state != HolderState::Gone && self.leaves.changed.contains_key(&peer)
+            })
     }
 
     /// Whether this peer sees more than half of the peers that were there lately.
@@ -381,7 +388,8 @@ impl<S: Store> Node<S> {
         self.leaves.looked_at = trash.last().map(|(id, _)| *id);
         for (id, at) in trash {
             let keepers = self.keepers(id).len();
-            if in_step && keepers == 0 && self.is_stable(id, now) {
+            let alone = self.active_holders(id).next().is_none();
+            if in_step && alone && self.is_stable(id, now) {
                 // Whoever was to keep it is not there: what is here may be all there is.
                 self.leaves.trash.remove(&id);
                 self.set_holder(id, self.config.peer, HolderState::Joining, now)?;

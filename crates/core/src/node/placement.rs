@@ -580,7 +580,12 @@ impl<S: Store> Node<S> {
         let max = replication.map_or(usize::MAX, |replication| replication.max as usize);
         let staying = active.iter().filter(|peer| !self.is_draining(**peer)).count();
         self.leaves.note(id, active.contains(&own) && staying > max, now);
-        let Some(Replication { min, .. }) = replication else { return };
+        // Of what has no definition any more, one copy must stay.
+        let min = match replication {
+            Some(Replication { min, .. }) => min,
+            None if active.iter().any(|peer| self.is_draining(*peer)) => 1,
+            None => return,
+        };
         if staying >= min as usize
             || active.iter().min_by_key(|peer| self.rank_key(id, **peer)) != Some(&own)
         {

@@ -8,6 +8,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use super::placement::PullEnd;
 use super::work::Work;
@@ -109,6 +110,8 @@ pub(super) struct Pulls<R> {
     overdue: BTreeMap<DatabaseId, u32>,
     /// How many may be in flight now.
     window: usize,
+    /// The last database that had waited for its turn.
+    begun: Option<DatabaseId>,
     sessions: u64,
 }
 
@@ -120,6 +123,7 @@ impl<R> Default for Pulls<R> {
             answers: BTreeMap::new(),
             overdue: BTreeMap::new(),
             window: FETCHES_MAX,
+            begun: None,
             sessions: 0,
         }
     }
@@ -223,10 +227,13 @@ impl<S: Store> Node<S> {
     /// Begins pulls that waited for a free place.
     fn start_waiting_pulls(&mut self, now: Now) {
         while self.pull.fetches.len() < self.pull.window {
-            let mut waiting = self.pull.wanted.keys();
-            let next = waiting.find(|id| !self.pull.fetches.contains_key(id)).copied();
+            let free = |id: &&DatabaseId| !self.pull.fetches.contains_key(id);
+            let start = self.pull.begun.map_or(Bound::Unbounded, Bound::Excluded);
+            let mut later = self.pull.wanted.range((start, Bound::Unbounded)).map(|(id, _)| id);
+            let next = later.find(free).or_else(|| self.pull.wanted.keys().find(free)).copied();
             // What needs no pull any more is taken off the table here, so this ends.
             let Some(id) = next else { return };
+            self.pull.begun = Some(id);
             self.start_pull(id, now);
         }
     }
@@ -546,9 +553,10 @@ impl<S: Store> Node<S> {
                 // The next summary begins the compare again.
                 link.to_step.clear();
             }
+            // Others have their turn before this one is tried again.
+            self.start_waiting_pulls(now);
             self.pulled_from(id, fetch.peer, end, now)?;
             self.start_pull(id, now);
-            self.start_waiting_pulls(now);
         }
         Ok(())
     }
@@ -674,7 +682,6 @@ impl<R: Read> Answer<R> {
 type Chunked = Vec<(Epoch, Vec<Sent>)>;
 
 fn log_of(read: &impl Read, prefix: rows::Prefix, interval: Interval) -> Rows {
-    use core::ops::Bound;
     let Interval { epoch, from, upto } = interval;
     let start = rows::log_key(prefix, crate::stamp::Dot { epoch, sequence: from });
     let end = rows::log_key(prefix, crate::stamp::Dot { epoch, sequence: upto });

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Write};
 
 use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tidings_gateway::json::Row;
 
@@ -201,6 +202,15 @@ pub(crate) fn size(bytes: u64) -> String {
 /// The end of a peer id, which is the part that differs.
 pub(crate) fn short(peer: &str) -> String {
     peer.char_indices().rev().nth(5).map_or(peer.to_owned(), |(at, _)| format!("…{}", &peer[at..]))
+}
+
+/// A progress bar on standard error, hidden off a terminal; without a length, how far it is only.
+pub(crate) fn bar(length: Option<u64>, template: &str) -> ProgressBar {
+    let bar = length.map_or_else(ProgressBar::no_length, ProgressBar::new);
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
 }
 
 /// Whether standard output is read by a person.

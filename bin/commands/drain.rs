@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use tidings::status::DrainStatus;
 
 use super::Context;
@@ -38,10 +37,7 @@ impl Drain {
             return Ok(());
         }
         let total = status.copies;
-        let bar = ProgressBar::new(total);
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} copies  {msg}") {
-            bar.set_style(style);
-        }
+        let bar = output::bar(Some(total), "{bar:40} {pos} of {len} copies  {msg}");
         let mut told = 0;
         while status.copies > 0 && !self.no_wait {
             let DrainStatus { draining, copies, waiting } = status;

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use tidings_gateway::client::Rows;
 use tidings_gateway::json::Row;
 
@@ -32,12 +32,8 @@ impl Export {
         let client = context.client()?;
         let status = client.database_status(&self.path).await.ok();
         let rows = client.scan(&self.path, b"", b"").await?;
-        let bar = status.map_or_else(ProgressBar::no_length, |s| ProgressBar::new(s.entries));
-        if let Ok(style) =
-            ProgressStyle::with_template("{bar:40} {pos} of {len}  {per_sec}  eta {eta}")
-        {
-            bar.set_style(style);
-        }
+        let entries = status.map(|status| status.entries);
+        let bar = output::bar(entries, "{bar:40} {pos} of {len}  {per_sec}  eta {eta}");
         let written = if self.file == Path::new("-") {
             write(rows, &mut output::stdout(), &bar, Failure::from).await
         } else {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use tidings::limits;
 use tidings_gateway::Client;
 use tidings_gateway::client::Write;
@@ -98,12 +98,10 @@ fn open(file: &Path) -> Result<(Source, ProgressBar), Failure> {
     let failed = |error: io::Error| Failure::file("import", file, &error);
     let source = File::open(file).map_err(failed)?;
     let length = source.metadata().map_err(failed)?.len();
-    let bar = ProgressBar::new(length);
-    if let Ok(style) = ProgressStyle::with_template(
+    let bar = output::bar(
+        Some(length),
         "{bar:40} {binary_bytes} of {binary_total_bytes}  {msg}  {binary_bytes_per_sec}  eta {eta}",
-    ) {
-        bar.set_style(style);
-    }
+    );
     Ok((Box::new(BufReader::with_capacity(1 << 18, source)), bar))
 }
 

@@ -15,12 +15,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use tidings_sim::campaign::Campaign;
 use tidings_sim::scenario::Scenario;
 
 use super::{Context, read_whole};
 use crate::exit::{Code, Failure};
+use crate::output;
 use crate::signals;
 
 /// Largest scenario file: far above an expanded campaign of a million operations.
@@ -149,10 +150,7 @@ fn read_scenario(path: &Path, seed: Option<u64>) -> Result<Scenario, Failure> {
 
 /// A bar over so many runs; hidden off a terminal.
 fn bar(runs: u64, template: &str) -> ProgressBar {
-    let bar = ProgressBar::new(runs);
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
+    let bar = output::bar(Some(runs), template);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }

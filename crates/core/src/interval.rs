@@ -19,6 +19,12 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// The one write of a dot.
+    pub fn of(dot: Dot) -> Self {
+        let Dot { epoch, sequence } = dot;
+        Self { epoch, from: sequence.saturating_sub(1), upto: sequence }
+    }
+
     /// Whether it names nothing.
     pub fn is_empty(self) -> bool {
         self.upto <= self.from
@@ -61,8 +67,7 @@ impl Intervals {
 
     /// Whether it names this dot.
     pub fn contains(&self, dot: Dot) -> bool {
-        let from = dot.sequence.saturating_sub(1);
-        self.overlaps(Interval { epoch: dot.epoch, from, upto: dot.sequence })
+        self.overlaps(Interval::of(dot))
     }
 
     /// Whether it names any dot of an interval.

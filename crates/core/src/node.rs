@@ -349,7 +349,7 @@ impl<S: Store> Node<S> {
             incarnation,
             name: config.name.clone(),
             zone: config.zone.clone(),
-            weight: if draining { drain::DRAINING } else { config.weight },
+            weight: drain::weight(draining, config.weight),
             addresses: Vec::new(),
         };
         // Where peers were is a hint: a row that does not decode is no reason not to start.
@@ -721,15 +721,20 @@ impl<S: Store> Node<S> {
     }
 
     fn listen_on(&mut self, addresses: Vec<String>, now: Now) {
-        let mut identity = self.membership.identity().clone();
         let mut addresses = addresses;
         addresses.retain(|address| address.len() <= crate::membership::ADDRESS_MAX);
         addresses.truncate(crate::membership::ADDRESSES_MAX);
-        if identity.addresses != addresses {
-            identity.addresses = addresses;
-            identity.incarnation += 1;
-            self.membership.change_identity(identity, now.monotonic);
+        if self.membership.identity().addresses != addresses {
+            self.describe_anew(|identity| identity.addresses = addresses, now);
         }
+    }
+
+    /// Changes what this peer tells of itself, under the next incarnation.
+    fn describe_anew(&mut self, change: impl FnOnce(&mut Identity), now: Now) {
+        let mut identity = self.membership.identity().clone();
+        change(&mut identity);
+        identity.incarnation += 1;
+        self.membership.change_identity(identity, now.monotonic);
     }
 
     fn event(&mut self, event: Event) {

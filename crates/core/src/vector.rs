@@ -184,8 +184,7 @@ impl Progress {
         if !self.vector.covers(dot) {
             self.loose.raise(dot.epoch, dot.sequence);
         } else if self.lost.contains(dot) {
-            let from = dot.sequence.saturating_sub(1);
-            self.lost.remove(Interval { epoch: dot.epoch, from, upto: dot.sequence });
+            self.lost.remove(Interval::of(dot));
             self.bound_lost();
         }
     }

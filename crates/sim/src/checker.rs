@@ -53,6 +53,8 @@ pub struct Checker {
     dots: BTreeMap<(DatabaseId, Dot), u64>,
     /// Who wrote the row that makes a database known.
     creators: BTreeMap<Vec<u8>, Epoch>,
+    /// How many writes had been asked for when a process last gave its copy of a database back.
+    left: BTreeMap<(usize, DatabaseId), usize>,
     /// The first thing that broke.
     pub violation: Option<Violation>,
 }
@@ -160,7 +162,12 @@ impl Checker {
         let attempt = &mut self.attempts[number];
         attempt.fate = Fate::Acknowledged(version);
         let owner = self.epochs.get(&version.dot.epoch).copied();
-        attempt.accepted = owner.and_then(|owner| Some((owner, self.witnesses.get(owner)?.losses)));
+        attempt.accepted = owner.and_then(|owner| {
+            // The answer may come after the copy has gone: others have the write then.
+            let left = self.left.get(&(owner, attempt.database)).is_some_and(|&left| left > number);
+            let losses = self.witnesses.get(owner)?.losses;
+            (!left).then_some((owner, losses))
+        });
         if let Some(dot) = attempt.dot
             && dot != version.dot
         {
@@ -310,6 +317,7 @@ impl Checker {
 
     /// A process gave its copy of a database back: from now on others have what it accepted.
     pub fn left(&mut self, process: usize, database: DatabaseId) {
+        self.left.insert((process, database), self.attempts.len());
         for attempt in self.attempts.iter_mut().filter(|attempt| attempt.database == database) {
             attempt.accepted.take_if(|(accepted, _)| *accepted == process);
         }
@@ -325,6 +333,10 @@ impl Checker {
         sometimes: &mut Sometimes,
     ) {
         let mut broke = None;
+        let keeps = |disk: usize, database: DatabaseId, key: &[u8], stamp: Stamp| {
+            disks.get(disk).is_some_and(|copies| reflects(copies, database, key, stamp))
+                && !strays.contains(&(disk, database))
+        };
         for (number, attempt) in self.attempts.iter_mut().enumerate() {
             let Fate::Acknowledged(version) = attempt.fate else { continue };
             let stamp = Stamp { time: version.time, epoch: version.dot.epoch };
@@ -349,10 +361,7 @@ impl Checker {
                 attempt.accepted = None;
             }
             // Mostly the disk that had it the last time still has it.
-            let keeps = |disk: usize| {
-                disks.get(disk).is_some_and(|copies| reflects(copies))
-                    && !strays.contains(&(disk, attempt.database))
-            };
+            let keeps = |disk: usize| keeps(disk, attempt.database, &attempt.key, stamp);
             let known = Some(attempt.at_disk).filter(|disk| keeps(*disk));
             let found = known.or_else(|| (0..disks.len()).find(|disk| keeps(*disk)));
             if let Some(found) = found {
@@ -365,10 +374,7 @@ impl Checker {
         // What was read and is nowhere any more cannot be read again.
         for witness in &mut self.witnesses {
             witness.seen.retain(|(database, key), stamp| {
-                let keeps = |(disk, copies): (usize, &&Copies)| {
-                    reflects(copies, *database, key, *stamp) && !strays.contains(&(disk, *database))
-                };
-                disks.iter().enumerate().any(keeps)
+                (0..disks.len()).any(|disk| keeps(disk, *database, key, *stamp))
             });
         }
         if let Some(broke) = broke {

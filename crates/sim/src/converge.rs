@@ -204,20 +204,21 @@ impl World {
     /// Whether a copy has a gap that only a peer could explain that never comes back: it is not given
     /// back.
     fn is_gap_for_ever(&self, id: DatabaseId) -> bool {
-        let lives = |epoch: Epoch| {
-            self.processes.iter().any(|process| !process.dead && epoch.is_of(process.peer))
-        };
         let copies = self.looks.disks().filter_map(|disk| disk.get(id));
-        copies.flat_map(|copy| copy.state.progress.loose()).any(|(epoch, _)| !lives(epoch))
+        copies
+            .flat_map(|copy| copy.state.progress.loose())
+            .any(|(epoch, _)| !self.has_writer(epoch))
+    }
+
+    /// Whether the peer of an epoch lives, or will again.
+    fn has_writer(&self, epoch: Epoch) -> bool {
+        self.processes.iter().any(|process| !process.dead && epoch.is_of(process.peer))
     }
 
     /// A gap in a copy whose writer lives: it is filled or declared lost.
     fn gap(&self, index: usize, copy: &Copy) -> Option<String> {
-        let lives = |epoch: Epoch| {
-            self.processes.iter().any(|process| !process.dead && epoch.is_of(process.peer))
-        };
         let node = self.processes[index].node.as_ref()?;
-        let (epoch, _) = copy.state.progress.loose().find(|(epoch, _)| lives(*epoch))?;
+        let (epoch, _) = copy.state.progress.loose().find(|(epoch, _)| self.has_writer(*epoch))?;
         let active = crate::complete::is_active(node, node.database_id(&copy.path));
         active
             .then(|| format!("the copy of {:?} at peer {index} has a gap in {epoch:?}", copy.path))

@@ -46,6 +46,31 @@ pub struct Attempt {
     pub dot: Option<Dot>,
 }
 
+impl Attempt {
+    /// A write that is about to be asked of a process, of which nothing else is known.
+    pub fn new(
+        process: usize,
+        at: u64,
+        database: DatabaseId,
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+    ) -> Self {
+        Self {
+            database,
+            key,
+            value,
+            process,
+            at,
+            synced: false,
+            acks: 1,
+            fate: Fate::Open,
+            accepted: None,
+            at_disk: process,
+            dot: None,
+        }
+    }
+}
+
 impl std::fmt::Debug for Attempt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { database, key, value, process, at, synced, acks, fate, accepted, .. } = self;

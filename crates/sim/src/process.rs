@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidings_core::clock::Now;
-use tidings_core::ident::{DatabaseId, PeerId};
+use tidings_core::ident::{DatabaseId, Epoch, PeerId};
 use tidings_core::node::Node;
 use tidings_core::record::Record;
 use tidings_core::stamp::Stamp;
@@ -85,6 +85,8 @@ pub struct Process {
     pub dead: bool,
     /// It was told to stop and goes on a little.
     pub stopping: bool,
+    /// The epoch under which it writes, or wrote last.
+    pub(crate) epoch: Epoch,
     /// A user wants it to hand over everything.
     pub(crate) drains: bool,
     /// It does harm in this life.
@@ -122,6 +124,7 @@ impl Process {
             cloned: false,
             dead: false,
             stopping: false,
+            epoch: Epoch(0),
             drains: false,
             hostile: None,
         }

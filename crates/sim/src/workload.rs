@@ -13,7 +13,7 @@ use tidings_core::rows::{self, stored_key};
 use tidings_core::stamp::Version;
 use tidings_core::store::Space;
 
-use crate::checker::{Attempt, Fate};
+use crate::checker::Attempt;
 use crate::look::{Copies, hash_row};
 use crate::process::{Process, Waiting};
 use crate::timeline::{Call, KeyWrite, Operation};
@@ -94,18 +94,10 @@ impl World {
                     None => Payload::Tombstone,
                 };
                 numbers.push(self.checker.submitted(Attempt {
-                    database,
-                    key: key.clone(),
-                    value,
-                    process: index,
-                    at: self.now,
                     // The acceptor decides where the call does not say; only what is sure counts.
                     synced: synced && terms.durability.is_some(),
                     acks: terms.acks,
-                    fate: Fate::Open,
-                    accepted: None,
-                    at_disk: index,
-                    dot: None,
+                    ..Attempt::new(index, self.now, database, key.clone(), value)
                 }));
                 writes.push(Write { key, payload });
             }

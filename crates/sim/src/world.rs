@@ -325,7 +325,8 @@ impl World {
         match Node::new(config, store, seed, now) {
             Ok(node) => {
                 self.trace.note("start", &[index as u64]);
-                self.checker.started(index, node.epoch());
+                process.epoch = node.epoch();
+                self.checker.started(index, process.epoch);
                 // It may have died before it could say so.
                 for (id, _) in node.copies().filter(|(_, role)| *role == HolderState::Gone) {
                     self.checker.left(index, id);
@@ -376,7 +377,10 @@ impl World {
         let now = process.clocks(self.now);
         let node = process.node.as_mut()?;
         let result = call(node, now);
-        self.checker.started(index, node.epoch());
+        if node.epoch() != process.epoch {
+            process.epoch = node.epoch();
+            self.checker.started(index, process.epoch);
+        }
         let mut outputs = Vec::new();
         while let Some(output) = node.poll_output() {
             outputs.push(output);

@@ -7,9 +7,9 @@
 //! What it was told survives a restart.
 
 use alloc::vec::Vec;
-use core::ops::Bound;
 
 use super::Node;
+use super::rounds::turn;
 use crate::clock::Now;
 use crate::error::Error;
 use crate::ident::{DatabaseId, PeerId};
@@ -20,6 +20,11 @@ use crate::wire;
 
 /// The weight of a peer that is draining.
 pub(super) const DRAINING: u32 = 0;
+/// What a peer tells the others of its weight.
+pub(super) fn weight(draining: bool, usual: u32) -> u32 {
+    if draining { DRAINING } else { usual }
+}
+
 /// Most databases that are looked at in one second for whether they can be left.
 const LOOKS_MAX: usize = 1_024;
 
@@ -57,10 +62,8 @@ impl<S: Store> Node<S> {
         let result = self.commit(transaction).and_then(|()| self.sync_store());
         if result.is_ok() {
             self.drain = Drain::new(on);
-            let mut identity = self.membership.identity().clone();
-            identity.weight = if on { DRAINING } else { self.config.weight };
-            identity.incarnation += 1;
-            self.membership.change_identity(identity, now.monotonic);
+            let weight = weight(on, self.config.weight);
+            self.describe_anew(|identity| identity.weight = weight, now);
             self.broadcast_hello();
             self.review_all();
         }
@@ -91,14 +94,13 @@ impl<S: Store> Node<S> {
 
     /// The next databases to be left, where this peer is draining.
     pub(super) fn next_to_drain(&mut self) -> Vec<DatabaseId> {
-        let start = self.drain.cursor.map_or(Bound::Unbounded, Bound::Excluded);
-        let held = self.held.range((start, Bound::Unbounded)).take(LOOKS_MAX);
-        let looked: Vec<(DatabaseId, HolderState)> =
-            held.map(|(id, held)| (*id, held.role)).collect();
-        self.drain.cursor = looked.last().map(|(id, _)| *id);
-        let user = |(id, role): &(DatabaseId, HolderState)| {
-            *role == HolderState::Active && !self.directory.is_system(*id)
-        };
-        looked.iter().filter(|copy| user(copy)).map(|(id, _)| *id).collect()
+        let Self { drain, held, .. } = self;
+        let mut ids =
+            turn(&mut drain.cursor, LOOKS_MAX, |ring| held.range(ring).map(|(id, _)| *id));
+        ids.retain(|id| {
+            let active = self.held.get(id).is_some_and(|held| held.role == HolderState::Active);
+            active && !self.directory.is_system(*id)
+        });
+        ids
     }
 }

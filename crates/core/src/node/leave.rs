@@ -10,8 +10,8 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::ops::Bound;
 
+use super::rounds::turn;
 use super::{Event, MILLISECOND, Node, SECOND};
 use crate::clock::Now;
 use crate::directory::Holder;
@@ -143,7 +143,7 @@ impl<S: Store> Node<S> {
     /// Every second: begins, continues and gives up leaving; removes the rows of what is gone.
     pub(super) fn leave_tick(&mut self, now: Now) -> Result<(), StoreError> {
         self.leaves.away.retain(|_, since| *since + RECENT > now.monotonic);
-        let window = self.config.stability_window * MILLISECOND;
+        let window = self.stability_window();
         self.leaves.changed.retain(|_, since| *since + window > now.monotonic);
         self.resume_leaving(now)?;
         self.begin_leaves(now)?;
@@ -157,13 +157,11 @@ impl<S: Store> Node<S> {
         if !self.is_in_step(now) || !self.is_majority() {
             return Ok(());
         }
-        let window = self.config.stability_window * MILLISECOND;
-        let waited = |since: u64| since + window <= now.monotonic;
-        let crowded = self.leaves.crowded.iter();
-        let crowded = crowded.filter(|(id, since)| waited(**since) && self.is_stable(**id, now));
-        let crowded: Vec<DatabaseId> = crowded.map(|(id, _)| *id).collect();
-        let (ids, most) =
-            if self.drain.on { (self.next_to_drain(), DRAINS_MAX) } else { (crowded, LEAVES_MAX) };
+        let (ids, most) = if self.drain.on {
+            (self.next_to_drain(), DRAINS_MAX)
+        } else {
+            (self.long_crowded(now), LEAVES_MAX)
+        };
         for id in ids {
             if self.leaves.under_way.len() >= most {
                 break;
@@ -180,10 +178,23 @@ impl<S: Store> Node<S> {
         Ok(())
     }
 
+    /// Databases held here that have had too many copies, and the same holders, for long enough.
+    fn long_crowded(&self, now: Now) -> Vec<DatabaseId> {
+        let long = |since: u64| since + self.stability_window() <= now.monotonic;
+        let crowded = self.leaves.crowded.iter();
+        let crowded = crowded.filter(|(id, since)| long(**since) && self.is_stable(**id, now));
+        crowded.map(|(id, _)| *id).collect()
+    }
+
+    /// In microseconds.
+    fn stability_window(&self) -> u64 {
+        self.config.stability_window * MILLISECOND
+    }
+
     /// Whether none of a database's holders came or went for a stability window: one elsewhere that
     /// comes and goes all the time must not keep everyone from giving copies back.
     fn is_stable(&self, id: DatabaseId, now: Now) -> bool {
-        self.config.stability_window * MILLISECOND <= now.monotonic
+        self.stability_window() <= now.monotonic
             && !self.directory.holders(id).any(|(peer, holder)| {
                 holder.state != HolderState::Gone && self.leaves.changed.contains_key(&peer)
             })
@@ -382,11 +393,9 @@ impl<S: Store> Node<S> {
     /// Unlinks the copies that are gone for long enough, and removes rows of unlinked ones.
     fn purge(&mut self, now: Now) -> Result<(), StoreError> {
         let in_step = self.is_in_step(now);
-        let start = self.leaves.looked_at.map_or(Bound::Unbounded, Bound::Excluded);
-        let trash = self.leaves.trash.range((start, Bound::Unbounded)).take(RECALLS_MAX);
-        let trash: Vec<(DatabaseId, u64)> = trash.map(|(id, at)| (*id, *at)).collect();
-        self.leaves.looked_at = trash.last().map(|(id, _)| *id);
-        for (id, at) in trash {
+        let Leaves { trash, looked_at, .. } = &mut self.leaves;
+        for id in turn(looked_at, RECALLS_MAX, |ring| trash.range(ring).map(|(id, _)| *id)) {
+            let Some(&at) = self.leaves.trash.get(&id) else { continue };
             let keepers = self.keepers(id).len();
             let alone = self.active_holders(id).next().is_none();
             if in_step && alone && self.is_stable(id, now) {

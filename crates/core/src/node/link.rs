@@ -219,12 +219,11 @@ impl<S: Store> Node<S> {
         match message {
             Message::Hello { identity, epoch, .. } => self.hello(peer, identity, epoch, now),
             Message::Stale { incarnation } => {
-                let mut identity = self.membership.identity().clone();
+                let own = self.membership.identity().incarnation;
                 // Not where it is just this one: that is an answer to an earlier hello, and every answer to
                 // what is said now would come late in the same way.
-                if incarnation > identity.incarnation && incarnation < u64::MAX / 2 {
-                    identity.incarnation = incarnation + 1;
-                    self.membership.change_identity(identity, now.monotonic);
+                if incarnation > own && incarnation < u64::MAX / 2 {
+                    self.describe_anew(|identity| identity.incarnation = incarnation, now);
                     self.broadcast_hello();
                 }
             }

@@ -7,19 +7,18 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::ops::Bound;
 
+use super::pull::log_of;
+use super::rounds::turn;
 use super::work::Work;
 use super::{Event, Node, SECOND};
 use crate::clock::Now;
 use crate::ident::{DatabaseId, Epoch, PeerId};
-use crate::interval::Interval;
 use crate::message::Message;
 use crate::replica::Replica;
-use crate::rows;
 use crate::stamp::Dot;
 use crate::status::HolderState;
-use crate::store::{Space, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// How long a gap is left to pushes, offers and pulls before the holders are asked one by one.
 const GAP_PATIENCE: u64 = 10 * SECOND;
@@ -46,7 +45,7 @@ struct Gap {
 pub(super) struct Losses {
     loose: BTreeSet<DatabaseId>,
     gaps: BTreeMap<DatabaseId, Gap>,
-    /// The last one that was looked at in this round; `None`: a round begins.
+    /// The last one that was looked at.
     looked_at: Option<DatabaseId>,
 }
 
@@ -80,11 +79,7 @@ impl<S: Store> Node<S> {
     pub(super) fn review_gaps(&mut self, now: Now) -> Result<(), StoreError> {
         let Losses { loose, gaps, looked_at } = &mut self.losses;
         gaps.retain(|id, _| loose.contains(id));
-        let start = looked_at.map_or(Bound::Unbounded, Bound::Excluded);
-        let next = loose.range((start, Bound::Unbounded)).take(GAPS_MAX);
-        let loose: Vec<DatabaseId> = next.copied().collect();
-        *looked_at = loose.last().copied().filter(|_| loose.len() == GAPS_MAX);
-        for id in loose {
+        for id in turn(looked_at, GAPS_MAX, |ring| loose.range(ring).copied()) {
             let after = self.pull.last_session();
             let Some(held) = self.held.get(&id) else { continue };
             if held.role != HolderState::Active {
@@ -155,14 +150,12 @@ impl<S: Store> Node<S> {
         let Some(held) = self.held.get_mut(&id) else { return Ok(0) };
         let prefix = held.replica.prefix;
         let mut found = Vec::new();
-        for Interval { epoch, from, upto } in held.replica.state.progress.lost().iter() {
-            let key = |sequence| rows::log_key(prefix, Dot { epoch, sequence });
-            let (start, end) = (key(from), key(upto));
-            let (start, end) = (Bound::Excluded(&*start), Bound::Included(&*end));
-            for row in self.store.range(Space::Log, start, end).take(RECLAIMS_MAX - found.len()) {
+        for interval in held.replica.state.progress.lost().iter() {
+            let rows = log_of(&self.store, prefix, interval);
+            for row in rows.take(RECLAIMS_MAX - found.len()) {
                 let (row, _) = row?;
                 let sequence = row.last_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-                found.push(Dot { epoch, sequence });
+                found.push(Dot { epoch: interval.epoch, sequence });
             }
         }
         if found.is_empty() {

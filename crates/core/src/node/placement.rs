@@ -12,6 +12,7 @@ use core::cmp::Reverse;
 
 use super::drain::DRAINING;
 use super::push::ReplyTo;
+use super::rounds::turn;
 use super::{Event, MILLISECOND, Node, SECOND};
 use crate::clock::Now;
 use crate::definition::{Definition, Replication};
@@ -175,7 +176,7 @@ impl<S: Store> Node<S> {
                 }
             }
             Task::Redefine => {
-                self.placement.all = true;
+                self.review_all();
                 let ids: Vec<DatabaseId> = self.held.keys().copied().collect();
                 for id in ids {
                     self.redefine(id);
@@ -508,17 +509,8 @@ impl<S: Store> Node<S> {
     /// Begins joins that waited: as many as there is room for, from where the last tick stopped, so
     /// that those with nobody to pull from do not stand in the way of the others.
     fn resume_joins(&mut self, now: Now) -> Result<(), StoreError> {
-        use core::ops::Bound;
-        let start = self.placement.cursor.map_or(Bound::Unbounded, Bound::Excluded);
-        let waiting: Vec<DatabaseId> = self
-            .placement
-            .waiting
-            .range((start, Bound::Unbounded))
-            .take(8 * JOINS_MAX)
-            .copied()
-            .collect();
-        self.placement.cursor = waiting.last().copied();
-        for id in waiting {
+        let Placement { waiting, cursor, .. } = &mut self.placement;
+        for id in turn(cursor, 8 * JOINS_MAX, |ring| waiting.range(ring).copied()) {
             if self.placement.joins.len() >= JOINS_MAX {
                 break;
             }

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use core::ops::Bound;
 
 use super::placement::PullEnd;
+use super::rounds::turn;
 use super::work::Work;
 use super::{Event, NEVER, Node, SECOND};
 use crate::clock::Now;
@@ -227,13 +228,11 @@ impl<S: Store> Node<S> {
     /// Begins pulls that waited for a free place.
     fn start_waiting_pulls(&mut self, now: Now) {
         while self.pull.fetches.len() < self.pull.window {
-            let free = |id: &&DatabaseId| !self.pull.fetches.contains_key(id);
-            let start = self.pull.begun.map_or(Bound::Unbounded, Bound::Excluded);
-            let mut later = self.pull.wanted.range((start, Bound::Unbounded)).map(|(id, _)| id);
-            let next = later.find(free).or_else(|| self.pull.wanted.keys().find(free)).copied();
+            let Pulls { wanted, fetches, begun, .. } = &mut self.pull;
+            let free = |id: &DatabaseId| !fetches.contains_key(id);
+            let next = turn(begun, 1, |ring| wanted.range(ring).map(|(id, _)| *id).filter(free));
             // What needs no pull any more is taken off the table here, so this ends.
-            let Some(id) = next else { return };
-            self.pull.begun = Some(id);
+            let Some(&id) = next.first() else { return };
             self.start_pull(id, now);
         }
     }
@@ -681,7 +680,8 @@ impl<R: Read> Answer<R> {
 /// The records of one chunk, by epoch.
 type Chunked = Vec<(Epoch, Vec<Sent>)>;
 
-fn log_of(read: &impl Read, prefix: rows::Prefix, interval: Interval) -> Rows {
+/// The rows of the log of a copy that name writes of an interval.
+pub(super) fn log_of(read: &impl Read, prefix: rows::Prefix, interval: Interval) -> Rows {
     let Interval { epoch, from, upto } = interval;
     let start = rows::log_key(prefix, crate::stamp::Dot { epoch, sequence: from });
     let end = rows::log_key(prefix, crate::stamp::Dot { epoch, sequence: upto });

@@ -32,14 +32,14 @@ pub(super) struct Rounds {
     stranger_after: Option<PeerId>,
 }
 
-/// The next peers of a ring, and where the turn after them begins.
-fn turn<I: Iterator<Item = PeerId>>(
-    after: &mut Option<PeerId>,
+/// The next ones of a ring, each at most once, and where the turn after them begins.
+pub(super) fn turn<T: Copy, I: Iterator<Item = T>>(
+    after: &mut Option<T>,
     most: usize,
-    ring: impl Fn((Bound<PeerId>, Bound<PeerId>)) -> I,
-) -> Vec<PeerId> {
+    ring: impl Fn((Bound<T>, Bound<T>)) -> I,
+) -> Vec<T> {
     let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-    let mut taken: Vec<PeerId> = ring((start, Bound::Unbounded)).take(most).collect();
+    let mut taken: Vec<T> = ring((start, Bound::Unbounded)).take(most).collect();
     if let Some(after) = *after {
         let left = most - taken.len();
         taken.extend(ring((Bound::Unbounded, Bound::Included(after))).take(left));

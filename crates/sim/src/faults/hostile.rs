@@ -3,10 +3,12 @@
 //! down in `docs/guarantees.md`.
 
 use tidings_core::definition::Durability;
-use tidings_core::ident::{DatabaseId, Epoch, PeerId};
+use tidings_core::ident::{Epoch, PeerId};
 use tidings_core::interval::Interval;
 use tidings_core::membership::Identity;
-use tidings_core::message::{Message, Operation, PageRequest, Range, RangeSum, Refusal, Target};
+use tidings_core::message::{
+    Message, Operation, PageRequest, Range, RangeSum, Refusal, Reply, Target,
+};
 use tidings_core::record::{Payload, Sent};
 use tidings_core::rows::stored_key;
 use tidings_core::stamp::Time;
@@ -25,7 +27,7 @@ use crate::world::{Event, World};
 /// How far ahead of true time a hostile peer stamps its writes, at most, in milliseconds.
 const AHEAD: u64 = 7_200_000;
 
-/// What a hostile peer does between two of its moments.
+/// What a peer does in its own name while it is hostile.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hostile {
     /// The epoch of its own under which it writes: nobody else's, and not its live one.
@@ -34,7 +36,7 @@ pub(crate) struct Hostile {
     sequence: u64,
 }
 
-/// What a hostile peer knows of one receiver and of the world when it says something.
+/// Whom something is said to, and of which database.
 struct Victim {
     peer: PeerId,
     target: Target,
@@ -83,8 +85,8 @@ impl World {
 
     fn harmful(&mut self, index: usize, peer: PeerId, random: &mut Random) -> Parcel {
         let Some((path, key)) = self.some_place(random) else { return garbage(random) };
-        let node = self.processes[index].node.as_ref();
-        let database = node.map_or(DatabaseId([0; 16]), |node| node.database_id(&path));
+        let Some(node) = &self.processes[index].node else { return garbage(random) };
+        let database = node.database_id(&path);
         let target = Target { database, generation: u64::from(random.chance(50)) };
         let victim = Victim { peer, target, path };
         let message = match random.below(10) {
@@ -137,19 +139,9 @@ impl World {
         let payload = Payload::Value(value.clone(), None);
         let sent = Sent { key: key.clone(), sequence: from + 1, time: Time(at << 16), payload };
         self.sometimes.saw("hostile write");
-        self.checker.submitted(Attempt {
-            database: victim.target.database,
-            key,
-            value: Some(value),
-            process: index,
-            at: self.now,
-            synced: false,
-            acks: 1,
-            fate: Fate::Unknown,
-            accepted: None,
-            at_disk: index,
-            dot: None,
-        });
+        let database = victim.target.database;
+        let attempt = Attempt::new(index, self.now, database, key, Some(value));
+        self.checker.submitted(Attempt { fate: Fate::Unknown, ..attempt });
         Some(Message::Push {
             target: victim.target,
             interval,
@@ -211,10 +203,7 @@ impl World {
             },
             7 => Message::Credit { session },
             8 => Message::Refuse { target, session, why: Refusal::Generation(random.any()) },
-            9 => Message::Response {
-                request: session,
-                result: Ok(tidings_core::message::Reply::Done),
-            },
+            9 => Message::Response { request: session, result: Ok(Reply::Done) },
             10 => Message::Changes { request: session, index: session, changes: Vec::new() },
             11 => Message::Unwatch { request: session },
             12 => Message::TellEpoch { asked: session, epoch },

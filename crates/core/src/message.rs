@@ -15,7 +15,7 @@ use crate::ident::{DatabaseId, Epoch, PeerId};
 use crate::interval::Interval;
 use crate::membership::Identity;
 use crate::record::{Payload, Record, Sent};
-use crate::stamp::{Millis, Time};
+use crate::stamp::{Dot, Millis, Time};
 use crate::status::DatabaseStatus;
 use crate::vector::Vector;
 
@@ -143,8 +143,11 @@ pub enum Message {
         index: u32,
         /// Records by epoch.
         records: Vec<(Epoch, Vec<Sent>)>,
-        /// In the last chunk: what the requester reflects once it has applied all of them.
+        /// What the requester reflects once it has applied all of them: in the last chunk, or in the
+        /// first one where the answer goes through the keys.
         cut: Option<Cut>,
+        /// Where the answer goes through all keys: the part of them that this chunk is about.
+        span: Option<Span>,
     },
     /// The requester has applied the chunk; another one may be sent.
     Credit {
@@ -213,6 +216,8 @@ pub enum Message {
     Repair {
         /// Where.
         target: Target,
+        /// What the sender reflects: below the receiver's floor, it may have what was deleted.
+        vector: Vector,
         /// Rows that the receiver lacks or has older.
         rows: Vec<(Vec<u8>, Record)>,
         /// Stored keys whose rows the sender lacks.
@@ -280,6 +285,54 @@ pub enum Message {
         /// Of the question.
         asked: u64,
     },
+    /// Asks what the receiver durably reflects, to collect tombstones.
+    AskDurable {
+        /// Where.
+        target: Target,
+        /// Returned in the answer.
+        asked: u64,
+    },
+    /// The answer, once it is on the disk.
+    TellDurable {
+        /// Where.
+        target: Target,
+        /// Of the question.
+        asked: u64,
+        /// What the sender reflected when it was asked.
+        vector: Vector,
+        /// Intervals under the vector that are lost to it.
+        lost: Vec<Interval>,
+    },
+    /// Asks whether rows that another holder no longer has were deleted.
+    AskDeleted {
+        /// Where.
+        target: Target,
+        /// Returned in the answer.
+        asked: u64,
+        /// The floor of that other holder: who does not reflect it cannot say.
+        floor: Vector,
+        /// Stored keys and dots.
+        rows: Vec<(Vec<u8>, Dot)>,
+    },
+    /// The answer.
+    TellDeleted {
+        /// Where.
+        target: Target,
+        /// Of the question.
+        asked: u64,
+        /// For each of the rows, in their order: the sender reflects it, and has nothing of it. None: it
+        /// cannot say.
+        deleted: Vec<bool>,
+    },
+}
+
+/// The part of the keys of a copy that a chunk is about: above that of the chunk before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The last stored key of it; `None`: to the end, and the answer is complete.
+    pub upto: Option<Vec<u8>>,
+    /// Stored keys in it whose records the requester reflects already, ascending.
+    pub present: Vec<Vec<u8>>,
 }
 
 /// What the requester of a pull reflects after the last chunk.
@@ -312,8 +365,6 @@ pub enum Refusal {
     NotHolder,
     /// The asked peer has another generation.
     Generation(u64),
-    /// The requester's vector is below the floor: it must compare key by key.
-    BelowFloor,
     /// Too many pulls at once, or this one was given up because no credit came: ask again later.
     Busy,
 }

@@ -37,7 +37,11 @@ use crate::status::HolderState;
 use crate::store::{Space, Store, StoreError, prefix_rows};
 use crate::wire;
 
+mod absent;
+mod answer;
 mod check;
+mod collect;
+mod compare;
 mod drain;
 mod forward;
 mod leave;
@@ -47,6 +51,7 @@ mod lost;
 mod placement;
 mod pull;
 mod push;
+mod repair;
 mod report;
 mod rounds;
 mod scrub;
@@ -116,6 +121,11 @@ pub enum Event {
     Repaired(String, u64),
     /// What is derived from the rows of a database did not fit them, and was recomputed.
     Damaged(String),
+    /// So many rows of a database were dropped: the other holders had deleted them, long ago.
+    Dropped(String, u64),
+    /// So many values arrived for keys that may have been deleted since, too late to tell: they are
+    /// kept.
+    Late(String, u64),
     /// So many writes of an ended start of a peer are on no live copy of a database.
     Lost(String, u64),
     /// Two writes carry one stamp: a forged or cloned peer.
@@ -153,6 +163,18 @@ impl core::fmt::Display for Event {
                 write!(
                     f,
                     "the rows of {path:?} were not what its digest says; the disk may be failing"
+                )
+            }
+            Self::Dropped(path, rows) => {
+                write!(
+                    f,
+                    "dropped {rows} rows of {path:?} that were deleted while this peer was away"
+                )
+            }
+            Self::Late(path, writes) => {
+                write!(
+                    f,
+                    "{writes} writes to {path:?} came too late to tell whether they were deleted since; they are kept"
                 )
             }
             Self::Lost(path, writes) => {
@@ -209,6 +231,11 @@ pub struct Config {
     pub stability_window: Millis,
     /// How long the rows of a copy that was given back are kept, in milliseconds.
     pub trash: Millis,
+    /// How old a tombstone must be before it is collected, in milliseconds: a holder that was away for
+    /// less catches up with what it missed; one that was away for longer is compared with key by key.
+    pub tombstone_grace: Millis,
+    /// How long a holder may be away before it no longer counts as one, in milliseconds.
+    pub holder_ttl: Millis,
 }
 
 /// The usual [`Config::max_clock_skew`]: far beyond what NTP leaves, far below what a person
@@ -220,6 +247,11 @@ pub const REPLACEMENT_DELAY: Millis = 30_000;
 pub const STABILITY_WINDOW: Millis = 60_000;
 /// The usual [`Config::trash`]: time to notice a mistake.
 pub const TRASH: Millis = 24 * 3_600 * 1_000;
+
+/// The usual [`Config::tombstone_grace`]: a laptop that slept over the weekend is no stranger.
+pub const TOMBSTONE_GRACE: Millis = 3 * 24 * 3_600 * 1_000;
+/// The usual [`Config::holder_ttl`]: longer than a holiday would keep every delete for weeks.
+pub const HOLDER_TTL: Millis = 7 * 24 * 3_600 * 1_000;
 
 /// A database that has a copy here.
 #[derive(Debug)]
@@ -269,6 +301,8 @@ pub struct Node<S: Store> {
     watch: watch::Watches,
     placement: placement::Placement,
     losses: lost::Losses,
+    collects: collect::Collects,
+    absences: absent::Absences,
     /// Whether what is learned of the directory comes from this peer's own disk.
     loading: bool,
     leaves: leave::Leaves,
@@ -292,6 +326,7 @@ struct Timers {
     placement: u64,
     relax: u64,
     scrub: u64,
+    collect: u64,
 }
 
 /// Most peers whose addresses are kept for the next start.
@@ -354,7 +389,9 @@ impl<S: Store> Node<S> {
         };
         // Where peers were is a hint: a row that does not decode is no reason not to start.
         let remembered = read_row(&store, &rows::peer_key("peers")).ok().flatten();
-        let remembered = remembered.unwrap_or_default();
+        let mut remembered: BTreeMap<PeerId, Vec<String>> = remembered.unwrap_or_default();
+        // In a directory that was copied from another peer's, this one is among them.
+        remembered.remove(&config.peer);
         let clean = read_row(&store, &rows::peer_key("clean"))?;
         let mut reserved = clean.map_or(own.reserved, |at: Time| at);
         if planted(Planted::ReservationForgotten) {
@@ -389,6 +426,8 @@ impl<S: Store> Node<S> {
             watch: watch::Watches::default(),
             placement: placement::Placement::default(),
             losses: lost::Losses::default(),
+            collects: collect::Collects::default(),
+            absences: absent::Absences::default(),
             loading: true,
             leaves: leave::Leaves::default(),
             drain: drain::Drain::new(draining),
@@ -402,6 +441,7 @@ impl<S: Store> Node<S> {
                 placement: now.monotonic + SECOND,
                 relax: NEVER,
                 scrub: NEVER,
+                collect: NEVER,
             },
             started: now,
             next_token: 0,
@@ -417,6 +457,7 @@ impl<S: Store> Node<S> {
         node.store.sync()?;
 
         node.load(now)?;
+        node.load_absences(now);
         if clean.is_none() && !planted(Planted::ScrubSkipped) {
             node.scrub_everything(now);
         }
@@ -476,6 +517,8 @@ impl<S: Store> Node<S> {
     fn hold(&mut self, replica: Replica, role: HolderState, now: Now) {
         let (touched, definition) = (now.monotonic, None);
         self.losses.note(&replica);
+        // Tombstones of an earlier life may be old enough already.
+        self.collects.note(&replica, now.monotonic.saturating_add(SECOND));
         let held = Held { replica, role, definition, touched, busy_rounds: 0, vain: None };
         self.sums.changed(held.replica.id);
         self.held.insert(held.replica.id, Box::new(held));
@@ -540,6 +583,7 @@ impl<S: Store> Node<S> {
             timers.placement,
             timers.relax,
             timers.scrub,
+            timers.collect,
             self.membership.next_timer().unwrap_or(NEVER),
         ]
         .into_iter()
@@ -625,12 +669,17 @@ impl<S: Store> Node<S> {
             self.placement_tick(now)?;
             self.review_gaps(now)?;
             self.leave_tick(now)?;
+            self.absence_tick(now)?;
+            self.collect_tick(now);
         }
         if self.timers.relax <= at {
             self.relax(now);
         }
         if self.timers.scrub <= at {
             self.scrub_step(now)?;
+        }
+        if self.timers.collect <= at {
+            self.collect_step(now)?;
         }
         Ok(())
     }

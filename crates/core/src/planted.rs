@@ -123,6 +123,26 @@ bank! {
     /// The self-check leaves out records that the vector covers.
     RepairSkipsCovered = "repair-skips-covered",
 
+    // Collected tombstones.
+    /// Tombstones are collected whatever the other holders have.
+    CollectedUnasked = "collected-unasked",
+    /// Tombstones are collected while one of the holders is away.
+    CollectedWithoutTheAway = "collected-without-the-away",
+    /// Records that the vector covers are applied again.
+    CoveredApplied = "covered-applied",
+    /// A collected tombstone does not raise the floor.
+    FloorStays = "floor-stays",
+    /// Whoever is below the floor is answered from the log.
+    AnsweredBelowFloor = "answered-below-floor",
+    /// A compare below the floor drops whatever the other side does not have.
+    NewsDropped = "news-dropped",
+    /// A compare below the floor drops nothing.
+    NothingDropped = "nothing-dropped",
+    /// A write that arrives late for a key that was deleted is dropped.
+    LateWriteDropped = "late-write-dropped",
+    /// A holder that never comes back counts for ever.
+    DeadCountForEver = "dead-count-for-ever",
+
     // Requests.
     /// A request that arrives twice is done twice.
     RequestDoneTwice = "request-done-twice",

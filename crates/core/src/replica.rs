@@ -4,6 +4,9 @@
 //! describe, always. The sums of the 256 buckets of the digest are counted where a compare needs
 //! them, and kept up to date in memory from then on: a write would touch one more row for each.
 
+mod derived;
+mod late;
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -13,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::HybridClock;
 use crate::ident::{DatabaseId, Epoch};
+use crate::interval::Interval;
 use crate::planted::{Planted, planted};
 use crate::record::{Fingerprint, Merge, Payload, Record, Sent, bucket_of};
 use crate::rows::{self, Prefix, Transaction};
@@ -20,6 +24,8 @@ use crate::stamp::{Dot, Millis, Time};
 use crate::store::{Read, Space, StoreError};
 use crate::vector::{Progress, Vector};
 use crate::wire;
+pub use derived::Derived;
+pub use late::{Late, is_below};
 
 /// What is stored of a copy beside its rows: one row, in every batch that touches the copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,6 +210,10 @@ impl Replica {
     /// Applies the records of an interval that the vector does not cover (I5), and reports what
     /// each of those did. Only then may the caller [`Progress::reflect`] the interval.
     ///
+    /// A value that is stamped no later than a tombstone that was collected here, which may have been its
+    /// key's, is late. It is applied under its own stamp: where that tombstone still is, it wins, and is
+    /// told again.
+    ///
     /// # Errors
     /// When the store cannot read or a row is damaged.
     pub fn apply_sent(
@@ -214,18 +224,99 @@ impl Replica {
         epoch: Epoch,
         records: Vec<Sent>,
         mut told: impl FnMut(&[u8], &Record, Applied),
-    ) -> Result<(), StoreError> {
+    ) -> Result<Late, StoreError> {
+        let mut late = Late::default();
         for sent in records {
             let (stored, record) = sent.into_record(epoch);
-            if self.covers(record.dot()) {
+            if self.covers(record.dot()) && !planted(Planted::CoveredApplied) {
                 continue;
             }
             self.state.progress.applied(record.dot());
+            let (row, old) = read_row(transaction, store, rows::data_key(self.prefix, &stored))?;
+            let old_news = record.stamp().time <= self.state.newest_collected;
+            if old_news && old.is_none() && planted(Planted::LateWriteDropped) {
+                continue;
+            }
             let copy = record.clone();
-            let applied = self.apply(transaction, store, fingerprint, &stored, record)?;
-            told(&stored, &copy, applied);
+            let (applied, winner) = self.merge(transaction, fingerprint, &stored, row, old, record);
+            if applied == Applied::Lost && copy.is_live() && !winner.is_live() {
+                late.deleted.push((stored.clone(), winner.stamp().time));
+            }
+            if applied != Applied::Lost && !copy.is_live() {
+                late.oldest_delete =
+                    late.oldest_delete.into_iter().chain([copy.stamp().time]).min();
+            }
+            // Who watches may have been told of a delete that is forgotten by now.
+            if old_news {
+                late.values += u64::from(applied != Applied::Lost && copy.is_live());
+            } else {
+                told(&stored, &copy, applied);
+            }
         }
-        Ok(())
+        Ok(late)
+    }
+
+    /// Takes a row out of the copy, if it still says what this record does: a tombstone that is
+    /// collected, or a row whose delete was collected elsewhere. False: it says something else.
+    ///
+    /// # Errors
+    /// When the store cannot read or the row is damaged.
+    pub fn discard(
+        &mut self,
+        transaction: &mut Transaction,
+        store: &impl Read,
+        fingerprint: &Fingerprint,
+        stored: &[u8],
+        dot: Dot,
+    ) -> Result<Option<Record>, StoreError> {
+        let (row, old) = read_row(transaction, store, rows::data_key(self.prefix, stored))?;
+        let Some(record) = old.filter(|old| old.dot() == dot) else { return Ok(None) };
+        let element = fingerprint.element(stored, &record);
+        self.state.digest = self.state.digest.wrapping_sub(element);
+        if let Some(buckets) = &mut self.buckets {
+            let sum = &mut buckets[usize::from(bucket_of(stored))];
+            *sum = sum.wrapping_sub(element);
+        }
+        if record.is_live() {
+            self.state.entries = self.state.entries.saturating_sub(1);
+            let weight = (stored.len() + record.payload().len()) as u64;
+            self.state.bytes = self.state.bytes.saturating_sub(weight);
+        } else {
+            self.state.tombstones = self.state.tombstones.saturating_sub(1);
+        }
+        transaction.remove(Space::Data, row);
+        transaction.remove(Space::Log, rows::log_key(self.prefix, dot));
+        Ok(Some(record))
+    }
+
+    /// Collects a tombstone, if the row still says that: whoever does not reflect it is compared with
+    /// key by key from now on.
+    ///
+    /// # Errors
+    /// When the store cannot read or the row is damaged.
+    pub fn collect(
+        &mut self,
+        transaction: &mut Transaction,
+        store: &impl Read,
+        fingerprint: &Fingerprint,
+        stored: &[u8],
+        dot: Dot,
+    ) -> Result<bool, StoreError> {
+        let Some(record) = self.discard(transaction, store, fingerprint, stored, dot)? else {
+            return Ok(false);
+        };
+        let state = &mut self.state;
+        if !planted(Planted::FloorStays) {
+            state.floor.raise(dot.epoch, dot.sequence);
+        }
+        state.newest_collected = state.newest_collected.max(record.stamp().time);
+        Ok(true)
+    }
+
+    /// Whether somebody with this vector, who lacks `found` of what is reflected here under it, may
+    /// lack a tombstone that was collected here: what they have may have been deleted.
+    pub fn is_below_floor(&self, vector: &Vector, found: &[Interval]) -> bool {
+        is_below(&self.state.floor, vector, found) && !planted(Planted::AnsweredBelowFloor)
     }
 
     /// Writes a payload under a new stamp of this peer, above whatever the row says now. `None`:
@@ -244,7 +335,9 @@ impl Replica {
         payload: Payload,
     ) -> Result<Option<Record>, StoreError> {
         let (row, old) = read_row(transaction, store, rows::data_key(self.prefix, stored))?;
-        let over = old.as_ref().map(|old| old.stamp().time);
+        // A key without a row may have had one, whose tombstone is collected: above that, too.
+        let collected = self.state.newest_collected;
+        let over = Some(old.as_ref().map_or(collected, |old| old.stamp().time));
         let over = over.filter(|_| !planted(Planted::StampBelowOverwritten));
         let Some(time) = author.clock.next(author.wall, over) else { return Ok(None) };
         let sequence = self.state.progress.vector.get(author.epoch) + 1;
@@ -253,6 +346,31 @@ impl Replica {
         let (_, written) = self.merge(transaction, author.fingerprint, stored, row, old, record);
         self.state.progress.vector.raise(author.epoch, sequence);
         Ok(Some(lost.unwrap_or(written)))
+    }
+
+    /// Tells a delete again, under a new name and just above its own stamp: another copy may have
+    /// collected it, and then got a value that it deletes. None: the row says something else by now.
+    ///
+    /// # Errors
+    /// When the store cannot read or the row is damaged.
+    pub fn delete_again(
+        &mut self,
+        transaction: &mut Transaction,
+        store: &impl Read,
+        (fingerprint, epoch): (&Fingerprint, Epoch),
+        stored: &[u8],
+        time: Time,
+    ) -> Result<Option<Record>, StoreError> {
+        let (row, old) = read_row(transaction, store, rows::data_key(self.prefix, stored))?;
+        let same = |old: &Record| !old.is_live() && old.stamp().time == time;
+        if !old.as_ref().is_some_and(same) {
+            return Ok(None);
+        }
+        let sequence = self.state.progress.vector.get(epoch) + 1;
+        let record = Record::new(time.next(), Dot { epoch, sequence }, Payload::Tombstone);
+        let (_, written) = self.merge(transaction, fingerprint, stored, row, old, record);
+        self.state.progress.vector.raise(epoch, sequence);
+        Ok(Some(written))
     }
 
     /// Stages the state row.
@@ -334,45 +452,6 @@ pub struct Author<'a> {
     pub wall: Millis,
     /// The cluster's fingerprint.
     pub fingerprint: &'a Fingerprint,
-}
-
-/// What of a state follows from the rows alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Derived {
-    /// See [`State::digest`].
-    pub digest: u128,
-    /// See [`State::entries`].
-    pub entries: u64,
-    /// See [`State::tombstones`].
-    pub tombstones: u64,
-    /// See [`State::bytes`].
-    pub bytes: u64,
-}
-
-impl Derived {
-    /// Adds one row; gives its element.
-    pub fn add(&mut self, fingerprint: &Fingerprint, stored: &[u8], record: &Record) -> u128 {
-        if !record.is_live() {
-            self.tombstones += 1;
-            return 0;
-        }
-        self.entries += 1;
-        self.bytes += (stored.len() + record.payload().len()) as u64;
-        let element = fingerprint.element(stored, record);
-        self.digest = self.digest.wrapping_add(element);
-        element
-    }
-
-    /// Takes away one row that was added, and its element.
-    pub fn remove(&mut self, stored: &[u8], record: &Record, element: u128) {
-        if !record.is_live() {
-            self.tombstones -= 1;
-            return;
-        }
-        self.entries -= 1;
-        self.bytes -= (stored.len() + record.payload().len()) as u64;
-        self.digest = self.digest.wrapping_sub(element);
-    }
 }
 
 /// Most bytes of an encoded record beside its value.

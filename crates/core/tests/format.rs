@@ -17,7 +17,7 @@ use tidings_core::ident::{DatabaseId, Epoch, PeerId, hex};
 use tidings_core::interval::Interval;
 use tidings_core::membership::Identity;
 use tidings_core::message::{
-    Cut, Message, Operation, PageRequest, Range, RangeSum, Refusal, Reply, Target, Write,
+    Cut, Message, Operation, PageRequest, Range, RangeSum, Refusal, Reply, Span, Target, Write,
 };
 use tidings_core::name::Path;
 use tidings_core::node::{Config, Input, Node, Output, Submission};
@@ -153,6 +153,7 @@ fn messages() -> Vec<(String, Message)> {
                 index: 2,
                 records: vec![(E, vec![sent()])],
                 cut: Some(cut),
+                span: Some(Span { upto: Some(vec![0, 9]), present: vec![vec![0, 1]] }),
             },
         ),
         ("credit", Message::Credit { session: 1 }),
@@ -178,6 +179,7 @@ fn messages() -> Vec<(String, Message)> {
             "repair",
             Message::Repair {
                 target: TARGET,
+                vector: vector(),
                 rows: vec![(stored_key(b"key"), record())],
                 wanted: vec![vec![0, 1]],
             },
@@ -192,8 +194,31 @@ fn messages() -> Vec<(String, Message)> {
             Message::AskLeave { target: TARGET, asked: 1, vector: vector(), lost: vec![INTERVAL] },
         ),
         ("stay", Message::Stay { target: TARGET, asked: 1 }),
+        ("ask-durable", Message::AskDurable { target: TARGET, asked: 1 }),
+        (
+            "tell-durable",
+            Message::TellDurable {
+                target: TARGET,
+                asked: 1,
+                vector: vector(),
+                lost: vec![INTERVAL],
+            },
+        ),
+        (
+            "ask-deleted",
+            Message::AskDeleted {
+                target: TARGET,
+                asked: 1,
+                floor: vector(),
+                rows: vec![(stored_key(b"key"), Dot { epoch: E, sequence: 300 })],
+            },
+        ),
+        (
+            "tell-deleted",
+            Message::TellDeleted { target: TARGET, asked: 1, deleted: vec![true, false] },
+        ),
     ];
-    let refusals = [Refusal::NotHolder, Refusal::Generation(2), Refusal::BelowFloor, Refusal::Busy];
+    let refusals = [Refusal::NotHolder, Refusal::Generation(2), Refusal::Busy];
     let operations = [
         Operation::Get { keys: vec![vec![0, 1]] },
         Operation::Page(page),
@@ -269,6 +294,8 @@ fn node(store: &MemoryStore, now: Now) -> Node<MemoryStore> {
         replacement_delay: 30_000,
         stability_window: 60_000,
         trash: 60_000,
+        tombstone_grace: 60_000,
+        holder_ttl: 600_000,
     };
     Node::new(config, store.clone(), [7; 32], now).unwrap()
 }

@@ -59,6 +59,8 @@ impl Pair {
                 replacement_delay: tidings_core::node::REPLACEMENT_DELAY,
                 stability_window: tidings_core::node::STABILITY_WINDOW,
                 trash: tidings_core::node::TRASH,
+                tombstone_grace: tidings_core::node::TOMBSTONE_GRACE,
+                holder_ttl: tidings_core::node::HOLDER_TTL,
             };
             let directory = Directory::open(directories[index].path()).unwrap();
             let cache = StoreConfig { cache_bytes: 512 << 20, ..StoreConfig::default() };

@@ -9,7 +9,8 @@ use libp2p::identity::Keypair;
 use tidings_core::definition::Definition;
 use tidings_core::error::Error;
 use tidings_core::node::{
-    Config, MAX_CLOCK_SKEW, Node, REPLACEMENT_DELAY, STABILITY_WINDOW, TRASH,
+    Config, HOLDER_TTL, MAX_CLOCK_SKEW, Node, REPLACEMENT_DELAY, STABILITY_WINDOW, TOMBSTONE_GRACE,
+    TRASH,
 };
 use tidings_core::store::MemoryStore;
 
@@ -155,6 +156,8 @@ impl PeerBuilder {
             replacement_delay: REPLACEMENT_DELAY,
             stability_window: STABILITY_WINDOW,
             trash: TRASH,
+            tombstone_grace: TOMBSTONE_GRACE,
+            holder_ttl: HOLDER_TTL,
         };
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)

@@ -11,8 +11,9 @@ use tidings_core::ident::{DatabaseId, Epoch};
 use tidings_core::record::{Payload, Record};
 use tidings_core::stamp::{Dot, Stamp, Time, Version};
 
+use crate::deletes::Deletes;
 pub use crate::history::{Attempt, Fate, Loss};
-use crate::look::{Copies, hash_row};
+use crate::look::{Copies, Copy, hash_row};
 use crate::sometimes::Sometimes;
 
 /// An invariant that broke.
@@ -53,6 +54,7 @@ pub struct Checker {
     dots: BTreeMap<(DatabaseId, Dot), u64>,
     /// Who wrote the row that makes a database known.
     creators: BTreeMap<Vec<u8>, Epoch>,
+    pub(crate) deletes: Deletes,
     /// How many writes had been asked for when a process last gave its copy of a database back.
     left: BTreeMap<(usize, DatabaseId), usize>,
     /// The first thing that broke.
@@ -97,8 +99,12 @@ impl Checker {
 
     /// Notes a write that is about to be submitted; returns its number.
     pub fn submitted(&mut self, attempt: Attempt) -> usize {
+        let number = self.attempts.len();
+        if attempt.value.is_none() {
+            self.deletes.submitted(attempt.database, &attempt.key, number);
+        }
         self.attempts.push(attempt);
-        self.attempts.len() - 1
+        number
     }
 
     /// The history.
@@ -149,6 +155,9 @@ impl Checker {
                 for &number in numbers {
                     let attempt = &mut self.attempts[number];
                     attempt.fate = if unknown { Fate::Unknown } else { Fate::Refused };
+                    if !unknown {
+                        self.deletes.refused(attempt.database, &attempt.key, number);
+                    }
                     if !unknown && attempt.dot.is_some() {
                         let what = format!("write {number} was refused ({error}) and is stored");
                         self.broke("5 answers", what);
@@ -176,6 +185,7 @@ impl Checker {
             return;
         }
         attempt.dot = Some(version.dot);
+        self.deletes.acknowledged(attempt.database, &attempt.key, number, version);
         let (database, key, process) = (attempt.database, attempt.key.clone(), attempt.process);
         if owner.is_none() {
             self.broke("2 dots", format!("write {number} has the epoch of nobody: {version}"));
@@ -186,6 +196,34 @@ impl Checker {
             let seen = &mut self.witnesses[process].seen;
             let known = seen.entry((database, key)).or_insert(stamp);
             *known = stamp.max(*known);
+        }
+    }
+
+    /// Writes came late to a copy of a database, for keys that may have been deleted: what was collected
+    /// there may rise again, and readers may see it after the delete.
+    pub(crate) fn came_late(&mut self, database: DatabaseId) {
+        self.deletes.came_late(database);
+        for witness in &mut self.witnesses {
+            witness.seen.retain(|(seen, _), _| *seen != database);
+        }
+    }
+
+    /// 4: a copy that reflects a delete has no older value of that key.
+    pub(crate) fn check_risen(
+        &mut self,
+        process: usize,
+        database: DatabaseId,
+        key: &[u8],
+        copy: &Copy,
+    ) {
+        let Some(record) = copy.record(key).filter(|record| record.is_live()) else { return };
+        if let Some(delete) = self.deletes.ignored_by(database, key, copy, record) {
+            let (stamp, key) = (record.stamp(), String::from_utf8_lossy(key));
+            let what = format!(
+                "peer {process} has {stamp:?} under {key:?} of {:?}, and reflects its delete {delete}",
+                copy.path
+            );
+            self.broke("4 nothing rises", what);
         }
     }
 
@@ -216,18 +254,25 @@ impl Checker {
         }
     }
 
-    /// Notes a record that a process read at its own copy.
+    /// Notes a record that a process read at its own copy, from which tombstones up to `collected` were
+    /// collected.
     pub fn read_here(
         &mut self,
         process: usize,
         database: DatabaseId,
         key: &[u8],
         record: Option<&Record>,
+        collected: Time,
     ) {
         let stamp = record.map(Record::stamp);
         let place = (database, key.to_vec());
         let seen = self.witnesses[process].seen.get(&place).copied();
-        if stamp < seen {
+        let forgotten = || {
+            let deleted = |seen| self.deletes.explain(database, key, seen, collected);
+            // An older delete may have come since: that changes nothing.
+            !record.is_some_and(Record::is_live) && seen.is_some_and(deleted)
+        };
+        if stamp < seen && !forgotten() {
             let what = format!(
                 "peer {process} read {stamp:?} of {:?} in {database:?} after {seen:?}",
                 String::from_utf8_lossy(key)
@@ -333,15 +378,16 @@ impl Checker {
         sometimes: &mut Sometimes,
     ) {
         let mut broke = None;
+        let deletes = &self.deletes;
         let keeps = |disk: usize, database: DatabaseId, key: &[u8], stamp: Stamp| {
-            disks.get(disk).is_some_and(|copies| reflects(copies, database, key, stamp))
+            disks.get(disk).is_some_and(|copies| deletes.reflects(copies, database, key, stamp))
                 && !strays.contains(&(disk, database))
         };
         for (number, attempt) in self.attempts.iter_mut().enumerate() {
             let Fate::Acknowledged(version) = attempt.fate else { continue };
             let stamp = Stamp { time: version.time, epoch: version.dot.epoch };
             let reflects =
-                |copies: &Copies| reflects(copies, attempt.database, &attempt.key, stamp);
+                |copies: &Copies| deletes.reflects(copies, attempt.database, &attempt.key, stamp);
             if let Some((process, loss)) = what
                 && attempt.accepted == Some((process, self.witnesses[process].losses))
                 && (loss == Loss::Nothing || (loss == Loss::Unsynced && attempt.synced))
@@ -394,91 +440,11 @@ impl Checker {
         let attempt = &self.attempts[number];
         let Fate::Acknowledged(version) = attempt.fate else { return usize::MAX };
         let stamp = Stamp { time: version.time, epoch: version.dot.epoch };
-        disks.iter().filter(|disk| reflects(disk, attempt.database, &attempt.key, stamp)).count()
-    }
-
-    /// What the keys of the databases must say at the end: per key, the greatest acknowledged write.
-    pub fn expected(&self) -> BTreeMap<(DatabaseId, Vec<u8>), (usize, Version)> {
-        let mut expected: BTreeMap<_, (usize, Version)> = BTreeMap::new();
-        for (number, attempt) in self.attempts.iter().enumerate() {
-            let Fate::Acknowledged(version) = attempt.fate else { continue };
-            let place = (attempt.database, attempt.key.clone());
-            let best = expected.entry(place).or_insert((number, version));
-            if stamp(version) > stamp(best.1) {
-                *best = (number, version);
-            }
-        }
-        expected
-    }
-
-    /// Checks one key of a converged copy against the history.
-    pub fn check_final(
-        &mut self,
-        process: usize,
-        place: &(DatabaseId, Vec<u8>),
-        expected: (usize, Version),
-        found: Option<&Record>,
-    ) {
-        let (number, version) = expected;
-        let key = String::from_utf8_lossy(&place.1).into_owned();
-        let wanted = stamp(version);
-        match found {
-            None => {
-                let what = format!(
-                    "peer {process} has nothing under {key:?} of {:?}: {:?}",
-                    place.0, self.attempts[number]
-                );
-                self.broke("3 final values", what);
-            }
-            Some(record) if record.stamp() < wanted => {
-                let what = format!(
-                    "peer {process} has {record:?} under {key:?}, older than {:?}",
-                    self.attempts[number]
-                );
-                self.broke("3 final values", what);
-            }
-            Some(record) if record.stamp() == wanted => {
-                let same = match (record.payload(), &self.attempts[number].value) {
-                    (Payload::Value(value, _), Some(written)) => value == written,
-                    (Payload::Tombstone, None) => true,
-                    _ => false,
-                };
-                if !same {
-                    let what = format!("{record:?} is not {:?}", self.attempts[number]);
-                    self.broke("3 final values", what);
-                }
-            }
-            Some(record) => self.check_winner(place, record),
-        }
-    }
-
-    /// A record beats every acknowledged write of its key: it must be one whose fate is not known.
-    fn check_winner(&mut self, place: &(DatabaseId, Vec<u8>), record: &Record) {
-        let dot = record.dot();
-        let matches = |attempt: &Attempt| {
-            (attempt.database, &attempt.key) == (place.0, &place.1)
-                && matches!(attempt.fate, Fate::Open | Fate::Unknown | Fate::Excused(_))
-                && attempt.value.is_some() == record.is_live()
-                && attempt.dot.is_none_or(|known| known == dot)
-        };
-        if !self.attempts.iter().any(matches) {
-            let what = format!("{record:?} beats what was acknowledged, and nobody wrote it");
-            self.broke("5 nothing from nowhere", what);
-        }
-    }
-
-    /// Databases in which something acknowledged must still be.
-    pub fn databases(&self) -> BTreeSet<DatabaseId> {
-        let kept = |attempt: &&Attempt| matches!(attempt.fate, Fate::Acknowledged(_));
-        self.attempts.iter().filter(kept).map(|attempt| attempt.database).collect()
+        let Attempt { database, key, .. } = attempt;
+        disks.iter().filter(|disk| self.deletes.reflects(disk, *database, key, stamp)).count()
     }
 }
 
-fn stamp(version: Version) -> Stamp {
+pub(crate) fn stamp(version: Version) -> Stamp {
     Stamp { time: version.time, epoch: version.dot.epoch }
-}
-
-fn reflects(copies: &Copies, database: DatabaseId, key: &[u8], stamp: Stamp) -> bool {
-    let record = copies.get(database).and_then(|copy| copy.record(key));
-    record.is_some_and(|record| record.stamp() >= stamp)
 }

@@ -3,20 +3,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidings_core::ident::{DatabaseId, Epoch};
+use tidings_core::directory::Holder;
+use tidings_core::ident::{DatabaseId, Epoch, PeerId};
 use tidings_core::name::Path;
 use tidings_core::node::Place;
 use tidings_core::record::Record;
+use tidings_core::stamp::Time;
 use tidings_core::status::HolderState;
 
 use crate::look::{Copies, Copy};
-use crate::scenario::SECOND;
+use crate::scenario::{MILLISECOND, SECOND};
 use crate::world::World;
 
 /// How long the world must be silent to be called idle.
 const IDLE: u64 = 20 * SECOND;
 /// How often that is tried.
 const IDLE_ROUNDS: u32 = 6;
+/// How long after that old tombstones may still be there: several looks at a copy.
+const COLLECTED_WITHIN: u64 = 200 * SECOND;
+/// Holders whose `holder_ttl` is no longer than this are gone by then.
+const EXPIRED_WITHIN: u64 = 60 * SECOND;
 /// Counters of the core that stand still in an idle world.
 const STILL: [&str; 7] = [
     "differences",
@@ -63,6 +69,18 @@ impl World {
                 return None;
             }
         }
+        // What was still on its way to a holder may have been accepted meanwhile.
+        while let Some(why) = self.unsettled() {
+            self.run_for(SECOND);
+            if self.now > began + 2 * self.scenario.patience {
+                let seconds = (self.now - began) / SECOND;
+                self.checker.broke("convergence", format!("{seconds} s after the faults: {why}"));
+                self.describe();
+            }
+            if self.checker.violation.is_some() {
+                return None;
+            }
+        }
         self.sample_if_wanted();
         self.measures.ended = true;
         self.measures.settled_bytes = Some(self.measures.bytes);
@@ -71,12 +89,14 @@ impl World {
         }
         self.check();
         self.check_contents();
+        self.check_all_risen();
         self.check_definitions();
         if self.checker.violation.is_some() {
             self.describe();
         }
         self.check_readers();
         self.check_idle();
+        self.check_collected();
         self.check();
         self.check_looks();
         for index in 0..self.processes.len() {
@@ -301,7 +321,8 @@ impl World {
                 if vanished && !found.is_some_and(Record::is_live) && !live.contains(place) {
                     continue;
                 }
-                self.checker.check_final(index, place, *expected, found);
+                let collected = copy.map_or(Time::default(), |copy| copy.state.newest_collected);
+                self.checker.check_final(index, place, *expected, found, collected);
             }
         }
     }
@@ -345,6 +366,68 @@ impl World {
         }
         self.checker.broke("13 quiet when idle", broke);
         self.describe();
+    }
+
+    /// 13: at rest, tombstones that are old enough are collected, where nothing is in the way.
+    fn check_collected(&mut self) {
+        let began = self.now;
+        while let Some(what) = self.uncollected() {
+            if self.checker.violation.is_some() {
+                return;
+            }
+            if self.now > began + COLLECTED_WITHIN {
+                self.checker.broke("13 tombstones", what);
+                self.describe();
+                return;
+            }
+            self.run_for(SECOND);
+            self.refresh_looks();
+        }
+    }
+
+    /// A copy with tombstones that are to be collected, or a holder that is dead and still counts.
+    fn uncollected(&self) -> Option<String> {
+        let living = self.living();
+        let most = living.len() > self.processes.len() - living.len() + self.retired as usize;
+        if self.scenario.holder_ttl <= EXPIRED_WITHIN / MILLISECOND && most {
+            let alive: BTreeSet<_> = living.iter().map(|i| self.processes[*i].peer).collect();
+            let counted = |holder: &(PeerId, Holder)| {
+                holder.1.state != HolderState::Gone && !alive.contains(&holder.0)
+            };
+            let node = self.processes[*living.first()?].node.as_ref()?;
+            let used = |id: &DatabaseId| {
+                node.directory().holders(*id).any(|(peer, holder)| {
+                    holder.state == HolderState::Active && alive.contains(&peer)
+                })
+            };
+            for id in node.directory().databases().filter(used) {
+                if let Some((peer, _)) = node.directory().holders(id).find(counted) {
+                    return Some(format!("{peer:?} is dead and still a holder of {id:?}"));
+                }
+            }
+        }
+        self.living().into_iter().find_map(|index| {
+            let process = &self.processes[index];
+            let node = process.node.as_ref()?;
+            let wall = process.clocks(self.now).wall;
+            let ripe = wall.saturating_sub(self.scenario.tombstone_grace);
+            let looked = self.looks.disk(index)?.iter();
+            let copies = looked.filter(|(id, copy)| {
+                !copy.path.starts_with("_tidings/")
+                    && crate::complete::is_active(node, *id)
+                    && node.why_not_collected(*id).is_none()
+            });
+            copies.into_iter().find_map(|(_, copy)| {
+                let old = copy
+                    .records()
+                    .find(|(_, record)| !record.is_live() && record.stamp().time.millis() < ripe);
+                old.map(|(key, record)| {
+                    let key = String::from_utf8_lossy(key);
+                    let (path, stamp) = (&copy.path, record.stamp());
+                    format!("peer {index} still has the tombstone {stamp:?} of {key:?} in {path:?}")
+                })
+            })
+        })
     }
 
     fn still(&self) -> Vec<u64> {

@@ -32,6 +32,13 @@ impl World {
                 }
             }
             Told::Lost(..) => self.sometimes.saw("declared lost"),
+            Told::Dropped(..) => self.sometimes.saw("deleted rows dropped"),
+            Told::Late(path, _) => {
+                self.sometimes.saw("late write kept");
+                if let Some(node) = &self.processes[index].node {
+                    self.checker.came_late(node.database_id(path));
+                }
+            }
             Told::Repaired(..) => self.sometimes.saw("rows repaired"),
             Told::Damaged(path) => {
                 self.sometimes.saw("alarm damaged");

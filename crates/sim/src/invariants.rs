@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidings_core::ident::DatabaseId;
-use tidings_core::record::Record;
 use tidings_core::vector::PENDING_MAX;
 
 use crate::look::{Copies, Copy};
@@ -128,7 +127,7 @@ impl World {
     /// 1: equal vectors of whole copies mean equal copies. Not where rows vanished anywhere: who
     /// joins from such a copy lacks what it lacks, until they compare with others.
     fn check_equal_vectors(&mut self) {
-        if self.processes.iter().any(|process| process.disk.counts().vanished > 0) {
+        if self.has_vanished() {
             return;
         }
         let changed: BTreeSet<DatabaseId> = self
@@ -156,7 +155,7 @@ impl World {
                 );
                 let (other, theirs) =
                     first.entry(tidings_core::wire::encode(&agreed)).or_insert((index, copy));
-                if theirs.canonical != copy.canonical {
+                if !theirs.agrees_with(copy) {
                     broke = Some(format!(
                         "peers {other} and {index} have equal vectors of {:?} and differ: {}",
                         copy.path,
@@ -170,9 +169,16 @@ impl World {
         }
     }
 
-    /// 2 and 5: every record is one that somebody wrote, under its key, once.
+    /// 2 and 5: every record is one that somebody wrote, under its key, once. 4: and no copy has what a
+    /// delete that it reflects took away.
     fn check_records(&mut self) {
+        let vanished = self.has_vanished();
         for copies in &self.looks.0 {
+            for (id, copy) in copies.iter().filter(|(_, copy)| !copy.checked) {
+                self.checker.deletes.saw_collected(id, copy.state.newest_collected);
+            }
+        }
+        for (index, copies) in self.looks.0.iter().enumerate() {
             for (id, copy) in copies.iter().filter(|(_, copy)| !copy.checked) {
                 let system = copy.path.starts_with("_tidings/");
                 for key in &copy.fresh {
@@ -184,7 +190,36 @@ impl World {
                         }
                     } else {
                         self.checker.saw_record(id, key, record, hash);
+                        // What vanished was perhaps the delete itself.
+                        if !vanished && !self.processes[index].tainted {
+                            self.checker.check_risen(index, id, key, copy);
+                        }
                     }
+                }
+            }
+        }
+    }
+}
+
+impl World {
+    /// Whether rows vanished from any disk.
+    fn has_vanished(&self) -> bool {
+        self.processes.iter().any(|process| process.disk.counts().vanished > 0)
+    }
+
+    /// 4, of every row: no copy has what a delete that it reflects took away.
+    pub(crate) fn check_all_risen(&mut self) {
+        if self.has_vanished() {
+            return;
+        }
+        for (index, copies) in self.looks.0.iter().enumerate() {
+            if self.processes[index].tainted {
+                continue;
+            }
+            for (id, copy) in copies.iter().filter(|(_, copy)| !copy.path.starts_with("_tidings/"))
+            {
+                for (key, _) in copy.records() {
+                    self.checker.check_risen(index, id, key, copy);
                 }
             }
         }
@@ -193,16 +228,16 @@ impl World {
 
 /// The first row in which two copies differ.
 pub(crate) fn difference(one: &Copy, other: &Copy) -> String {
-    for (key, _) in one.records().chain(other.records()) {
-        let (a, b) = (one.record(key), other.record(key));
-        if a != b {
-            // Without the values, which may be long: this is also said of copies that still differ.
-            let short = |record: Option<&Record>| {
-                record.map(|record| (record.stamp(), record.is_live(), record.payload().len()))
-            };
-            let key = String::from_utf8_lossy(key);
-            return format!("{key:?}: {:?} and {:?}", short(a), short(b));
-        }
+    if let Some(key) = one.disagreement(other) {
+        // Without the values, which may be long: this is also said of copies that still differ.
+        let short = |copy: &Copy| {
+            let record = copy.record(key);
+            let record =
+                record.map(|record| (record.stamp(), record.is_live(), record.payload().len()));
+            format!("{record:?}, collected up to {:?}", copy.state.newest_collected)
+        };
+        let key = String::from_utf8_lossy(key);
+        return format!("{key:?}: {}; {}", short(one), short(other));
     }
     "in no row".into()
 }

@@ -10,6 +10,7 @@ use tidings_core::ident::DatabaseId;
 use tidings_core::record::{Fingerprint, Record};
 use tidings_core::replica::{Derived, State, decode_record};
 use tidings_core::rows::{self, Interned};
+use tidings_core::stamp::Time;
 use tidings_core::store::{MemorySnapshot, Read, Space, StoreError, prefix_rows};
 use tidings_core::wire;
 
@@ -61,6 +62,39 @@ impl Copy {
     /// All stored keys and records.
     pub fn records(&self) -> impl Iterator<Item = (&[u8], &Record)> {
         self.rows.iter().map(|(key, row)| (key.as_slice(), &row.record))
+    }
+
+    /// Whether a record that is not here may have been deleted, with a tombstone that was collected.
+    pub fn may_have_collected(&self, time: Time) -> bool {
+        self.state.newest_collected >= time
+    }
+
+    /// Whether it says the same as another copy that reflects the same: all values, and each tombstone
+    /// that one of them has is in the other, or was collected there. A value that came late may still
+    /// stand where the tombstone was collected, until they compare.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        self.canonical == other.canonical || self.disagreement(other).is_none()
+    }
+
+    /// The first key of which it does not.
+    pub(crate) fn disagreement<'a>(&'a self, other: &'a Self) -> Option<&'a [u8]> {
+        fn first<'a>(one: &'a Copy, other: &Copy) -> Option<&'a [u8]> {
+            // What is called lost may be here all the same: nobody claims to reflect it.
+            let lost =
+                |copy: &Copy, record: &Record| copy.state.progress.lost().contains(record.dot());
+            let disagrees = |(key, record): &(&[u8], &Record)| {
+                let (theirs, time) = (other.record(key), record.stamp().time);
+                let older = theirs.is_none_or(|theirs| theirs.stamp() < record.stamp());
+                let known = older && !record.is_live() && other.may_have_collected(time);
+                let late = !older
+                    && theirs.is_some_and(|theirs| !theirs.is_live())
+                    && one.may_have_collected(time);
+                let lost = lost(one, record) || theirs.is_some_and(|theirs| lost(other, theirs));
+                !(theirs == Some(*record) || known || late || lost)
+            };
+            one.records().find(disagrees).map(|(key, _)| key)
+        }
+        first(self, other).or_else(|| first(other, self))
     }
 
     /// Whether the log names every row by its dot, and nothing else.

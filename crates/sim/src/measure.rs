@@ -19,8 +19,8 @@ pub const KINDS: [&str; 8] =
     ["push", "acknowledge", "pull", "compare", "request", "membership", "fragment", "probe"];
 
 /// The kind of each message, in the order in which the protocol numbers them.
-const MESSAGES: [usize; 26] =
-    [5, 5, 6, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5];
+const MESSAGES: [usize; 30] =
+    [5, 5, 6, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 5, 3, 3, 3, 3];
 
 /// Bytes of the length that real peers send before each frame and each probe.
 const LENGTH_BYTES: usize = 4;
@@ -267,6 +267,7 @@ impl World {
 #[cfg(test)]
 mod tests {
     use tidings_core::message::Message;
+    use tidings_core::vector::Vector;
 
     use super::*;
 
@@ -283,7 +284,15 @@ mod tests {
                 "pull",
             ),
             (Message::Summary { system: 1, user: 2, answer: false }, "compare"),
-            (Message::Repair { target, rows: Vec::new(), wanted: Vec::new() }, "compare"),
+            (
+                Message::Repair {
+                    target,
+                    vector: Vector::default(),
+                    rows: Vec::new(),
+                    wanted: Vec::new(),
+                },
+                "compare",
+            ),
             (
                 Message::Response { request: 1, result: Ok(tidings_core::message::Reply::Done) },
                 "request",
@@ -291,6 +300,7 @@ mod tests {
             (Message::Unwatch { request: 1 }, "request"),
             (Message::Bye, "membership"),
             (Message::AskEpoch { asked: 1 }, "membership"),
+            (Message::TellDeleted { target, asked: 1, deleted: Vec::new() }, "compare"),
         ];
         for (message, kind) in messages {
             let mut frame = vec![wire::FORMAT_VERSION];

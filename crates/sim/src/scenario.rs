@@ -207,6 +207,10 @@ pub struct Scenario {
     pub stability_window: u64,
     /// How long its rows are kept then, in milliseconds.
     pub trash: u64,
+    /// How old a tombstone must be before it is collected, in milliseconds.
+    pub tombstone_grace: u64,
+    /// How long a holder may be away before it no longer counts as one, in milliseconds.
+    pub holder_ttl: u64,
     /// Clocks are this far off from the start, at most, in milliseconds.
     pub clock_spread: u64,
     /// What happens when, in order of time.
@@ -237,6 +241,8 @@ impl Scenario {
             replacement_delay: 10_000,
             stability_window: 10_000,
             trash: 60_000,
+            tombstone_grace: tidings_core::node::TOMBSTONE_GRACE,
+            holder_ttl: tidings_core::node::HOLDER_TTL,
             clock_spread: 0,
             timeline: Vec::new(),
             expect: Expectations::default(),

@@ -184,8 +184,11 @@ impl World {
         let Some((id, key, stamp)) = self.checker.stamp_of(number) else { return };
         let reflects = |process: &Process, copies: &Copies| {
             let row = rows::data_key(copies.get(id)?.prefix, key);
-            let record = decode_record(&process.disk.synced_row(Space::Data, &row)?).ok()?;
-            (record.stamp() >= stamp).then_some(())
+            let Some(row) = process.disk.synced_row(Space::Data, &row) else {
+                let newest = copies.get(id)?.state.newest_collected;
+                return self.checker.deletes.explain(id, key, stamp, newest).then_some(());
+            };
+            (decode_record(&row).ok()?.stamp() >= stamp).then_some(())
         };
         let disks = self.processes.iter().zip(self.looks.disks());
         let have = disks.filter(|(process, copies)| reflects(process, copies).is_some()).count();
@@ -208,7 +211,12 @@ impl World {
                 self.check_active(index, id);
                 let store = self.processes[index].node.as_ref().map(|node| node.store().clone());
                 if let Some(Ok(record)) = store.map(|store| read_record(&store, prefix, key)) {
-                    self.checker.read_here(index, id, key, record.as_ref());
+                    let node = self.processes[index].node.as_ref();
+                    let collected = node
+                        .and_then(|node| node.replica(id))
+                        .map(|replica| replica.state.newest_collected);
+                    let collected = collected.unwrap_or_default();
+                    self.checker.read_here(index, id, key, record.as_ref(), collected);
                 }
             }
             Place::Elsewhere | Place::Nowhere => {

@@ -318,6 +318,8 @@ impl World {
             replacement_delay: self.scenario.replacement_delay,
             stability_window: self.scenario.stability_window,
             trash: self.scenario.trash,
+            tombstone_grace: self.scenario.tombstone_grace,
+            holder_ttl: self.scenario.holder_ttl,
         };
         let now = process.clocks(self.now);
         let concern = format!("start {index} {}", process.life);

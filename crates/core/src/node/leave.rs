@@ -201,7 +201,7 @@ impl<S: Store> Node<S> {
     }
 
     /// Whether this peer sees more than half of the peers that were there lately.
-    fn is_majority(&self) -> bool {
+    pub(super) fn is_majority(&self) -> bool {
         self.members.len() + 1 > self.leaves.away.len()
     }
 
@@ -423,6 +423,7 @@ impl<S: Store> Node<S> {
         self.leaves.unlinked.insert(prefix);
         self.pull.forget(id);
         self.losses.forget(id);
+        self.collects.forget(id);
         let issued = held.replica.state.progress.vector.get(self.epoch);
         if issued > 0 {
             // Should a copy come here again, it must not give these sequences twice.

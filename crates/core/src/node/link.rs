@@ -237,8 +237,8 @@ impl<S: Store> Node<S> {
                 let ask = super::pull::Ask { target, session, vector, digest, whole, lost };
                 return self.asked(peer, ask, now);
             }
-            Message::Chunk { target, session, index, records, cut } => {
-                let chunk = super::pull::Part { target, session, index, records, cut };
+            Message::Chunk { target, session, index, records, cut, span } => {
+                let chunk = super::pull::Part { target, session, index, records, cut, span };
                 return self.chunk(peer, chunk, now);
             }
             Message::Credit { session } => return self.credit(peer, session, now),
@@ -254,14 +254,14 @@ impl<S: Store> Node<S> {
                 return self.buckets_arrived(peer, target, &vector, &sums, now);
             }
             Message::BucketRows { target, buckets, start, end, rows } => {
-                let page = super::check::RowsPage { buckets, start, end, rows };
+                let page = super::repair::RowsPage { buckets, start, end, rows };
                 return self.bucket_rows_arrived(peer, target, page);
             }
             Message::BucketNext { target, buckets, start } => {
                 return self.send_bucket_rows(peer, target, buckets, start);
             }
-            Message::Repair { target, rows, wanted } => {
-                return self.repair_arrived(peer, target, rows, wanted, now);
+            Message::Repair { target, vector, rows, wanted } => {
+                return self.repair_arrived(peer, target, (&vector, rows), wanted, now);
             }
             Message::Request { request, .. } if !self.is_new_request(peer, request) => {
                 self.count("requests_repeated", 1);
@@ -288,6 +288,16 @@ impl<S: Store> Node<S> {
                 self.leave_asked(peer, target, asked, (&vector, &lost), now);
             }
             Message::Stay { target, asked } => return self.stays(peer, target, asked, now),
+            Message::AskDurable { target, asked } => self.durable_asked(peer, target, asked),
+            Message::TellDurable { target, asked, vector, lost } => {
+                self.durable_told(peer, target, asked, (vector, &lost));
+            }
+            Message::AskDeleted { target, asked, floor, rows } => {
+                return self.deleted_asked(peer, target, asked, (&floor, &rows));
+            }
+            Message::TellDeleted { target, asked, deleted } => {
+                return self.deleted_told(peer, target.database, asked, &deleted, now);
+            }
             Message::Unwatch { request } => self.watch.unwatch(peer, request),
             Message::Push { .. } | Message::Fragment { .. } | Message::Bye => {}
         }

@@ -8,7 +8,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::pull::log_of;
+use super::answer::log_of;
 use super::rounds::turn;
 use super::work::Work;
 use super::{Event, Node, SECOND};

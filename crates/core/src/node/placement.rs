@@ -116,7 +116,7 @@ impl<S: Store> Node<S> {
         system: DatabaseId,
         stored: &[u8],
         record: &Record,
-        _now: Now,
+        now: Now,
     ) {
         match self.directory.learn(system, stored, record) {
             Lesson::Defined(Ok(definition)) => {
@@ -132,6 +132,9 @@ impl<S: Store> Node<S> {
             }
             Lesson::Held(id, peer) => {
                 self.sums.changed(id);
+                if !self.loading && !self.is_live(peer) {
+                    self.absences.went(peer, now);
+                }
                 self.placement.changed.insert(id);
                 if peer == self.config.peer {
                     self.defer(Task::Own(id));
@@ -521,6 +524,11 @@ impl<S: Store> Node<S> {
 
     /// A peer came or went.
     pub(super) fn member_changed(&mut self, peer: PeerId, up: bool, now: Now) {
+        if up {
+            self.absences.came(peer);
+        } else {
+            self.absences.went(peer, now);
+        }
         self.leaves.peer_changed(peer, up, now);
         self.review_all();
     }
@@ -568,6 +576,10 @@ impl<S: Store> Node<S> {
         let since = self.placement.lacking.remove(&id).unwrap_or(now.monotonic);
         let Some(path) = self.directory.path(id).cloned() else { return };
         let active: Vec<PeerId> = self.active_holders(id).collect();
+        let steward = active.iter().min_by_key(|peer| self.rank_key(id, **peer)) == Some(&own);
+        if steward && !self.expire_holders(id, writes, now) {
+            self.placement.changed.insert(id);
+        }
         let replication = self.definition_of(&path).map(|definition| definition.replication);
         let max = replication.map_or(usize::MAX, |replication| replication.max as usize);
         let staying = active.iter().filter(|peer| !self.is_draining(**peer)).count();
@@ -578,9 +590,7 @@ impl<S: Store> Node<S> {
             None if active.iter().any(|peer| self.is_draining(*peer)) => 1,
             None => return,
         };
-        if staying >= min as usize
-            || active.iter().min_by_key(|peer| self.rank_key(id, **peer)) != Some(&own)
-        {
+        if staying >= min as usize || !steward {
             return;
         }
         let min = min as usize;

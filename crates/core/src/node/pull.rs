@@ -8,23 +8,24 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
-use core::ops::Bound;
 
+use super::answer::{Answer, Portion};
+use super::compare::{Compare, is_sane_span};
 use super::placement::PullEnd;
 use super::rounds::turn;
 use super::work::Work;
-use super::{Event, NEVER, Node, SECOND};
+use super::{Event, Held, NEVER, Node, SECOND};
 use crate::clock::Now;
 use crate::definition::Durability;
 use crate::ident::{DatabaseId, Epoch, PeerId};
 use crate::interval::{Interval, Intervals};
-use crate::message::{CHUNK_BYTES, CHUNK_WINDOW_BYTES, Cut, Message, Refusal, Target};
+use crate::message::{CHUNK_WINDOW_BYTES, Cut, Message, Refusal, Span, Target};
 use crate::planted::{Planted, planted};
 use crate::record::Sent;
-use crate::replica::Replica;
-use crate::rows;
+use crate::replica::{Late, Replica};
+use crate::stamp::TIME_CEILING;
 use crate::status::HolderState;
-use crate::store::{Read, Rows, Space, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::vector::{EPOCHS_MAX, Fit, LOST_MAX, PENDING_MAX, Vector};
 
 /// A pull without a chunk for this long is given up and asked of somebody else.
@@ -63,6 +64,7 @@ pub(super) struct Part {
     pub(super) index: u32,
     pub(super) records: Vec<(Epoch, Vec<Sent>)>,
     pub(super) cut: Option<Cut>,
+    pub(super) span: Option<Span>,
 }
 
 /// A pull of this peer in flight.
@@ -72,6 +74,8 @@ struct Fetch {
     session: u64,
     index: u32,
     deadline: u64,
+    /// Where the answer goes through all keys.
+    compare: Option<Compare>,
 }
 
 /// Why a pull is wanted.
@@ -81,24 +85,6 @@ enum Want {
     Gap(Epoch, u64),
     /// Whatever the peer has.
     All,
-}
-
-/// The answer to a pull, on its way.
-struct Answer<R> {
-    target: Target,
-    snapshot: R,
-    prefix: rows::Prefix,
-    /// What is still to be read of the log.
-    intervals: VecDeque<Interval>,
-    /// The epoch being read.
-    current: Option<(Epoch, Rows)>,
-    /// A record that did not fit the chunk before.
-    carried: Option<(Epoch, Sent)>,
-    cut: Cut,
-    index: u32,
-    /// Bytes of the chunks that the requester has not applied yet.
-    unapplied: VecDeque<usize>,
-    deadline: u64,
 }
 
 /// Pulls of this peer, and its answers to others.
@@ -146,6 +132,28 @@ impl<R> Pulls<R> {
         self.fetches.remove(&id);
         self.wanted.remove(&id);
         self.overdue.remove(&id);
+    }
+
+    /// The peer that a database is being pulled from, and the number of that pull.
+    pub(super) fn in_flight(&self, id: DatabaseId) -> Option<(PeerId, u64)> {
+        self.fetches.get(&id).map(|fetch| (fetch.peer, fetch.session))
+    }
+
+    /// The compare that is part of a pull in flight, until it is given back.
+    pub(super) fn take_compare(&mut self, id: DatabaseId) -> Option<Compare> {
+        self.fetches.get_mut(&id)?.compare.take()
+    }
+
+    pub(super) fn keep_compare(&mut self, id: DatabaseId, compare: Compare) {
+        if let Some(fetch) = self.fetches.get_mut(&id) {
+            fetch.compare = Some(compare);
+        }
+    }
+
+    /// A number for a question about a pull.
+    pub(super) fn next_question(&mut self) -> u64 {
+        self.sessions += 1;
+        self.sessions
     }
 
     /// How long a pull of a database waits for a chunk.
@@ -219,7 +227,9 @@ impl<S: Store> Node<S> {
             };
             let deadline = now.monotonic + self.pull.patience(id);
             self.timers.pulls = self.timers.pulls.min(deadline);
-            self.pull.fetches.insert(id, Fetch { peer, session, index: 0, deadline });
+            self.pull
+                .fetches
+                .insert(id, Fetch { peer, session, index: 0, deadline, compare: None });
             self.count("pulls", 1);
             self.send(peer, &message);
         }
@@ -252,8 +262,6 @@ impl<S: Store> Node<S> {
                 let state = &held.replica.state;
                 if state.generation != target.generation {
                     Some(Refusal::Generation(state.generation))
-                } else if !vector.dominates(&state.floor) {
-                    Some(Refusal::BelowFloor)
                 } else if self.pull.answers.len() >= ANSWERS_MAX
                     || self.pull.answers.keys().filter(|(to, _)| *to == peer).count()
                         >= ANSWERS_PER_PEER
@@ -290,8 +298,7 @@ impl<S: Store> Node<S> {
         let snapshot = self.store.snapshot();
         let mut found = reflected(theirs.iter(), &state.progress.vector, state.progress.lost());
         found.extend(state.progress.pending().flat_map(|pending| theirs.common(pending)));
-        let mut intervals = intervals_above(&held.replica, &vector);
-        intervals.extend(&found);
+        let below = held.replica.is_below_floor(&vector, &found);
         let cut = Cut {
             vector: state.progress.vector.clone(),
             pending: state.progress.pending().collect(),
@@ -303,17 +310,13 @@ impl<S: Store> Node<S> {
             lost: state.progress.lost().iter().collect(),
             found,
         };
-        let answer = Answer {
-            target,
-            snapshot,
-            prefix: held.replica.prefix,
-            intervals,
-            current: None,
-            cut,
-            carried: None,
-            index: 0,
-            unapplied: VecDeque::new(),
-            deadline: now.monotonic + ANSWER_PATIENCE,
+        let (copy, deadline) = ((target, held.replica.prefix), now.monotonic + ANSWER_PATIENCE);
+        let answer = if below {
+            Answer::by_key(copy, snapshot, cut, (vector, theirs), deadline)
+        } else {
+            let mut intervals = intervals_above(&held.replica, &vector);
+            intervals.extend(&cut.found);
+            Answer::by_log(copy, snapshot, cut, intervals, deadline)
         };
         self.pull.answers.insert((peer, session), answer);
         self.send_chunks(peer, session)?;
@@ -340,8 +343,9 @@ impl<S: Store> Node<S> {
             {
                 answer.cut.vector = held.replica.state.progress.vector.clone();
             }
-            let (records, bytes, last) = answer.next_chunk()?;
-            let carries = last || (planted(Planted::VectorWithFirstChunk) && answer.index == 0);
+            let Portion { records, span, bytes, last } = answer.next_portion()?;
+            let carries = answer.carries_cut(last)
+                || (planted(Planted::VectorWithFirstChunk) && answer.index == 0);
             answer.unapplied.push_back(bytes.max(1));
             sent += records.iter().map(|(_, records)| records.len() as u64).sum::<u64>();
             chunks.push(Message::Chunk {
@@ -350,6 +354,7 @@ impl<S: Store> Node<S> {
                 index: answer.index,
                 records,
                 cut: carries.then(|| answer.cut.clone()),
+                span,
             });
             answer.index += 1;
             done = last;
@@ -380,15 +385,23 @@ impl<S: Store> Node<S> {
 
     /// A part of the answer to this peer's own pull.
     pub(super) fn chunk(&mut self, peer: PeerId, part: Part, now: Now) -> Result<(), StoreError> {
-        let Part { target, session, index, records, cut } = part;
+        let Part { target, session, index, records, mut cut, span } = part;
         let id = target.database;
-        let expected = self.pull.fetches.get(&id).is_some_and(|fetch| {
+        let fetch = self.pull.fetches.get(&id).filter(|fetch| {
             fetch.peer == peer
                 && fetch.session == session
                 && (fetch.index == index || planted(Planted::LostChunkIgnored))
         });
+        let expected = fetch.is_some_and(|fetch| match (&fetch.compare, &span) {
+            // The first part tells which kind of answer it is.
+            (None, Some(_)) => index == 0 && cut.is_some(),
+            (None, None) => true,
+            (Some(compare), Some(span)) => cut.is_none() && compare.goes_on(span),
+            (Some(_), None) => false,
+        });
         let sane = records.iter().flat_map(|(_, records)| records).all(super::push::is_sane)
-            && cut.as_ref().is_none_or(is_sane_cut);
+            && cut.as_ref().is_none_or(is_sane_cut)
+            && span.as_ref().is_none_or(is_sane_span);
         if !sane {
             self.misbehaved(peer, "a chunk with records out of bounds");
         }
@@ -396,26 +409,68 @@ impl<S: Store> Node<S> {
             // A chunk was lost on the way, or the pull was given up: its deadline tries again.
             return Ok(());
         }
+        self.check_heard(id, &records, cut.as_ref())?;
+        let mut compare = self.pull.take_compare(id);
+        if span.is_some() && compare.is_none() {
+            compare = cut.take().and_then(|cut| self.begin_compare(id, cut));
+        }
+        let mut last = cut.is_some();
+        if let (Some(span), Some(compare)) = (span, &mut compare) {
+            last = span.upto.is_none();
+            self.compare_span((id, peer), compare, span, &records)?;
+        }
+        let taken = self.take_records(id, records, cut, now)?;
+        let patience = self.pull.patience(id);
+        if let Some(fetch) = self.pull.fetches.get_mut(&id) {
+            fetch.index += 1;
+            fetch.deadline = now.monotonic + patience;
+        }
+        match (compare, taken) {
+            (Some(compare), _) if last => return self.end_compare(id, compare, now),
+            (Some(compare), _) => self.pull.keep_compare(id, compare),
+            (None, Some(taken)) => return self.cut_taken((id, peer), session, taken, now),
+            (None, None) => {}
+        }
+        self.send(peer, &Message::Credit { session });
+        Ok(())
+    }
+
+    /// I3: checks what an answer says of this peer's own live epoch.
+    fn check_heard(
+        &mut self,
+        id: DatabaseId,
+        records: &[(Epoch, Vec<Sent>)],
+        cut: Option<&Cut>,
+    ) -> Result<(), StoreError> {
         let heard = records.iter().filter(|(epoch, _)| *epoch == self.epoch);
         let heard = heard.flat_map(|(_, records)| records).map(|sent| sent.sequence);
         let told = cut.iter().map(|cut| cut.vector.get(self.epoch));
         let pending = cut.iter().flat_map(|cut| &cut.pending);
         let pending = pending.filter(|interval| interval.epoch == self.epoch);
         let heard = heard.chain(told).chain(pending.map(|interval| interval.upto));
-        let heard = heard.max().unwrap_or(0);
-        self.check_own_epoch(id, self.epoch, heard)?;
+        self.check_own_epoch(id, self.epoch, heard.max().unwrap_or(0))
+    }
+
+    /// Applies the records of a part of an answer, with its cut where it has one.
+    fn take_records(
+        &mut self,
+        id: DatabaseId,
+        records: Vec<(Epoch, Vec<Sent>)>,
+        cut: Option<Cut>,
+        now: Now,
+    ) -> Result<Option<Taken>, StoreError> {
         let mut work = Work::default();
         work.touched.insert(id);
         let wanted = self.wants_changes(id);
-        let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
+        let Some(held) = self.held.get_mut(&id) else { return Ok(None) };
         let path = held.replica.path.clone();
-        let mut told = Vec::new();
+        let (mut told, mut late) = (Vec::new(), Late::default());
         let (mut count, mut newest) = (0, None);
         for (epoch, records) in records {
             count += records.len() as u64;
             newest = newest.max(records.iter().map(|sent| sent.time).max());
             let transaction = &mut work.transaction;
-            held.replica.apply_sent(
+            late.extend(held.replica.apply_sent(
                 transaction,
                 &self.store,
                 &self.fingerprint,
@@ -426,56 +481,34 @@ impl<S: Store> Node<S> {
                         told.push((stored.to_vec(), record.clone(), applied));
                     }
                 },
-            )?;
+            )?);
         }
         for (stored, record, applied) in told {
             work.tell(id, wanted, &stored, &record, applied);
         }
-        let (mut diverged, mut loses) = (false, false);
-        let last = cut.is_some();
-        if let Some(cut) = cut {
-            let state = &mut held.replica.state;
-            loses = !cut.lost.is_empty();
-            state.progress.merge(&cut.vector, cut.lost.iter().copied(), cut.found);
-            // What finds no room here is told and pulled again, once there is.
-            for interval in cut.pending {
-                // Of what is below the own vector, only what was asked for was sent: that is found.
-                let have = state.progress.vector.get(interval.epoch);
-                let interval = Interval { from: interval.from.max(have), ..interval };
-                let fits = state.progress.fit(interval) != Fit::Gap;
-                if fits || state.progress.has_room() {
-                    state.progress.reflect(interval);
-                }
-            }
-            for (epoch, last) in cut.retired {
-                let known = state.retired.entry(epoch).or_default();
-                *known = last.max(*known);
-            }
-            state.floor.merge(&cut.floor);
-            state.newest_collected = state.newest_collected.max(cut.newest_collected);
-            diverged = cut.whole
-                && state.progress.is_whole()
-                && state.progress.vector == cut.vector
-                && state.progress.lost().iter().eq(cut.lost)
-                && state.digest != cut.digest;
-        }
+        let taken = cut.map(|cut| held.take_cut(cut));
         self.commit_work(work, now)?;
-        if loses {
-            self.reclaim(id, now)?;
-        }
+        self.tell_late(id, late, now)?;
         self.count("records_pulled", count);
         if let Some(newest) = newest {
             self.follow(newest, &path, now);
         }
-        let patience = self.pull.patience(id);
-        if last {
-            self.pull_finished(id, peer, session, now)?;
-        } else if let Some(fetch) = self.pull.fetches.get_mut(&id) {
-            fetch.index += 1;
-            fetch.deadline = now.monotonic + patience;
-            self.send(peer, &Message::Credit { session });
+        Ok(taken)
+    }
+
+    /// A pull ended well, and the copy reflects what the answer said.
+    pub(super) fn cut_taken(
+        &mut self,
+        (id, peer): (DatabaseId, PeerId),
+        session: u64,
+        taken: Taken,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        if taken.loses {
+            self.reclaim(id, now)?;
         }
-        if diverged {
+        self.pull_finished(id, peer, session, now)?;
+        if taken.diverged {
             self.send_buckets(peer, id, now);
         }
         Ok(())
@@ -545,7 +578,12 @@ impl<S: Store> Node<S> {
         self.abort_pull(id, PullEnd::Refused, now)
     }
 
-    fn abort_pull(&mut self, id: DatabaseId, end: PullEnd, now: Now) -> Result<(), StoreError> {
+    pub(super) fn abort_pull(
+        &mut self,
+        id: DatabaseId,
+        end: PullEnd,
+        now: Now,
+    ) -> Result<(), StoreError> {
         if let Some(fetch) = self.pull.fetches.remove(&id) {
             self.count("pulls_given_up", 1);
             if let Some(link) = self.links.get_mut(&fetch.peer) {
@@ -628,64 +666,44 @@ impl<S: Store> Node<S> {
     }
 }
 
-impl<R: Read> Answer<R> {
-    /// Records for one chunk, their bytes, and whether they are the last.
-    fn next_chunk(&mut self) -> Result<(Chunked, usize, bool), StoreError> {
-        let mut chunk: Chunked = Vec::new();
-        let mut bytes = 0;
-        while let Some((epoch, sent)) = self.next_record()? {
-            let weight = sent.weight();
-            if bytes > 0 && bytes + weight > CHUNK_BYTES {
-                self.carried = Some((epoch, sent));
-                return Ok((chunk, bytes, false));
-            }
-            bytes += weight;
-            match chunk.last_mut() {
-                Some((last, records)) if *last == epoch => records.push(sent),
-                _ => chunk.push((epoch, alloc::vec![sent])),
-            }
-        }
-        Ok((chunk, bytes, true))
-    }
-
-    fn next_record(&mut self) -> Result<Option<(Epoch, Sent)>, StoreError> {
-        if let Some(carried) = self.carried.take() {
-            return Ok(Some(carried));
-        }
-        loop {
-            let Some((epoch, rows)) = &mut self.current else {
-                let Some(interval) = self.intervals.pop_front() else { return Ok(None) };
-                let rows = log_of(&self.snapshot, self.prefix, interval);
-                self.current = Some((interval.epoch, rows));
-                continue;
-            };
-            let epoch = *epoch;
-            let Some(row) = rows.next() else {
-                self.current = None;
-                continue;
-            };
-            let (key, stored) = row?;
-            let data = self.snapshot.get(Space::Data, &rows::data_key(self.prefix, &stored))?;
-            let Some(data) = data else { continue };
-            let record = crate::replica::decode_record(&data)?;
-            let dot = record.dot();
-            if dot.epoch != epoch || rows::log_key(self.prefix, dot) != key {
-                continue;
-            }
-            return Ok(Some((epoch, Sent::new(&stored, &record))));
-        }
-    }
+/// What taking over a cut came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    /// Whether something under its vector is lost.
+    loses: bool,
+    /// Whether both copies reflect the same, and differ.
+    diverged: bool,
 }
 
-/// The records of one chunk, by epoch.
-type Chunked = Vec<(Epoch, Vec<Sent>)>;
-
-/// The rows of the log of a copy that name writes of an interval.
-pub(super) fn log_of(read: &impl Read, prefix: rows::Prefix, interval: Interval) -> Rows {
-    let Interval { epoch, from, upto } = interval;
-    let start = rows::log_key(prefix, crate::stamp::Dot { epoch, sequence: from });
-    let end = rows::log_key(prefix, crate::stamp::Dot { epoch, sequence: upto });
-    read.range(Space::Log, Bound::Excluded(&start), Bound::Included(&end))
+impl Held {
+    /// Takes over what a copy reflects whose records above this one are applied.
+    pub(super) fn take_cut(&mut self, cut: Cut) -> Taken {
+        let state = &mut self.replica.state;
+        let loses = !cut.lost.is_empty();
+        state.progress.merge(&cut.vector, cut.lost.iter().copied(), cut.found);
+        // What finds no room here is told and pulled again, once there is.
+        for interval in cut.pending {
+            // Of what is below the own vector, only what was asked for was sent: that is found.
+            let have = state.progress.vector.get(interval.epoch);
+            let interval = Interval { from: interval.from.max(have), ..interval };
+            let fits = state.progress.fit(interval) != Fit::Gap;
+            if fits || state.progress.has_room() {
+                state.progress.reflect(interval);
+            }
+        }
+        for (epoch, last) in cut.retired {
+            let known = state.retired.entry(epoch).or_default();
+            *known = last.max(*known);
+        }
+        state.floor.merge(&cut.floor);
+        state.newest_collected = state.newest_collected.max(cut.newest_collected);
+        let diverged = cut.whole
+            && state.progress.is_whole()
+            && state.progress.vector == cut.vector
+            && state.progress.lost().iter().eq(cut.lost)
+            && state.digest != cut.digest;
+        Taken { loses, diverged }
+    }
 }
 
 /// What a copy has above a vector, by its own vector, its rows above that, and its retired epochs.
@@ -729,8 +747,9 @@ fn is_sane_cut(cut: &Cut) -> bool {
     cut.vector.len() <= EPOCHS_MAX
         && cut.pending.len() <= PENDING_MAX
         && cut.lost.iter().all(|lost| lost.upto <= cut.vector.get(lost.epoch))
-        // Nothing is collected or retired yet: who says otherwise would be believed for ever.
-        && cut.floor.is_empty()
+        && cut.vector.dominates(&cut.floor)
+        && cut.newest_collected <= TIME_CEILING
+        // Nothing is retired yet: who says otherwise would be believed for ever.
         && cut.retired.is_empty()
         && cut.lost.len() <= most
         && cut.found.len() <= 2 * most

@@ -13,6 +13,7 @@ use crate::interval::Interval;
 use crate::message::{Message, Reply, Target};
 use crate::planted::{Planted, planted};
 use crate::record::Sent;
+use crate::replica::Late;
 use crate::stamp::Version;
 use crate::status::HolderState;
 use crate::store::{Store, StoreError};
@@ -48,6 +49,8 @@ pub(super) struct Arrived {
     /// To acknowledge once committed: highest sequence, and whether it must be synced.
     acknowledge: BTreeMap<(Target, Epoch), (u64, Durability)>,
     relays: Vec<(Vec<PeerId>, Vec<u8>)>,
+    /// What came late.
+    late: Vec<(DatabaseId, Late)>,
     /// Databases with a gap: epoch and the sequence that was seen.
     gaps: Vec<(DatabaseId, Epoch, u64)>,
 }
@@ -293,7 +296,7 @@ impl<S: Store> Node<S> {
             }
             let Work { transaction, .. } = &mut arrived.work;
             let mut told = Vec::new();
-            held.replica.apply_sent(
+            let late = held.replica.apply_sent(
                 transaction,
                 &self.store,
                 &self.fingerprint,
@@ -309,6 +312,7 @@ impl<S: Store> Node<S> {
             for (stored, record, applied) in told {
                 arrived.work.tell(id, wanted, &stored, &record, applied);
             }
+            arrived.late.push((id, late));
             self.count("records_received", count);
             if let Some(newest) = newest {
                 self.follow(newest, &path, now);
@@ -344,8 +348,11 @@ impl<S: Store> Node<S> {
         arrived: &mut Arrived,
         now: Now,
     ) -> Result<(), StoreError> {
-        let Arrived { work, acknowledge, relays, gaps, .. } = core::mem::take(arrived);
+        let Arrived { work, acknowledge, relays, gaps, late, .. } = core::mem::take(arrived);
         self.commit_work(work, now)?;
+        for (id, late) in late {
+            self.tell_late(id, late, now)?;
+        }
         let mut unsynced = Vec::new();
         for ((target, epoch), (upto, durability)) in acknowledge {
             let buffered = Durability::Buffered;

@@ -128,6 +128,7 @@ impl<S: Store> Node<S> {
         if !self.is_whole(id) {
             verdict.push("this copy knows of writes that it has not received yet".to_string());
         }
+        verdict.extend(self.why_not_collected(id));
         for holder in holders {
             match holder.behind {
                 Some(behind) if behind > 0 && holder.peer != self.config.peer.to_string() => {

@@ -60,10 +60,12 @@ impl<S: Store> Node<S> {
             return Ok(());
         }
         let Work { mut transaction, touched, changes, conflicts } = work;
+        let ripe = self.grace_from(now);
         for id in &touched {
             if let Some(held) = self.held.get_mut(id) {
                 held.replica.stage(&mut transaction);
                 self.losses.note(&held.replica);
+                self.collects.note(&held.replica, ripe);
                 held.touched = now.monotonic;
             }
         }

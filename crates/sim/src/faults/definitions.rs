@@ -20,6 +20,8 @@ pub(crate) struct Defined {
     definition: Definition,
     /// Whether they removed it.
     removed: bool,
+    /// Whether a call failed that may have stored what it was to store.
+    unsure: bool,
     /// Everything that they ever said; `None`: that it is removed.
     said: Vec<Option<Definition>>,
     /// The greatest stamp of what they said, where it was stored, and what it says.
@@ -31,7 +33,13 @@ impl World {
     pub(crate) fn define_all(&mut self) {
         let all = self.scenario.definitions.iter().map(|definition| {
             let (said, last) = (vec![Some(definition.clone())], None);
-            let defined = Defined { definition: definition.clone(), removed: false, said, last };
+            let defined = Defined {
+                definition: definition.clone(),
+                removed: false,
+                unsure: false,
+                said,
+                last,
+            };
             (definition.name.clone(), defined)
         });
         self.defined = all.collect();
@@ -74,10 +82,14 @@ impl World {
         }
         let Some(index) = self.someone_from(index) else { return };
         self.note_unseen(index, name);
-        if let Some(Ok(true)) = self.call(index, |node, now| node.remove_definition(name, now)) {
-            self.sometimes.saw("definition removed");
-            self.note_defined(index, name, None);
-            self.end_after(lasts, Act::Define(name.into(), index + 1));
+        match self.call(index, |node, now| node.remove_definition(name, now)) {
+            Some(Ok(true)) => {
+                self.sometimes.saw("definition removed");
+                self.note_defined(index, name, None);
+                self.end_after(lasts, Act::Define(name.into(), index + 1));
+            }
+            Some(Err(_)) => self.note_unsure(name, None),
+            Some(Ok(false)) | None => {}
         }
     }
 
@@ -93,8 +105,18 @@ impl World {
         let name = definition.name.clone();
         self.note_unseen(index, &name);
         let one = std::slice::from_ref(&definition);
-        if let Some(Ok(_)) = self.call(index, |node, now| node.apply(one, now)) {
-            self.note_defined(index, &name, Some(definition));
+        match self.call(index, |node, now| node.apply(one, now)) {
+            Some(Ok(_)) => self.note_defined(index, &name, Some(definition)),
+            Some(Err(_)) => self.note_unsure(&name, Some(definition)),
+            None => {}
+        }
+    }
+
+    /// A call failed, perhaps after it had stored what it was to store.
+    fn note_unsure(&mut self, name: &str, definition: Option<Definition>) {
+        if let Some(known) = self.defined.get_mut(name) {
+            known.unsure = true;
+            known.said.push(definition);
         }
     }
 
@@ -161,7 +183,7 @@ impl World {
                 if !known.said.contains(&found) && (found.is_some() || intact) {
                     broke = Some(format!("peer {index} has {found:?}, which nobody said"));
                 }
-                if let Some((_, last)) = known.last.as_ref().filter(|_| intact)
+                if let Some((_, last)) = known.last.as_ref().filter(|_| intact && !known.unsure)
                     && *last != found
                 {
                     broke = Some(format!("peer {index} has {found:?}, the last one is {last:?}"));

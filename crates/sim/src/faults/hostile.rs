@@ -7,11 +7,11 @@ use tidings_core::ident::{Epoch, PeerId};
 use tidings_core::interval::Interval;
 use tidings_core::membership::Identity;
 use tidings_core::message::{
-    Message, Operation, PageRequest, Range, RangeSum, Refusal, Reply, Target,
+    Message, Operation, PageRequest, Range, RangeSum, Refusal, Reply, Span, Target,
 };
 use tidings_core::record::{Payload, Sent};
 use tidings_core::rows::stored_key;
-use tidings_core::stamp::Time;
+use tidings_core::stamp::{Dot, Time};
 use tidings_core::vector::Vector;
 use tidings_core::wire;
 
@@ -137,7 +137,9 @@ impl World {
         hostile.sequence = from + 1;
         let interval = Interval { epoch: hostile.epoch, from, upto: from + 1 };
         let payload = Payload::Value(value.clone(), None);
-        let sent = Sent { key: key.clone(), sequence: from + 1, time: Time(at << 16), payload };
+        // The checkers take two values under one stamp for a defect.
+        let time = Time(at << 16 | hostile.sequence & 0xffff);
+        let sent = Sent { key: key.clone(), sequence: from + 1, time, payload };
         self.sometimes.saw("hostile write");
         let database = victim.target.database;
         let attempt = Attempt::new(index, self.now, database, key, Some(value));
@@ -157,7 +159,7 @@ impl World {
         let session = random.any();
         let own = self.processes[index].peer;
         let epoch = Epoch::new(random.any(), own);
-        match random.below(17) {
+        match random.below(20) {
             0 => {
                 let addresses = vec!["x".repeat(random.index(1_000)); random.index(20)];
                 let name = "n".repeat(random.index(1_000));
@@ -200,6 +202,7 @@ impl World {
                 index: random.below(3) as u32,
                 records: vec![(epoch, Vec::new())],
                 cut: None,
+                span: random.chance(500).then(|| Span { upto: None, present: Vec::new() }),
             },
             7 => Message::Credit { session },
             8 => Message::Refuse { target, session, why: Refusal::Generation(random.any()) },
@@ -208,12 +211,28 @@ impl World {
             11 => Message::Unwatch { request: session },
             12 => Message::TellEpoch { asked: session, epoch },
             13 => Message::Stay { target, asked: session },
-            14 => Message::Repair { target, rows: Vec::new(), wanted: vec![bytes(random, 40)] },
+            14 => Message::Repair {
+                target,
+                vector: Vector::default(),
+                rows: Vec::new(),
+                wanted: vec![bytes(random, 40)],
+            },
             15 => Message::Buckets {
                 target,
                 vector: Vector::default(),
                 sums: vec![session; random.index(300)],
             },
+            16 => Message::AskDeleted {
+                target,
+                asked: session,
+                floor: Vector::default(),
+                rows: vec![(bytes(random, 40), Dot { epoch, sequence: session })],
+            },
+            17 => {
+                let deleted = vec![true; random.index(9)];
+                Message::TellDeleted { target, asked: session, deleted }
+            }
+            18 => Message::AskDurable { target, asked: session },
             _ => Message::Bye,
         }
     }

@@ -74,6 +74,8 @@ impl Scenario {
             ("replacement_delay", &mut scenario.replacement_delay),
             ("stability_window", &mut scenario.stability_window),
             ("trash", &mut scenario.trash),
+            ("tombstone_grace", &mut scenario.tombstone_grace),
+            ("holder_ttl", &mut scenario.holder_ttl),
             ("clock_spread", &mut scenario.clock_spread),
         ];
         for (name, pause) in pauses {

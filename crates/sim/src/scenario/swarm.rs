@@ -43,6 +43,7 @@ impl Scenario {
             ..Load::default()
         };
         let duration = (10 + random.below(50)) * SECOND;
+        let mut forgetting = Random::new(seed, "forgetting");
         Self {
             name: "swarm".into(),
             peers: classes(seed, peers, duration),
@@ -61,6 +62,10 @@ impl Scenario {
             replacement_delay: 1_000 + random.below(15_000),
             stability_window: 500 + random.below(12_000),
             trash: [200, 5_000, 60_000][random.index(3)],
+            tombstone_grace: [1_000, 4_000, 15_000, tidings_core::node::TOMBSTONE_GRACE]
+                [forgetting.index(4)],
+            holder_ttl: [5_000, 20_000, 60_000, tidings_core::node::HOLDER_TTL]
+                [forgetting.index(4)],
             timeline: death(seed, peers, duration),
             clock_spread: if random.chance(300) { 8_000 } else { 200 },
             ..Self::quiet(seed, peers)

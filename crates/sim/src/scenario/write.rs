@@ -34,6 +34,8 @@ impl Scenario {
             ("replacement_delay", self.replacement_delay),
             ("stability_window", self.stability_window),
             ("trash", self.trash),
+            ("tombstone_grace", self.tombstone_grace),
+            ("holder_ttl", self.holder_ttl),
         ] {
             writeln!(out, "{name} = \"{}\"", show_duration(pause * 1_000))?;
         }

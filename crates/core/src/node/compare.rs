@@ -1,0 +1,298 @@
+//! Comparing below the floor: what is here and not there was deleted there, or is news.
+//!
+//! An answer that goes through all keys names every row of a holder, as of one snapshot. A row here
+//! that it does not name is news where that holder's vector does not cover it. Where it does, the row
+//! was deleted there and its tombstone collected, if this copy does not reflect the floor and the row
+//! is no newer than the newest tombstone collected there; otherwise that holder has lost it, and gets it
+//! back. A damaged holder must not teach others to delete: most of the live, active holders that reflect
+//! the floor have to say that a row is gone before it is dropped.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::ops::Bound;
+
+use super::placement::PullEnd;
+use super::work::Work;
+use super::{Event, Node};
+use crate::clock::Now;
+use crate::ident::{DatabaseId, Epoch, PeerId};
+use crate::interval::{Interval, Intervals};
+use crate::limits::PAGE_BYTES_MAX;
+use crate::message::{Cut, Message, Span, Target};
+use crate::planted::{Planted, planted};
+use crate::record::Sent;
+use crate::replica::{decode_record, is_below};
+use crate::rows::{self, Transaction};
+use crate::stamp::Dot;
+use crate::status::HolderState;
+use crate::store::{Space, Store, StoreError};
+use crate::vector::Vector;
+
+/// Most rows that one compare drops, and most bytes of their keys: the next one goes on.
+pub(super) const DROPS_MAX: usize = 16_384;
+const DROPS_BYTES: usize = 1 << 20;
+
+/// A compare under way: part of a pull.
+#[derive(Debug)]
+pub(super) struct Compare {
+    /// Of the snapshot that the answer is read from.
+    cut: Cut,
+    /// Whether this copy may lack a tombstone that was collected there.
+    below: bool,
+    /// The last stored key that was compared.
+    at: Vec<u8>,
+    /// Live rows here that were deleted there.
+    deleted: Vec<(Vec<u8>, Dot)>,
+    /// Bytes of their keys.
+    bytes: usize,
+    /// Whether there are more of them.
+    full: bool,
+    poll: Option<Poll>,
+}
+
+/// What other holders say of those rows.
+#[derive(Debug)]
+struct Poll {
+    asked: u64,
+    /// How many say of each row that it is gone, and how many that it is not.
+    votes: Vec<(usize, usize)>,
+    /// How many there are to ask, and who has not answered.
+    holders: usize,
+    silent: BTreeSet<PeerId>,
+}
+
+impl Poll {
+    /// Whether a row is gone, once most of the holders say so, or so many do not that they cannot.
+    fn verdict(&self, (gone, kept): (usize, usize)) -> Option<bool> {
+        let wanted = self.holders / 2 + 1;
+        if self.holders == 0 {
+            None
+        } else if gone >= wanted {
+            Some(true)
+        } else if kept + wanted > self.holders {
+            Some(false)
+        } else {
+            None
+        }
+    }
+}
+
+impl Compare {
+    /// Whether a span may follow what was compared so far.
+    pub(super) fn goes_on(&self, span: &Span) -> bool {
+        self.poll.is_none() && span.upto.as_ref().is_none_or(|upto| *upto > self.at)
+    }
+}
+
+impl<S: Store> Node<S> {
+    /// Begins a compare with what the first chunk says of the answer.
+    pub(super) fn begin_compare(&mut self, id: DatabaseId, cut: Cut) -> Option<Compare> {
+        let progress = &self.held.get(&id)?.replica.state.progress;
+        let below = is_below(&cut.floor, &progress.vector, &cut.found);
+        self.count("compares_by_key", 1);
+        let (at, deleted) = (Vec::new(), Vec::new());
+        Some(Compare { cut, below, at, deleted, bytes: 0, full: false, poll: None })
+    }
+
+    /// Looks for rows here that a part of the answer does not name, before that is applied.
+    pub(super) fn compare_span(
+        &mut self,
+        (id, peer): (DatabaseId, PeerId),
+        compare: &mut Compare,
+        span: Span,
+        records: &[(Epoch, Vec<Sent>)],
+    ) -> Result<(), StoreError> {
+        let Some(target) = self.target(id) else { return Ok(()) };
+        let Some(held) = self.held.get(&id) else { return Ok(()) };
+        let sent = records.iter().flat_map(|(_, records)| records).map(|sent| &sent.key);
+        let named: BTreeSet<&Vec<u8>> = span.present.iter().chain(sent).collect();
+        let prefix = held.replica.prefix;
+        let first = rows::data_key(prefix, &compare.at);
+        let upto = match &span.upto {
+            Some(upto) => Bound::Included(rows::data_key(prefix, upto)),
+            None => Bound::Excluded(rows::data_key(prefix + 1, &[])),
+        };
+        let lower =
+            if compare.at.is_empty() { Bound::Included(&*first) } else { Bound::Excluded(&*first) };
+        let theirs: Intervals = compare.cut.lost.iter().copied().collect();
+        let (mut missing, mut bytes) = (Vec::new(), 0);
+        for row in self.store.range(Space::Data, lower, upto.as_ref().map(|key| &**key)) {
+            let (key, data) = row?;
+            let stored = key[4..].to_vec();
+            if compare.full || named.contains(&stored) {
+                continue;
+            }
+            let record = decode_record(&data)?;
+            let dot = record.dot();
+            let covered = compare.cut.vector.covers(dot) && !theirs.contains(dot);
+            if !record.is_live() || !(covered || planted(Planted::NewsDropped)) {
+                continue;
+            }
+            if compare.below && record.stamp().time <= compare.cut.newest_collected {
+                compare.bytes += stored.len();
+                compare.deleted.push((stored, dot));
+                compare.full = compare.deleted.len() == DROPS_MAX || compare.bytes >= DROPS_BYTES;
+            } else if missing.is_empty() || bytes + record.payload().len() <= PAGE_BYTES_MAX {
+                bytes += record.payload().len();
+                missing.push((stored, record));
+            }
+        }
+        if planted(Planted::NothingDropped) {
+            compare.deleted.clear();
+        }
+        compare.at = span.upto.unwrap_or_default();
+        if !missing.is_empty() {
+            self.count("rows_missing_there", missing.len() as u64);
+            self.send_repair(peer, target, missing, Vec::new());
+        }
+        Ok(())
+    }
+
+    /// All keys are compared: drops what was deleted, once enough holders say so.
+    pub(super) fn end_compare(
+        &mut self,
+        id: DatabaseId,
+        mut compare: Compare,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        let Some((peer, _)) = self.pull.in_flight(id) else { return Ok(()) };
+        let holders: BTreeSet<PeerId> =
+            self.active_holders(id).filter(|holder| *holder != self.config.peer).collect();
+        // Where no complete copy is left, those who join judge by each other.
+        let counts = holders.is_empty() || holders.contains(&peer);
+        let all = holders.len();
+        if compare.deleted.is_empty() || all / 2 < usize::from(counts) {
+            let deleted = core::mem::take(&mut compare.deleted);
+            return self.drop_deleted(id, compare, deleted, now);
+        }
+        let Some(target) = self.target(id) else { return Ok(()) };
+        let silent: BTreeSet<PeerId> = holders
+            .into_iter()
+            .filter(|holder| *holder != peer && self.links.contains_key(holder))
+            .collect();
+        let asked = self.pull.next_question();
+        let (floor, rows) = (compare.cut.floor.clone(), compare.deleted.clone());
+        let ask = Message::AskDeleted { target, asked, floor, rows };
+        for holder in &silent {
+            self.send(*holder, &ask);
+        }
+        let votes = alloc::vec![(usize::from(counts), 0); compare.deleted.len()];
+        compare.poll = Some(Poll { asked, votes, holders: all, silent });
+        // If too few answer, the pull is overdue, and nothing is decided.
+        self.pull.keep_compare(id, compare);
+        Ok(())
+    }
+
+    /// A peer asks whether rows were deleted.
+    pub(super) fn deleted_asked(
+        &mut self,
+        peer: PeerId,
+        target: Target,
+        asked: u64,
+        (floor, rows): (&Vector, &[(Vec<u8>, Dot)]),
+    ) -> Result<(), StoreError> {
+        if rows.len() > DROPS_MAX {
+            self.misbehaved(peer, "a question about more rows than allowed");
+            return Ok(());
+        }
+        let active = |role| role == HolderState::Active;
+        if !self.is_ours(target)
+            || !self.held.get(&target.database).is_some_and(|held| active(held.role))
+        {
+            return Ok(());
+        }
+        let Some(held) = self.held.get(&target.database) else { return Ok(()) };
+        let progress = &held.replica.state.progress;
+        let lost: Vec<Interval> = progress.lost().iter().collect();
+        // Who was away as well has the rows as well.
+        let rows = if is_below(floor, &progress.vector, &lost) { &[] } else { rows };
+        let nothing = Transaction::default();
+        let mut deleted = Vec::with_capacity(rows.len());
+        for (stored, dot) in rows {
+            let Some(held) = self.held.get(&target.database) else { return Ok(()) };
+            let live = || held.replica.record(&nothing, &self.store, stored);
+            deleted
+                .push(held.replica.covers(*dot) && !live()?.is_some_and(|record| record.is_live()));
+        }
+        self.send(peer, &Message::TellDeleted { target, asked, deleted });
+        Ok(())
+    }
+
+    /// A holder says whether rows were deleted.
+    pub(super) fn deleted_told(
+        &mut self,
+        peer: PeerId,
+        id: DatabaseId,
+        asked: u64,
+        deleted: &[bool],
+        now: Now,
+    ) -> Result<(), StoreError> {
+        let Some(mut compare) = self.pull.take_compare(id) else { return Ok(()) };
+        let Some(poll) = compare.poll.as_mut().filter(|poll| {
+            let fits = deleted.is_empty() || poll.votes.len() == deleted.len();
+            poll.asked == asked && fits && poll.silent.contains(&peer)
+        }) else {
+            self.pull.keep_compare(id, compare);
+            return Ok(());
+        };
+        poll.silent.remove(&peer);
+        poll.holders -= usize::from(deleted.is_empty());
+        for ((gone, kept), deleted) in poll.votes.iter_mut().zip(deleted) {
+            *(if *deleted { gone } else { kept }) += 1;
+        }
+        let verdicts: Option<Vec<bool>> =
+            poll.votes.iter().map(|votes| poll.verdict(*votes)).collect();
+        let Some(gone) = verdicts else {
+            self.pull.keep_compare(id, compare);
+            return Ok(());
+        };
+        let rows = core::mem::take(&mut compare.deleted).into_iter().zip(gone);
+        let deleted = rows.filter(|(_, gone)| *gone).map(|(row, _)| row).collect();
+        self.drop_deleted(id, compare, deleted, now)
+    }
+
+    /// Drops rows, and takes over what the answer says, in one commit.
+    fn drop_deleted(
+        &mut self,
+        id: DatabaseId,
+        compare: Compare,
+        deleted: Vec<(Vec<u8>, Dot)>,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        let Some((peer, session)) = self.pull.in_flight(id) else { return Ok(()) };
+        let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
+        let mut work = Work::default();
+        work.touched.insert(id);
+        let mut dropped = 0;
+        for (stored, dot) in deleted {
+            let (transaction, fingerprint) = (&mut work.transaction, &self.fingerprint);
+            let replica = &mut held.replica;
+            let found = replica.discard(transaction, &self.store, fingerprint, &stored, dot)?;
+            dropped += u64::from(found.is_some());
+        }
+        let taken = if compare.full { None } else { Some(held.take_cut(compare.cut)) };
+        self.commit_work(work, now)?;
+        if dropped > 0 {
+            self.count("rows_dropped", dropped);
+            let path = self.path_of(id);
+            self.event(Event::Dropped(path, dropped));
+            self.end_watches(id);
+        }
+        match taken {
+            Some(taken) => self.cut_taken((id, peer), session, taken, now),
+            // The rest is compared anew.
+            None => self.abort_pull(id, PullEnd::Lost, now),
+        }
+    }
+}
+
+/// Stored keys in ascending order, and within a span.
+pub(super) fn is_sane_span(span: &Span) -> bool {
+    let bounded = |key: &Vec<u8>| (1..=super::push::STORED_KEY_MAX).contains(&key.len());
+    span.present.iter().chain(&span.upto).all(bounded)
+        && span.present.windows(2).all(|pair| pair[0] < pair[1])
+        && match (&span.upto, span.present.last()) {
+            (Some(upto), Some(last)) => last <= upto,
+            _ => true,
+        }
+}

@@ -128,8 +128,6 @@ bank! {
     CollectedUnasked = "collected-unasked",
     /// Tombstones are collected while one of the holders is away.
     CollectedWithoutTheAway = "collected-without-the-away",
-    /// Records that the vector covers are applied again.
-    CoveredApplied = "covered-applied",
     /// A collected tombstone does not raise the floor.
     FloorStays = "floor-stays",
     /// Whoever is below the floor is answered from the log.

@@ -84,6 +84,18 @@ async fn serve(
                 .await;
         }
     });
+    let told = tokio::spawn({
+        let peer = peer.clone();
+        async move {
+            while let Some(event) = peer.next_event().await {
+                if event.alarm {
+                    tracing::warn!("{}", event.text);
+                } else {
+                    tracing::info!("{}", event.text);
+                }
+            }
+        }
+    });
     let failure = tokio::select! {
         why = stop => {
             tracing::info!("stopping: {why}");
@@ -93,6 +105,7 @@ async fn serve(
     };
     let _ = closing.send(true);
     let _ = door.await;
+    told.abort();
     if let Some(error) = failure {
         tracing::error!(%error, "the peer failed and stops");
         return Err(Failure::internal(format!(
@@ -127,6 +140,12 @@ async fn start(settings: &Settings) -> Result<Peer, Failure> {
     }
     if let Some(weight) = settings.weight {
         builder = builder.weight(weight);
+    }
+    if let Some(grace) = settings.tombstone_grace {
+        builder = builder.tombstone_grace(grace);
+    }
+    if let Some(ttl) = settings.holder_ttl {
+        builder = builder.holder_ttl(ttl);
     }
     if let Some(file) = &settings.secret_file {
         builder = builder.secret(read_secret(file)?);

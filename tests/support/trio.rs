@@ -17,16 +17,22 @@ pub const PEERS: usize = 3;
 /// The peers; one that was killed leaves its directory.
 pub struct Trio {
     peers: [Result<Peer, TempDir>; PEERS],
+    arguments: &'static [&'static str],
 }
 
 impl Trio {
     /// Starts them, waits until all know all, and tells them what the databases are.
     pub fn start() -> Self {
-        let first = Peer::bare(tempfile::tempdir().unwrap(), &[]);
+        Self::start_with(&[])
+    }
+
+    /// The same, with further arguments of `serve`.
+    pub fn start_with(arguments: &'static [&'static str]) -> Self {
+        let first = Peer::bare(tempfile::tempdir().unwrap(), arguments);
         let known = addresses(&first);
-        let second = begun(tempfile::tempdir().unwrap(), &known);
-        let third = begun(tempfile::tempdir().unwrap(), &known);
-        let trio = Self { peers: [Ok(first), Ok(second), Ok(third)] };
+        let second = begun(tempfile::tempdir().unwrap(), &known, arguments);
+        let third = begun(tempfile::tempdir().unwrap(), &known, arguments);
+        let trio = Self { peers: [Ok(first), Ok(second), Ok(third)], arguments };
         trio.meet();
         let definitions = json!({ "definitions": [
             { "name": "all", "matcher": "glob:data/*", "replication": { "min": PEERS, "max": PEERS } },
@@ -70,7 +76,7 @@ impl Trio {
         let Err(directory) = std::mem::replace(&mut self.peers[index], gone) else {
             panic!("peer {index} runs already");
         };
-        self.peers[index] = Ok(begun(directory, &known));
+        self.peers[index] = Ok(begun(directory, &known, self.arguments));
     }
 
     /// Waits until those that run know each other.
@@ -110,9 +116,9 @@ pub fn agreed(status: &Value) -> [&Value; 6] {
 }
 
 /// Starts a peer that knows where others are.
-fn begun(directory: TempDir, known: &[String]) -> Peer {
-    let arguments: Vec<&str> =
-        known.iter().flat_map(|address| ["--peer", address.as_str()]).collect();
+fn begun(directory: TempDir, known: &[String], arguments: &[&'static str]) -> Peer {
+    let peers = known.iter().flat_map(|address| ["--peer", address.as_str()]);
+    let arguments: Vec<&str> = peers.chain(arguments.iter().copied()).collect();
     Peer::bare(directory, &arguments)
 }
 

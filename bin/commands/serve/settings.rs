@@ -1,6 +1,7 @@
 //! Settings of `serve`: flags over environment over the config file.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
@@ -57,6 +58,12 @@ pub(crate) struct Serve {
     /// The failure domain: copies are spread over zones.
     #[arg(long, env = "TIDINGS_ZONE")]
     zone: Option<String>,
+    /// How long a delete is remembered at least, such as 3d, which is the default.
+    #[arg(long, value_name = "TIME", env = "TIDINGS_TOMBSTONE_GRACE")]
+    tombstone_grace: Option<String>,
+    /// How long a holder may be away before deletes are no longer kept for it; the default is 7d.
+    #[arg(long, value_name = "TIME", env = "TIDINGS_HOLDER_TTL")]
+    holder_ttl: Option<String>,
     /// Where to write, once the peer serves, who it is and where it listens, as JSON.
     #[arg(long, value_name = "FILE", env = "TIDINGS_READY_FILE")]
     ready_file: Option<PathBuf>,
@@ -83,6 +90,8 @@ struct ConfigFile {
     redis_database: Option<String>,
     weight: Option<f64>,
     zone: Option<String>,
+    tombstone_grace: Option<String>,
+    holder_ttl: Option<String>,
     ready_file: Option<PathBuf>,
 }
 
@@ -99,6 +108,8 @@ pub(super) struct Settings {
     pub(super) http: Option<String>,
     pub(super) weight: Option<f64>,
     pub(super) zone: Option<String>,
+    pub(super) tombstone_grace: Option<Duration>,
+    pub(super) holder_ttl: Option<Duration>,
     pub(super) ready_file: Option<PathBuf>,
 }
 
@@ -139,9 +150,20 @@ impl Serve {
             http: http.or(file.http),
             weight: self.weight.or(file.weight),
             zone: self.zone.or(file.zone),
+            tombstone_grace: time(
+                "tombstone-grace",
+                self.tombstone_grace.or(file.tombstone_grace),
+            )?,
+            holder_ttl: time("holder-ttl", self.holder_ttl.or(file.holder_ttl))?,
             ready_file: self.ready_file.or(file.ready_file),
         })
     }
+}
+
+fn time(name: &str, text: Option<String>) -> Result<Option<Duration>, Failure> {
+    text.map(|text| tidings_gateway::duration::parse(&text))
+        .transpose()
+        .map_err(|why| Failure::usage(format!("{name}: {why}")))
 }
 
 fn parse(text: &str) -> Result<ConfigFile, String> {

@@ -331,8 +331,9 @@ pub enum Message {
 pub struct Span {
     /// The last stored key of it; `None`: to the end, and the answer is complete.
     pub upto: Option<Vec<u8>>,
-    /// Stored keys in it whose records the requester reflects already, ascending.
-    pub present: Vec<Vec<u8>>,
+    /// Stored keys in it whose values the requester reflects already, ascending, with
+    /// [`Record::mark`]. Tombstones are not named.
+    pub present: Vec<(Vec<u8>, u32)>,
 }
 
 /// What the requester of a pull reflects after the last chunk.

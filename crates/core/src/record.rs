@@ -85,6 +85,11 @@ impl Record {
         &self.register.val
     }
 
+    /// A part of the stamp that tells it from others of the same key, mostly.
+    pub fn mark(&self) -> u32 {
+        self.register.marker.time.0 as u32
+    }
+
     /// The value, unless it is a tombstone or has expired at `wall` (milliseconds since the Unix
     /// epoch).
     pub fn into_value(self, wall: Millis) -> Option<Vec<u8>> {

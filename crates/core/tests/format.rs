@@ -153,7 +153,7 @@ fn messages() -> Vec<(String, Message)> {
                 index: 2,
                 records: vec![(E, vec![sent()])],
                 cut: Some(cut),
-                span: Some(Span { upto: Some(vec![0, 9]), present: vec![vec![0, 1]] }),
+                span: Some(Span { upto: Some(vec![0, 9]), present: vec![(vec![0, 1], 7)] }),
             },
         ),
         ("credit", Message::Credit { session: 1 }),

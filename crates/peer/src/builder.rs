@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
@@ -22,6 +22,10 @@ use crate::{Peer, Result};
 /// Shortest cluster secret, in bytes: shorter ones can be guessed.
 pub const SECRET_MIN: usize = 16;
 
+/// Bounds of the times after which things are forgotten.
+const FORGET_MIN: Duration = Duration::from_secs(1);
+const FORGET_MAX: Duration = Duration::from_hours(3_650 * 24);
+
 /// Settings of a peer before it starts.
 #[derive(Clone, Debug)]
 pub struct PeerBuilder {
@@ -33,6 +37,8 @@ pub struct PeerBuilder {
     mdns: bool,
     weight: f64,
     zone: String,
+    tombstone_grace: Duration,
+    holder_ttl: Duration,
     definitions: Vec<Definition>,
     store: StoreConfig,
 }
@@ -48,6 +54,8 @@ impl PeerBuilder {
             bootstrap: Vec::new(),
             weight: 1.0,
             zone: String::new(),
+            tombstone_grace: Duration::from_millis(TOMBSTONE_GRACE),
+            holder_ttl: Duration::from_millis(HOLDER_TTL),
             definitions: Vec::new(),
             store: StoreConfig::default(),
         }
@@ -105,6 +113,23 @@ impl PeerBuilder {
         self
     }
 
+    /// How long a delete is remembered at least, from 1 s to ten years; the default is three days. A
+    /// holder that was away for less catches up with what it missed, one that was away for longer
+    /// compares its copy key by key. Give all peers of a cluster the same.
+    #[must_use]
+    pub fn tombstone_grace(mut self, grace: Duration) -> Self {
+        self.tombstone_grace = grace;
+        self
+    }
+
+    /// How long a holder may be away before deletes are no longer kept for it, from 1 s to ten years; the
+    /// default is seven days. It may come back all the same. Give all peers of a cluster the same.
+    #[must_use]
+    pub fn holder_ttl(mut self, ttl: Duration) -> Self {
+        self.holder_ttl = ttl;
+        self
+    }
+
     /// Definitions to apply at the start.
     #[must_use]
     pub fn definitions(mut self, definitions: Vec<Definition>) -> Self {
@@ -156,8 +181,8 @@ impl PeerBuilder {
             replacement_delay: REPLACEMENT_DELAY,
             stability_window: STABILITY_WINDOW,
             trash: TRASH,
-            tombstone_grace: TOMBSTONE_GRACE,
-            holder_ttl: HOLDER_TTL,
+            tombstone_grace: millis(self.tombstone_grace),
+            holder_ttl: millis(self.holder_ttl),
         };
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)
@@ -196,6 +221,15 @@ impl PeerBuilder {
                 "a weight of {}: it is from 0.01 to 10000, and 1 is usual",
                 self.weight
             )));
+        }
+        for (what, time) in
+            [("tombstone grace", self.tombstone_grace), ("holder ttl", self.holder_ttl)]
+        {
+            if !(FORGET_MIN..=FORGET_MAX).contains(&time) {
+                return Err(Error::Start(format!(
+                    "a {what} of {time:?}: it is from 1 s to 3650 days; days are usual"
+                )));
+            }
         }
         let max = crate::limits::NAME_MAX;
         for (what, text) in
@@ -255,6 +289,10 @@ impl PeerBuilder {
         let store = FjallStore::open(&directory, &self.store).map_err(|error| start(&error))?;
         Ok((keypair, AnyStore::Fjall(store)))
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {

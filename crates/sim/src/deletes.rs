@@ -58,6 +58,11 @@ impl Deletes {
         self.late.insert(database);
     }
 
+    /// Whether writes came late to a database.
+    pub(crate) fn has_late(&self, database: DatabaseId) -> bool {
+        self.late.contains(&database)
+    }
+
     /// Whether a record may have come after a tombstone of its key was collected.
     pub(crate) fn may_be_late(&self, database: DatabaseId, record: &Record) -> bool {
         let newest = self.collected.get(&database);
@@ -90,7 +95,12 @@ impl Deletes {
     ) -> bool {
         let Some(copy) = copies.get(database) else { return false };
         match copy.record(key) {
-            Some(record) => record.stamp() >= stamp,
+            Some(record) if record.stamp() >= stamp => true,
+            // An older delete, or value, came after it was collected.
+            Some(record) => {
+                (!record.is_live() || self.may_be_late(database, record))
+                    && self.explain(database, key, stamp, copy.state.newest_collected)
+            }
             None => self.explain(database, key, stamp, copy.state.newest_collected),
         }
     }

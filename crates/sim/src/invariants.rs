@@ -155,7 +155,7 @@ impl World {
                 );
                 let (other, theirs) =
                     first.entry(tidings_core::wire::encode(&agreed)).or_insert((index, copy));
-                if !theirs.agrees_with(copy) {
+                if !theirs.agrees_with(copy, self.checker.deletes.has_late(id)) {
                     broke = Some(format!(
                         "peers {other} and {index} have equal vectors of {:?} and differ: {}",
                         copy.path,
@@ -228,7 +228,7 @@ impl World {
 
 /// The first row in which two copies differ.
 pub(crate) fn difference(one: &Copy, other: &Copy) -> String {
-    if let Some(key) = one.disagreement(other) {
+    if let Some(key) = one.disagreement(other, false) {
         // Without the values, which may be long: this is also said of copies that still differ.
         let short = |copy: &Copy| {
             let record = copy.record(key);

@@ -70,22 +70,23 @@ impl Copy {
     }
 
     /// Whether it says the same as another copy that reflects the same: all values, and each tombstone
-    /// that one of them has is in the other, or was collected there. A value that came late may still
+    /// that one of them has is in the other, or was collected there. Where values came late, one may still
     /// stand where the tombstone was collected, until they compare.
-    pub fn agrees_with(&self, other: &Self) -> bool {
-        self.canonical == other.canonical || self.disagreement(other).is_none()
+    pub fn agrees_with(&self, other: &Self, has_late: bool) -> bool {
+        self.canonical == other.canonical || self.disagreement(other, has_late).is_none()
     }
 
     /// The first key of which it does not.
-    pub(crate) fn disagreement<'a>(&'a self, other: &'a Self) -> Option<&'a [u8]> {
-        fn first<'a>(one: &'a Copy, other: &Copy) -> Option<&'a [u8]> {
+    pub(crate) fn disagreement<'a>(&'a self, other: &'a Self, has_late: bool) -> Option<&'a [u8]> {
+        fn first<'a>(one: &'a Copy, other: &Copy, has_late: bool) -> Option<&'a [u8]> {
             // What is called lost may be here all the same: nobody claims to reflect it.
             let lost =
                 |copy: &Copy, record: &Record| copy.state.progress.lost().contains(record.dot());
             let disagrees = |(key, record): &(&[u8], &Record)| {
                 let (theirs, time) = (other.record(key), record.stamp().time);
                 let older = theirs.is_none_or(|theirs| theirs.stamp() < record.stamp());
-                let known = older && !record.is_live() && other.may_have_collected(time);
+                let known =
+                    older && (has_late || !record.is_live()) && other.may_have_collected(time);
                 let late = !older
                     && theirs.is_some_and(|theirs| !theirs.is_live())
                     && one.may_have_collected(time);
@@ -94,7 +95,7 @@ impl Copy {
             };
             one.records().find(disagrees).map(|(key, _)| key)
         }
-        first(self, other).or_else(|| first(other, self))
+        first(self, other, has_late).or_else(|| first(other, self, has_late))
     }
 
     /// Whether the log names every row by its dot, and nothing else.

@@ -144,7 +144,7 @@ impl<R: Read> Answer<R> {
                     let dot = record.dot();
                     let known = vector.covers(dot) && !lost.contains(dot);
                     let weight =
-                        if known { stored.len() + 8 } else { sent_weight(&stored, &record) };
+                        if known { stored.len() + 12 } else { sent_weight(&stored, &record) };
                     if !portion.has_room(weight) {
                         *carried = Some((stored, record));
                         break;
@@ -152,7 +152,11 @@ impl<R: Read> Answer<R> {
                     portion.bytes += weight;
                     upto = Some(stored.clone());
                     if known {
-                        present.push(stored);
+                        // An old tombstone may have come late, after a newer one was collected: what
+                        // that deleted must not be taken for being here.
+                        if record.is_live() {
+                            present.push((stored, record.mark()));
+                        }
                     } else {
                         records.entry(dot.epoch).or_default().push(Sent::new(&stored, &record));
                     }

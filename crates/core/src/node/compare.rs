@@ -7,7 +7,7 @@
 //! back. A damaged holder must not teach others to delete: most of the live, active holders that reflect
 //! the floor have to say that a row is gone before it is dropped.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Bound;
 
@@ -104,8 +104,9 @@ impl<S: Store> Node<S> {
     ) -> Result<(), StoreError> {
         let Some(target) = self.target(id) else { return Ok(()) };
         let Some(held) = self.held.get(&id) else { return Ok(()) };
-        let sent = records.iter().flat_map(|(_, records)| records).map(|sent| &sent.key);
-        let named: BTreeSet<&Vec<u8>> = span.present.iter().chain(sent).collect();
+        let sent = records.iter().flat_map(|(_, records)| records).map(|sent| (&sent.key, None));
+        let present = span.present.iter().map(|(key, mark)| (key, Some(*mark)));
+        let named: BTreeMap<&Vec<u8>, Option<u32>> = present.chain(sent).collect();
         let prefix = held.replica.prefix;
         let first = rows::data_key(prefix, &compare.at);
         let upto = match &span.upto {
@@ -119,10 +120,15 @@ impl<S: Store> Node<S> {
         for row in self.store.range(Space::Data, lower, upto.as_ref().map(|key| &**key)) {
             let (key, data) = row?;
             let stored = key[4..].to_vec();
-            if compare.full || named.contains(&stored) {
-                continue;
+            if compare.full {
+                break;
             }
             let record = decode_record(&data)?;
+            // Another record of the key, one that came late, may be there: this one is not.
+            let mark = named.get(&stored);
+            if mark.is_some_and(|mark| mark.is_none_or(|mark| mark == record.mark())) {
+                continue;
+            }
             let dot = record.dot();
             let covered = compare.cut.vector.covers(dot) && !theirs.contains(dot);
             if !record.is_live() || !(covered || planted(Planted::NewsDropped)) {
@@ -210,9 +216,9 @@ impl<S: Store> Node<S> {
         let mut deleted = Vec::with_capacity(rows.len());
         for (stored, dot) in rows {
             let Some(held) = self.held.get(&target.database) else { return Ok(()) };
-            let live = || held.replica.record(&nothing, &self.store, stored);
-            deleted
-                .push(held.replica.covers(*dot) && !live()?.is_some_and(|record| record.is_live()));
+            let found = held.replica.record(&nothing, &self.store, stored)?;
+            let kept = found.is_some_and(|record| record.is_live() && record.dot() == *dot);
+            deleted.push(held.replica.covers(*dot) && !kept);
         }
         self.send(peer, &Message::TellDeleted { target, asked, deleted });
         Ok(())
@@ -289,10 +295,10 @@ impl<S: Store> Node<S> {
 /// Stored keys in ascending order, and within a span.
 pub(super) fn is_sane_span(span: &Span) -> bool {
     let bounded = |key: &Vec<u8>| (1..=super::push::STORED_KEY_MAX).contains(&key.len());
-    span.present.iter().chain(&span.upto).all(bounded)
-        && span.present.windows(2).all(|pair| pair[0] < pair[1])
+    span.present.iter().map(|(key, _)| key).chain(&span.upto).all(bounded)
+        && span.present.windows(2).all(|pair| pair[0].0 < pair[1].0)
         && match (&span.upto, span.present.last()) {
-            (Some(upto), Some(last)) => last <= upto,
+            (Some(upto), Some((last, _))) => last <= upto,
             _ => true,
         }
 }

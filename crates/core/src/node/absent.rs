@@ -62,7 +62,11 @@ impl<S: Store> Node<S> {
     /// Every second: notices those that were away for too long.
     pub(super) fn absence_tick(&mut self, now: Now) -> Result<(), StoreError> {
         let ttl = self.config.holder_ttl;
-        let Absences { since, expired, .. } = &mut self.absences;
+        let Absences { since, expired, changed } = &mut self.absences;
+        // A clock that was set back must not make the wait longer than it is.
+        for at in since.values_mut().filter(|at| **at > now.wall) {
+            (*at, *changed) = (now.wall, true);
+        }
         let late = |at: &Millis| at.saturating_add(ttl) <= now.wall;
         let new: Vec<PeerId> = since
             .iter()

@@ -1,7 +1,7 @@
 //! Leaving: how a copy too many is given back, without ever falling below `min`.
 //!
 //! The lowest-ranked holder of a database with more than `max` live copies says that it is
-//! *leaving*, and takes no more writes. It is *gone* once all live keepers, still `max` or more, have told
+//! *leaving*, and takes no more writes, from its users and soon from others. It is *gone* once all live keepers, still `max` or more, have told
 //! it that they durably reflect everything it does, and see it leaving. Nobody begins to leave a
 //! database that its directory shows somebody live leaving, which survives a restart, and keepers
 //! count only while they are active: so one that leaves next must find `max` keepers of its own.
@@ -270,6 +270,14 @@ impl<S: Store> Node<S> {
             self.send(peer, &ask);
         }
         Ok(())
+    }
+
+    /// Whether a copy is leaving, and its keepers were asked about what it reflects: nothing more is
+    /// taken in, or their answers would never be about all of it.
+    pub(super) fn is_handed_over(&self, id: DatabaseId) -> bool {
+        let leave = self.leaves.under_way.get(&id);
+        leave.is_some_and(|leave| leave.asked > 0)
+            && self.held.get(&id).is_some_and(|held| held.role == HolderState::Leaving)
     }
 
     fn stay_after_all(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {

@@ -181,7 +181,7 @@ impl<S: Store> Node<S> {
     }
 
     fn want(&mut self, id: DatabaseId, peer: PeerId, want: Want, now: Now) {
-        if self.target(id).is_none() || !self.links.contains_key(&peer) {
+        if self.target(id).is_none() || !self.links.contains_key(&peer) || self.is_handed_over(id) {
             return;
         }
         let wanted = self.pull.wanted.entry(id).or_default().entry(peer).or_insert(want);

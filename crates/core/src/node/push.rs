@@ -265,7 +265,7 @@ impl<S: Store> Node<S> {
             self.commit_arrived(peer, arrived, now)?;
             while self.placement_step(now)? {}
         }
-        if !self.is_ours(target) {
+        if !self.is_ours(target) || self.is_handed_over(id) {
             return Ok(());
         }
         self.check_own_epoch(id, interval.epoch, interval.upto)?;
@@ -416,7 +416,7 @@ impl<S: Store> Node<S> {
         durability: Durability,
         now: Now,
     ) {
-        if !self.is_ours(target) {
+        if !self.is_ours(target) || self.is_handed_over(target.database) {
             return;
         }
         let Some(held) = self.held.get(&target.database) else { return };

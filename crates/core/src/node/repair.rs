@@ -233,7 +233,7 @@ impl<S: Store> Node<S> {
             self.misbehaved(peer, "a repair with rows out of bounds");
             return Ok(());
         }
-        if !self.is_ours(target) {
+        if !self.is_ours(target) || self.is_handed_over(id) {
             return Ok(());
         }
         let own = rows.iter().map(|(_, record)| record.dot());

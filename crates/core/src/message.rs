@@ -320,9 +320,9 @@ pub enum Message {
         target: Target,
         /// Of the question.
         asked: u64,
-        /// For each of the rows, in their order: the sender reflects it, and has nothing of it. None: it
-        /// cannot say.
-        deleted: Vec<bool>,
+        /// For each of the rows, in their order, whether the sender reflects it and does not have it;
+        /// `None` where it does not reflect it. Empty: it cannot say.
+        deleted: Vec<Option<bool>>,
     },
 }
 

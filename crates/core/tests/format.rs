@@ -215,7 +215,7 @@ fn messages() -> Vec<(String, Message)> {
         ),
         (
             "tell-deleted",
-            Message::TellDeleted { target: TARGET, asked: 1, deleted: vec![true, false] },
+            Message::TellDeleted { target: TARGET, asked: 1, deleted: vec![Some(true), None] },
         ),
     ];
     let refusals = [Refusal::NotHolder, Refusal::Generation(2), Refusal::Busy];

@@ -3,9 +3,10 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::{Node, read_row};
+use super::{MILLISECOND, Node, read_row};
 use crate::clock::Now;
-use crate::ident::{DatabaseId, PeerId};
+use crate::directory::Holder;
+use crate::ident::{DatabaseId, Epoch, PeerId};
 use crate::message::Write;
 use crate::planted::{Planted, planted};
 use crate::rows::{self, Transaction};
@@ -26,6 +27,8 @@ pub(super) struct Absences {
     changed: bool,
     /// Those that were away for so long that they no longer count.
     expired: BTreeSet<PeerId>,
+    /// When this was looked at last.
+    looked: Option<Now>,
 }
 
 impl Absences {
@@ -33,6 +36,11 @@ impl Absences {
     pub(super) fn came(&mut self, peer: PeerId) {
         self.changed |= self.since.remove(&peer).is_some();
         self.expired.remove(&peer);
+    }
+
+    /// Whether the peer that an epoch names was away for so long that it no longer counts.
+    pub(super) fn is_writer_expired(&self, epoch: Epoch) -> bool {
+        self.expired.iter().any(|peer| epoch.is_of(*peer))
     }
 
     /// A peer is not there, unless that was noticed before.
@@ -51,6 +59,12 @@ impl<S: Store> Node<S> {
         let known = read_row(&self.store, &rows::peer_key("absent")).ok().flatten();
         self.absences.since = known.unwrap_or_default();
         self.absences.since.remove(&self.config.peer);
+        // While this peer did not run, they may have been there: some of the time counts anew.
+        let ttl = self.config.holder_ttl;
+        let least = now.wall.saturating_sub(ttl - ttl / 8);
+        for at in self.absences.since.values_mut() {
+            *at = least.max(*at);
+        }
         let ids = self.directory.databases();
         let holders = ids.flat_map(|id| self.directory.holders(id)).map(|(peer, _)| peer);
         let holders: BTreeSet<PeerId> = holders.filter(|peer| *peer != self.config.peer).collect();
@@ -62,8 +76,18 @@ impl<S: Store> Node<S> {
     /// Every second: notices those that were away for too long.
     pub(super) fn absence_tick(&mut self, now: Now) -> Result<(), StoreError> {
         let ttl = self.config.holder_ttl;
-        let Absences { since, expired, changed } = &mut self.absences;
-        // A clock that was set back must not make the wait longer than it is.
+        let before = self.absences.looked.replace(now);
+        let Absences { since, expired, changed, .. } = &mut self.absences;
+        // A clock that was set must make the wait neither longer nor shorter than it is.
+        let passed = before.map(|before| (now.monotonic - before.monotonic) / MILLISECOND);
+        let jumped = before.zip(passed).map(|(before, passed)| before.wall.saturating_add(passed));
+        let ahead = jumped.map_or(0, |expected| now.wall.saturating_sub(expected));
+        if ahead > ttl / 8 {
+            *changed = true;
+            for at in since.values_mut() {
+                *at = at.saturating_add(ahead);
+            }
+        }
         for at in since.values_mut().filter(|at| **at > now.wall) {
             (*at, *changed) = (now.wall, true);
         }
@@ -74,7 +98,19 @@ impl<S: Store> Node<S> {
             .map(|(peer, _)| *peer)
             .collect();
         if !new.is_empty() {
+            // Who holds nothing any more is waited for by nobody.
+            let holds = |(peer, holder): (PeerId, Holder)| {
+                (holder.state != HolderState::Gone).then_some(peer)
+            };
+            let ids = self.directory.databases();
+            let holding: BTreeSet<PeerId> =
+                ids.flat_map(|id| self.directory.holders(id)).filter_map(holds).collect();
+            let Absences { since, expired, changed, .. } = &mut self.absences;
+            let known = since.len();
+            since.retain(|peer, _| holding.contains(peer));
+            *changed |= since.len() < known;
             expired.extend(new);
+            expired.retain(|peer| holding.contains(peer));
             self.review_all();
         }
         if core::mem::take(&mut self.absences.changed) {
@@ -104,8 +140,10 @@ impl<S: Store> Node<S> {
             .filter(|(peer, holder)| holder.state != HolderState::Gone && expired(peer))
             .map(|(peer, _)| peer)
             .collect();
-        // On the small side of a cut, the others are not those who are away.
-        let sure = self.is_in_step(now) && self.is_majority();
+        // On the small side of a cut, the others are not those who are away: of all holders that are not
+        // known to be gone, more than half must be there.
+        let most = self.members.len() + 1 > self.absences.since.len();
+        let sure = self.is_in_step(now) && most;
         for peer in late.iter().filter(|_| sure) {
             writes.extend(self.directory.holder_write(id, *peer, HolderState::Gone, now.wall));
         }

@@ -28,7 +28,7 @@ use crate::replica::{Late, Replica, decode_record};
 use crate::stamp::{Millis, TIME_CEILING};
 use crate::status::HolderState;
 use crate::store::{Rows, Space, Store, StoreError, prefix_rows};
-use crate::vector::Vector;
+use crate::vector::{EPOCHS_MAX, LOST_MAX, Vector};
 
 /// Most copies whose tombstones are collected at a time.
 const COLLECTIONS_MAX: usize = 16;
@@ -225,6 +225,10 @@ impl<S: Store> Node<S> {
         asked: u64,
         (vector, lost): (Vector, &[Interval]),
     ) {
+        if vector.len() > EPOCHS_MAX || lost.len() > LOST_MAX + EPOCHS_MAX {
+            self.misbehaved(peer, "a report of more epochs or intervals than allowed");
+            return;
+        }
         let ours = self.target(target.database) == Some(target);
         if let Some(collection) = self.collects.under_way.get_mut(&target.database)
             && ours

@@ -26,11 +26,14 @@ use crate::rows::{self, Transaction};
 use crate::stamp::Dot;
 use crate::status::HolderState;
 use crate::store::{Space, Store, StoreError};
-use crate::vector::Vector;
+use crate::vector::{EPOCHS_MAX, Vector};
 
 /// Most rows that one compare drops, and most bytes of their keys: the next one goes on.
 pub(super) const DROPS_MAX: usize = 16_384;
 const DROPS_BYTES: usize = 1 << 20;
+
+/// Rows by their stored keys and dots.
+type Named = Vec<(Vec<u8>, Dot)>;
 
 /// A compare under way: part of a pull.
 #[derive(Debug)]
@@ -42,7 +45,7 @@ pub(super) struct Compare {
     /// The last stored key that was compared.
     at: Vec<u8>,
     /// Live rows here that were deleted there.
-    deleted: Vec<(Vec<u8>, Dot)>,
+    deleted: Named,
     /// Bytes of their keys.
     bytes: usize,
     /// Whether there are more of them.
@@ -54,22 +57,32 @@ pub(super) struct Compare {
 #[derive(Debug)]
 struct Poll {
     asked: u64,
-    /// How many say of each row that it is gone, and how many that it is not.
-    votes: Vec<(usize, usize)>,
+    /// What they say of each row.
+    votes: Vec<Votes>,
     /// How many there are to ask, and who has not answered.
     holders: usize,
     silent: BTreeSet<PeerId>,
 }
 
+/// How many say of a row that it is gone, that it is here, and that they cannot say.
+#[derive(Clone, Copy, Debug)]
+struct Votes {
+    gone: usize,
+    kept: usize,
+    unsure: usize,
+}
+
 impl Poll {
-    /// Whether a row is gone, once most of the holders say so, or so many do not that they cannot.
-    fn verdict(&self, (gone, kept): (usize, usize)) -> Option<bool> {
-        let wanted = self.holders / 2 + 1;
-        if self.holders == 0 {
+    /// Whether a row is gone, once most of the holders that can say do, or so many do not that they
+    /// cannot.
+    fn verdict(&self, Votes { gone, kept, unsure }: Votes) -> Option<bool> {
+        let holders = self.holders.saturating_sub(unsure);
+        let wanted = holders / 2 + 1;
+        if holders == 0 {
             None
         } else if gone >= wanted {
             Some(true)
-        } else if kept + wanted > self.holders {
+        } else if kept + wanted > holders {
             Some(false)
         } else {
             None
@@ -166,23 +179,23 @@ impl<S: Store> Node<S> {
             self.active_holders(id).filter(|holder| *holder != self.config.peer).collect();
         // Where no complete copy is left, those who join judge by each other.
         let counts = holders.is_empty() || holders.contains(&peer);
-        let all = holders.len();
+        // Who cannot be asked is not waited for.
+        let asked = |holder: &PeerId| *holder != peer && self.links.contains_key(holder);
+        let silent: BTreeSet<PeerId> = holders.into_iter().filter(asked).collect();
+        let all = silent.len() + usize::from(counts);
         if compare.deleted.is_empty() || all / 2 < usize::from(counts) {
             let deleted = core::mem::take(&mut compare.deleted);
-            return self.drop_deleted(id, compare, deleted, now);
+            return self.drop_deleted(id, compare, (deleted, Vec::new()), now);
         }
         let Some(target) = self.target(id) else { return Ok(()) };
-        let silent: BTreeSet<PeerId> = holders
-            .into_iter()
-            .filter(|holder| *holder != peer && self.links.contains_key(holder))
-            .collect();
         let asked = self.pull.next_question();
         let (floor, rows) = (compare.cut.floor.clone(), compare.deleted.clone());
         let ask = Message::AskDeleted { target, asked, floor, rows };
         for holder in &silent {
             self.send(*holder, &ask);
         }
-        let votes = alloc::vec![(usize::from(counts), 0); compare.deleted.len()];
+        let first = Votes { gone: usize::from(counts), kept: 0, unsure: 0 };
+        let votes = alloc::vec![first; compare.deleted.len()];
         compare.poll = Some(Poll { asked, votes, holders: all, silent });
         // If too few answer, the pull is overdue, and nothing is decided.
         self.pull.keep_compare(id, compare);
@@ -197,7 +210,7 @@ impl<S: Store> Node<S> {
         asked: u64,
         (floor, rows): (&Vector, &[(Vec<u8>, Dot)]),
     ) -> Result<(), StoreError> {
-        if rows.len() > DROPS_MAX {
+        if rows.len() > DROPS_MAX || floor.len() > EPOCHS_MAX {
             self.misbehaved(peer, "a question about more rows than allowed");
             return Ok(());
         }
@@ -218,7 +231,7 @@ impl<S: Store> Node<S> {
             let Some(held) = self.held.get(&target.database) else { return Ok(()) };
             let found = held.replica.record(&nothing, &self.store, stored)?;
             let kept = found.is_some_and(|record| record.is_live() && record.dot() == *dot);
-            deleted.push(held.replica.covers(*dot) && !kept);
+            deleted.push((kept || held.replica.covers(*dot)).then_some(!kept));
         }
         self.send(peer, &Message::TellDeleted { target, asked, deleted });
         Ok(())
@@ -230,7 +243,7 @@ impl<S: Store> Node<S> {
         peer: PeerId,
         id: DatabaseId,
         asked: u64,
-        deleted: &[bool],
+        deleted: &[Option<bool>],
         now: Now,
     ) -> Result<(), StoreError> {
         let Some(mut compare) = self.pull.take_compare(id) else { return Ok(()) };
@@ -243,8 +256,12 @@ impl<S: Store> Node<S> {
         };
         poll.silent.remove(&peer);
         poll.holders -= usize::from(deleted.is_empty());
-        for ((gone, kept), deleted) in poll.votes.iter_mut().zip(deleted) {
-            *(if *deleted { gone } else { kept }) += 1;
+        for (votes, deleted) in poll.votes.iter_mut().zip(deleted) {
+            *match deleted {
+                Some(true) => &mut votes.gone,
+                Some(false) => &mut votes.kept,
+                None => &mut votes.unsure,
+            } += 1;
         }
         let verdicts: Option<Vec<bool>> =
             poll.votes.iter().map(|votes| poll.verdict(*votes)).collect();
@@ -253,8 +270,10 @@ impl<S: Store> Node<S> {
             return Ok(());
         };
         let rows = core::mem::take(&mut compare.deleted).into_iter().zip(gone);
-        let deleted = rows.filter(|(_, gone)| *gone).map(|(row, _)| row).collect();
-        self.drop_deleted(id, compare, deleted, now)
+        let (deleted, kept): (Vec<_>, Vec<_>) = rows.partition(|(_, gone)| *gone);
+        let only =
+            |rows: Vec<((Vec<u8>, Dot), bool)>| rows.into_iter().map(|(row, _)| row).collect();
+        self.drop_deleted(id, compare, (only(deleted), only(kept)), now)
     }
 
     /// Drops rows, and takes over what the answer says, in one commit.
@@ -262,7 +281,7 @@ impl<S: Store> Node<S> {
         &mut self,
         id: DatabaseId,
         compare: Compare,
-        deleted: Vec<(Vec<u8>, Dot)>,
+        (deleted, kept): (Named, Named),
         now: Now,
     ) -> Result<(), StoreError> {
         let Some((peer, session)) = self.pull.in_flight(id) else { return Ok(()) };
@@ -284,11 +303,39 @@ impl<S: Store> Node<S> {
             self.event(Event::Dropped(path, dropped));
             self.end_watches(id);
         }
+        self.put_back(id, peer, kept)?;
         match taken {
+            // Where nothing could be dropped, the same rows would come up again.
+            None if dropped == 0 => self.abort_pull(id, PullEnd::Refused, now),
             Some(taken) => self.cut_taken((id, peer), session, taken, now),
             // The rest is compared anew.
             None => self.abort_pull(id, PullEnd::Lost, now),
         }
+    }
+}
+
+impl<S: Store> Node<S> {
+    /// Sends rows that a holder has lost, as most of the others say.
+    fn put_back(&mut self, id: DatabaseId, peer: PeerId, kept: Named) -> Result<(), StoreError> {
+        let nothing = Transaction::default();
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for (stored, dot) in kept {
+            let Some(held) = self.held.get(&id) else { return Ok(()) };
+            let found = held.replica.record(&nothing, &self.store, &stored)?;
+            let Some(record) = found.filter(|record| record.dot() == dot) else { continue };
+            bytes += record.payload().len() + stored.len();
+            if !rows.is_empty() && bytes > PAGE_BYTES_MAX {
+                break;
+            }
+            rows.push((stored, record));
+        }
+        if let Some(target) = self.target(id)
+            && !rows.is_empty()
+        {
+            self.count("rows_missing_there", rows.len() as u64);
+            self.send_repair(peer, target, rows, Vec::new());
+        }
+        Ok(())
     }
 }
 

@@ -69,6 +69,8 @@ pub(super) struct Leaves {
     trash: BTreeMap<DatabaseId, u64>,
     /// The last of them that was looked at.
     looked_at: Option<DatabaseId>,
+    /// Copies that are gone by this peer's own word.
+    own_word: BTreeSet<DatabaseId>,
     /// Copies that were leaving when this peer stopped.
     interrupted: BTreeSet<DatabaseId>,
     /// Local numbers of databases whose rows are still to be removed.
@@ -122,6 +124,20 @@ impl Leaves {
     /// The last sequence given to a database under the live epoch, by a copy that is unlinked.
     pub(super) fn issued(&self, id: DatabaseId) -> u64 {
         self.issued.get(&id).copied().unwrap_or(0)
+    }
+
+    /// Notes who wrote what the directory says of this peer's copy.
+    pub(super) fn said(&mut self, id: DatabaseId, by_itself: bool) {
+        if by_itself {
+            self.own_word.insert(id);
+        } else {
+            self.own_word.remove(&id);
+        }
+    }
+
+    /// Whether this peer itself said last what its copy is.
+    pub(super) fn is_own_word(&self, id: DatabaseId) -> bool {
+        self.own_word.contains(&id)
     }
 
     /// There is a new live epoch, under which nothing was written.
@@ -201,7 +217,7 @@ impl<S: Store> Node<S> {
     }
 
     /// Whether this peer sees more than half of the peers that were there lately.
-    pub(super) fn is_majority(&self) -> bool {
+    fn is_majority(&self) -> bool {
         self.members.len() + 1 > self.leaves.away.len()
     }
 

@@ -176,7 +176,8 @@ impl<S: Store> Node<S> {
             return epoch != self.epoch;
         }
         let Some((&peer, link)) = self.links.iter().find(|(peer, _)| epoch.is_of(**peer)) else {
-            return false;
+            // Of one that no longer counts nobody waits for a word.
+            return self.absences.is_writer_expired(epoch);
         };
         match link.told {
             Some((asked, live)) if asked >= since => live != epoch,

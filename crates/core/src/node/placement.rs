@@ -137,6 +137,9 @@ impl<S: Store> Node<S> {
                 }
                 self.placement.changed.insert(id);
                 if peer == self.config.peer {
+                    let gone = self.directory.holder(id, peer).map(|holder| holder.state);
+                    let own = record.dot().epoch.is_of(peer);
+                    self.leaves.said(id, own && gone == Some(HolderState::Gone));
                     self.defer(Task::Own(id));
                 }
                 if !self.held.contains_key(&id) && self.watch.is_watched(id) {
@@ -239,8 +242,8 @@ impl<S: Store> Node<S> {
                 self.set_role(id, HolderState::Leaving, now);
                 self.leaves.interrupted(id);
             }
-            // This disk says so: this peer has left.
-            (HolderState::Gone, Some(_)) if self.loading => {
+            // This disk says so, by this peer's own word: it has left.
+            (HolderState::Gone, Some(_)) if self.loading && self.leaves.is_own_word(id) => {
                 self.set_role(id, HolderState::Gone, now);
             }
             // Rows are discarded through a leave of one's own only. This is of an earlier life, or
@@ -576,8 +579,20 @@ impl<S: Store> Node<S> {
         let since = self.placement.lacking.remove(&id).unwrap_or(now.monotonic);
         let Some(path) = self.directory.path(id).cloned() else { return };
         let active: Vec<PeerId> = self.active_holders(id).collect();
-        let steward = active.iter().min_by_key(|peer| self.rank_key(id, **peer)) == Some(&own);
-        if steward && !self.expire_holders(id, writes, now) {
+        let best = |peers: &[PeerId]| {
+            peers.iter().min_by_key(|peer| self.rank_key(id, **peer)) == Some(&own)
+        };
+        let steward = best(&active);
+        // Where no complete copy is alive, who is joining ends the counting of those that are dead.
+        let kept = |(peer, holder): &(PeerId, Holder)| {
+            holder.state != HolderState::Gone && self.is_live(*peer)
+        };
+        let expires = steward
+            || active.is_empty() && {
+                let live = self.directory.holders(id).filter(kept).map(|(peer, _)| peer);
+                best(&live.collect::<Vec<PeerId>>())
+            };
+        if expires && !self.expire_holders(id, writes, now) {
             self.placement.changed.insert(id);
         }
         let replication = self.definition_of(&path).map(|definition| definition.replication);

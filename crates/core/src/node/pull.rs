@@ -23,7 +23,7 @@ use crate::message::{CHUNK_WINDOW_BYTES, Cut, Message, Refusal, Span, Target};
 use crate::planted::{Planted, planted};
 use crate::record::Sent;
 use crate::replica::{Late, Replica};
-use crate::stamp::TIME_CEILING;
+use crate::stamp::{Millis, TIME_CEILING, Time};
 use crate::status::HolderState;
 use crate::store::{Store, StoreError};
 use crate::vector::{EPOCHS_MAX, Fit, LOST_MAX, PENDING_MAX, Vector};
@@ -42,6 +42,9 @@ const ANSWERS_MAX: usize = 256;
 /// none of them is quick enough (Chiu and Jain, "Analysis of the increase and decrease algorithms for
 /// congestion avoidance in computer networks", 1989).
 const FETCHES_MAX: usize = 16;
+/// How far ahead of this peer's clock a collected tombstone may be, in milliseconds: it was old where it
+/// was collected, and clocks are not wrong by a year. Nothing new could be stored below a forged one.
+const COLLECTED_AHEAD: Millis = 366 * 86_400_000;
 /// An answer whose requester gave no credit for this long is dropped.
 const ANSWER_PATIENCE: u64 = 30 * SECOND;
 
@@ -400,7 +403,7 @@ impl<S: Store> Node<S> {
             (Some(_), None) => false,
         });
         let sane = records.iter().flat_map(|(_, records)| records).all(super::push::is_sane)
-            && cut.as_ref().is_none_or(is_sane_cut)
+            && cut.as_ref().is_none_or(|cut| is_sane_cut(cut, now) && self.may_collect(id, cut))
             && span.as_ref().is_none_or(is_sane_span);
         if !sane {
             self.misbehaved(peer, "a chunk with records out of bounds");
@@ -433,6 +436,12 @@ impl<S: Store> Node<S> {
         }
         self.send(peer, &Message::Credit { session });
         Ok(())
+    }
+
+    /// Whether a cut says nothing of collecting where nobody collects.
+    fn may_collect(&self, id: DatabaseId, cut: &Cut) -> bool {
+        !self.directory.is_system(id)
+            || (cut.floor.is_empty() && cut.newest_collected == Time::default())
     }
 
     /// I3: checks what an answer says of this peer's own live epoch.
@@ -742,12 +751,13 @@ pub(super) fn reflected(
 }
 
 /// Whether a cut is within the bounds of what a copy can be.
-fn is_sane_cut(cut: &Cut) -> bool {
+fn is_sane_cut(cut: &Cut, now: Now) -> bool {
     let most = LOST_MAX + EPOCHS_MAX;
     cut.vector.len() <= EPOCHS_MAX
         && cut.pending.len() <= PENDING_MAX
         && cut.lost.iter().all(|lost| lost.upto <= cut.vector.get(lost.epoch))
         && cut.vector.dominates(&cut.floor)
+        && cut.newest_collected.millis() <= now.wall.saturating_add(COLLECTED_AHEAD)
         && cut.newest_collected <= TIME_CEILING
         // Nothing is retired yet: who says otherwise would be believed for ever.
         && cut.retired.is_empty()

@@ -229,7 +229,7 @@ impl World {
                 rows: vec![(bytes(random, 40), Dot { epoch, sequence: session })],
             },
             17 => {
-                let deleted = vec![true; random.index(9)];
+                let deleted = vec![Some(true); random.index(9)];
                 Message::TellDeleted { target, asked: session, deleted }
             }
             18 => Message::AskDurable { target, asked: session },

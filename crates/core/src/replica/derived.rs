@@ -5,13 +5,13 @@ use crate::record::{Fingerprint, Record};
 /// What of a state follows from the rows alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Derived {
-    /// See [`State::digest`].
+    /// See [`State::digest`](super::State::digest).
     pub digest: u128,
-    /// See [`State::entries`].
+    /// See [`State::entries`](super::State::entries).
     pub entries: u64,
-    /// See [`State::tombstones`].
+    /// See [`State::tombstones`](super::State::tombstones).
     pub tombstones: u64,
-    /// See [`State::bytes`].
+    /// See [`State::bytes`](super::State::bytes).
     pub bytes: u64,
 }
 

@@ -579,20 +579,8 @@ impl<S: Store> Node<S> {
         let since = self.placement.lacking.remove(&id).unwrap_or(now.monotonic);
         let Some(path) = self.directory.path(id).cloned() else { return };
         let active: Vec<PeerId> = self.active_holders(id).collect();
-        let best = |peers: &[PeerId]| {
-            peers.iter().min_by_key(|peer| self.rank_key(id, **peer)) == Some(&own)
-        };
-        let steward = best(&active);
-        // Where no complete copy is alive, who is joining ends the counting of those that are dead.
-        let kept = |(peer, holder): &(PeerId, Holder)| {
-            holder.state != HolderState::Gone && self.is_live(*peer)
-        };
-        let expires = steward
-            || active.is_empty() && {
-                let live = self.directory.holders(id).filter(kept).map(|(peer, _)| peer);
-                best(&live.collect::<Vec<PeerId>>())
-            };
-        if expires && !self.expire_holders(id, writes, now) {
+        let steward = active.iter().min_by_key(|peer| self.rank_key(id, **peer)) == Some(&own);
+        if steward && !self.expire_holders(id, writes, now) {
             self.placement.changed.insert(id);
         }
         let replication = self.definition_of(&path).map(|definition| definition.replication);

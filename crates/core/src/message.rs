@@ -327,7 +327,7 @@ pub enum Message {
 }
 
 /// The part of the keys of a copy that a chunk is about: above that of the chunk before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// The last stored key of it; `None`: to the end, and the answer is complete.
     pub upto: Option<Vec<u8>>,

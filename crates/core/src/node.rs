@@ -42,8 +42,12 @@ mod answer;
 mod check;
 mod collect;
 mod compare;
+mod define;
 mod drain;
+mod event;
 mod forward;
+mod join;
+mod late;
 mod leave;
 mod link;
 mod local;
@@ -56,9 +60,11 @@ mod report;
 mod rounds;
 mod scrub;
 mod sums;
+mod sync;
 mod watch;
 mod work;
 
+pub use event::Event;
 use link::Link;
 pub use local::{Outcome, Place, Submission};
 
@@ -104,104 +110,6 @@ pub enum Output {
     Event(Event),
     /// The store failed: the node stopped serving.
     Failed(Error),
-}
-
-/// Something that happened. Those with [`Event::is_alarm`] want a person.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A member is up, or describes itself anew.
-    PeerUp(PeerId, String),
-    /// A member is down.
-    PeerDown(PeerId),
-    /// A copy of a database is complete here.
-    Joined(String),
-    /// A copy too many was given back.
-    Left(String),
-    /// Rows were put back into a database that differed at equal vectors.
-    Repaired(String, u64),
-    /// What is derived from the rows of a database did not fit them, and was recomputed.
-    Damaged(String),
-    /// So many rows of a database were dropped: the other holders had deleted them, long ago.
-    Dropped(String, u64),
-    /// So many values arrived for keys that may have been deleted since, too late to tell: they are
-    /// kept.
-    Late(String, u64),
-    /// So many writes of an ended start of a peer are on no live copy of a database.
-    Lost(String, u64),
-    /// Two writes carry one stamp: a forged or cloned peer.
-    Conflict(String),
-    /// A peer sent what no peer of this program sends.
-    Misbehaved(PeerId, &'static str),
-    /// A remote stamp was further ahead than the bound on clock skew.
-    StampAhead(String),
-    /// This peer's own live epoch was heard above what it issued; it took a new one.
-    EpochSeenElsewhere,
-    /// This peer's clock is off by this many milliseconds: its writes are refused.
-    ClockOff(i64),
-    /// A definition from another peer cannot be used.
-    BadDefinition(String),
-}
-
-impl Event {
-    /// Whether a person should look at it.
-    pub fn is_alarm(&self) -> bool {
-        !matches!(self, Self::PeerUp(..) | Self::PeerDown(_) | Self::Joined(_) | Self::Left(_))
-    }
-}
-
-impl core::fmt::Display for Event {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::PeerUp(peer, name) => write!(f, "peer {name} ({peer}) is up"),
-            Self::PeerDown(peer) => write!(f, "peer {peer} is down"),
-            Self::Joined(path) => write!(f, "the copy of {path:?} is complete"),
-            Self::Left(path) => {
-                write!(f, "the copy of {path:?} was one too many and is given back")
-            }
-            Self::Repaired(path, rows) => write!(f, "put {rows} missing rows back into {path:?}"),
-            Self::Damaged(path) => {
-                write!(
-                    f,
-                    "the rows of {path:?} were not what its digest says; the disk may be failing"
-                )
-            }
-            Self::Dropped(path, rows) => {
-                write!(
-                    f,
-                    "dropped {rows} rows of {path:?} that were deleted while this peer was away"
-                )
-            }
-            Self::Late(path, writes) => {
-                write!(
-                    f,
-                    "{writes} writes to {path:?} came too late to tell whether they were deleted since; they are kept"
-                )
-            }
-            Self::Lost(path, writes) => {
-                write!(
-                    f,
-                    "{writes} writes to {path:?} are on no copy that is alive; they are lost unless one that is away has them"
-                )
-            }
-            Self::Conflict(path) => {
-                write!(
-                    f,
-                    "two writes to {path:?} carry one stamp: a peer is cloned or forges writes"
-                )
-            }
-            Self::Misbehaved(peer, what) => write!(f, "peer {peer} sent {what}; it was ignored"),
-            Self::StampAhead(path) => {
-                write!(f, "a write to {path:?} is stamped further ahead than clocks may differ")
-            }
-            Self::EpochSeenElsewhere => f.write_str(
-                "another process writes under this peer's epoch; this one took a new epoch",
-            ),
-            Self::ClockOff(offset) => {
-                write!(f, "this peer's clock is {offset} ms off its peers': its writes are refused")
-            }
-            Self::BadDefinition(why) => write!(f, "a definition of the cluster is ignored: {why}"),
-        }
-    }
 }
 
 /// What a node is told once, at its start.
@@ -300,6 +208,8 @@ pub struct Node<S: Store> {
     forward: forward::Forwards,
     watch: watch::Watches,
     placement: placement::Placement,
+    joins: join::Joins,
+    syncs: Vec<sync::SyncWait>,
     losses: lost::Losses,
     collects: collect::Collects,
     absences: absent::Absences,
@@ -425,6 +335,8 @@ impl<S: Store> Node<S> {
             forward: forward::Forwards::default(),
             watch: watch::Watches::default(),
             placement: placement::Placement::default(),
+            joins: join::Joins::default(),
+            syncs: Vec::new(),
             losses: lost::Losses::default(),
             collects: collect::Collects::default(),
             absences: absent::Absences::default(),

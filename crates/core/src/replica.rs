@@ -149,13 +149,13 @@ impl Replica {
         old: Option<Record>,
         record: Record,
     ) -> (Applied, Record) {
-        let mut moved = 0_u128;
         let mut outcome = Applied::Won;
         let overwrites = old.is_some();
         let winner = match old {
             None => record,
             Some(mut winner) => {
-                let before = (winner.is_live(), winner.dot(), winner.payload().len());
+                let (live, dot) = (winner.is_live(), winner.dot());
+                let weight = stored.len() + winner.payload().len();
                 let element = fingerprint.element(stored, &winner);
                 match winner.merge(record) {
                     Merge::Kept => return (Applied::Lost, winner),
@@ -163,31 +163,17 @@ impl Replica {
                     Merge::Conflict(true) => outcome = Applied::Conflict(true),
                     Merge::Taken => {}
                 }
-                let (live, dot, length) = before;
                 if winner.is_live() || !planted(Planted::DigestKeepsDeleted) {
-                    moved = moved.wrapping_sub(element);
+                    self.shift_digest(stored, element.wrapping_neg());
                 }
-                if live {
-                    self.state.entries = self.state.entries.saturating_sub(1);
-                    let weight = (stored.len() + length) as u64;
-                    if !planted(Planted::SizeOnlyGrows) {
-                        self.state.bytes = self.state.bytes.saturating_sub(weight);
-                    }
-                } else {
-                    self.state.tombstones = self.state.tombstones.saturating_sub(1);
-                }
+                self.uncount(live, weight);
                 if dot != winner.dot() && !planted(Planted::LogRowKept) {
                     transaction.remove_once(Space::Log, rows::log_key(self.prefix, dot));
                 }
                 winner
             }
         };
-        moved = moved.wrapping_add(fingerprint.element(stored, &winner));
-        self.state.digest = self.state.digest.wrapping_add(moved);
-        if let Some(buckets) = &mut self.buckets {
-            let sum = &mut buckets[usize::from(bucket_of(stored))];
-            *sum = sum.wrapping_add(moved);
-        }
+        self.shift_digest(stored, fingerprint.element(stored, &winner));
         if planted(Planted::NoTombstone) && !winner.is_live() {
             transaction.remove(Space::Data, row);
             return (outcome, winner);
@@ -205,6 +191,28 @@ impl Replica {
         let room = RECORD_BYTES + winner.payload().len();
         transaction.put(Space::Data, row, wire::encode_with_capacity(room, &winner));
         (outcome, winner)
+    }
+
+    /// Adds to the digest, and to the sum of the key's bucket.
+    fn shift_digest(&mut self, stored: &[u8], element: u128) {
+        self.state.digest = self.state.digest.wrapping_add(element);
+        if let Some(buckets) = &mut self.buckets {
+            let sum = &mut buckets[usize::from(bucket_of(stored))];
+            *sum = sum.wrapping_add(element);
+        }
+    }
+
+    /// Takes a row out of the counts: whether it was live, and the bytes of its key and value.
+    fn uncount(&mut self, live: bool, weight: usize) {
+        let state = &mut self.state;
+        if !live {
+            state.tombstones = state.tombstones.saturating_sub(1);
+            return;
+        }
+        state.entries = state.entries.saturating_sub(1);
+        if !planted(Planted::SizeOnlyGrows) {
+            state.bytes = state.bytes.saturating_sub(weight as u64);
+        }
     }
 
     /// Applies the records of an interval that the vector does not cover (I5), and reports what
@@ -271,19 +279,8 @@ impl Replica {
     ) -> Result<Option<Record>, StoreError> {
         let (row, old) = read_row(transaction, store, rows::data_key(self.prefix, stored))?;
         let Some(record) = old.filter(|old| old.dot() == dot) else { return Ok(None) };
-        let element = fingerprint.element(stored, &record);
-        self.state.digest = self.state.digest.wrapping_sub(element);
-        if let Some(buckets) = &mut self.buckets {
-            let sum = &mut buckets[usize::from(bucket_of(stored))];
-            *sum = sum.wrapping_sub(element);
-        }
-        if record.is_live() {
-            self.state.entries = self.state.entries.saturating_sub(1);
-            let weight = (stored.len() + record.payload().len()) as u64;
-            self.state.bytes = self.state.bytes.saturating_sub(weight);
-        } else {
-            self.state.tombstones = self.state.tombstones.saturating_sub(1);
-        }
+        self.shift_digest(stored, fingerprint.element(stored, &record).wrapping_neg());
+        self.uncount(record.is_live(), stored.len() + record.payload().len());
         transaction.remove(Space::Data, row);
         transaction.remove(Space::Log, rows::log_key(self.prefix, dot));
         Ok(Some(record))
@@ -340,12 +337,25 @@ impl Replica {
         let over = Some(old.as_ref().map_or(collected, |old| old.stamp().time));
         let over = over.filter(|_| !planted(Planted::StampBelowOverwritten));
         let Some(time) = author.clock.next(author.wall, over) else { return Ok(None) };
-        let sequence = self.state.progress.vector.get(author.epoch) + 1;
-        let record = Record::new(time, Dot { epoch: author.epoch, sequence }, payload);
+        let own = (author.fingerprint, author.epoch);
+        Ok(Some(self.issue(transaction, own, stored, (row, old), (time, payload))))
+    }
+
+    /// Merges a write under the next sequence of a live epoch of this peer.
+    fn issue(
+        &mut self,
+        transaction: &mut Transaction,
+        (fingerprint, epoch): (&Fingerprint, Epoch),
+        stored: &[u8],
+        (row, old): (Vec<u8>, Option<Record>),
+        (time, payload): (Time, Payload),
+    ) -> Record {
+        let sequence = self.state.progress.vector.get(epoch) + 1;
+        let record = Record::new(time, Dot { epoch, sequence }, payload);
         let lost = planted(Planted::StampBelowOverwritten).then(|| record.clone());
-        let (_, written) = self.merge(transaction, author.fingerprint, stored, row, old, record);
-        self.state.progress.vector.raise(author.epoch, sequence);
-        Ok(Some(lost.unwrap_or(written)))
+        let (_, written) = self.merge(transaction, fingerprint, stored, row, old, record);
+        self.state.progress.vector.raise(epoch, sequence);
+        lost.unwrap_or(written)
     }
 
     /// Tells a delete again, under a new name and just above its own stamp: another copy may have
@@ -357,7 +367,7 @@ impl Replica {
         &mut self,
         transaction: &mut Transaction,
         store: &impl Read,
-        (fingerprint, epoch): (&Fingerprint, Epoch),
+        own: (&Fingerprint, Epoch),
         stored: &[u8],
         time: Time,
     ) -> Result<Option<Record>, StoreError> {
@@ -366,11 +376,8 @@ impl Replica {
         if !old.as_ref().is_some_and(same) {
             return Ok(None);
         }
-        let sequence = self.state.progress.vector.get(epoch) + 1;
-        let record = Record::new(time.next(), Dot { epoch, sequence }, Payload::Tombstone);
-        let (_, written) = self.merge(transaction, fingerprint, stored, row, old, record);
-        self.state.progress.vector.raise(epoch, sequence);
-        Ok(Some(written))
+        let write = (time.next(), Payload::Tombstone);
+        Ok(Some(self.issue(transaction, own, stored, (row, old), write)))
     }
 
     /// Stages the state row.

@@ -16,12 +16,13 @@ use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ident::DatabaseId;
 use crate::stamp::Dot;
-use crate::store::{Batch, Read, Space, StoreError};
+use crate::store::{Batch, Read, Rows, Space, StoreError};
 
 /// The local number of a database.
 pub type Prefix = u32;
@@ -57,6 +58,16 @@ pub fn data_key(prefix: Prefix, stored: &[u8]) -> Vec<u8> {
     key.extend_from_slice(&prefix.to_be_bytes());
     key.extend_from_slice(stored);
     key
+}
+
+/// The data rows of a copy above a stored key (empty: from the first one), up to another (none: to
+/// the last one).
+pub fn data_rows(read: &impl Read, prefix: Prefix, above: &[u8], upto: Option<&[u8]>) -> Rows {
+    let start = data_key(prefix, above);
+    let lower = if above.is_empty() { Bound::Included(&*start) } else { Bound::Excluded(&*start) };
+    let end = upto.map_or_else(|| data_key(prefix + 1, &[]), |upto| data_key(prefix, upto));
+    let upper = if upto.is_some() { Bound::Included(&*end) } else { Bound::Excluded(&*end) };
+    read.range(Space::Data, lower, upper)
 }
 
 /// The row of a user's key in the default keyspace.

@@ -81,6 +81,13 @@ pub struct Version {
     pub dot: Dot,
 }
 
+impl Version {
+    /// What decides whether it wins.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { time: self.time, epoch: self.dot.epoch }
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}-{:x}-{}", self.time.0, self.dot.sequence, self.dot.epoch)

@@ -192,7 +192,7 @@ impl Checker {
         }
         // Whoever wrote at its own copy reads its write from now on.
         if owner == Some(process) {
-            let stamp = Stamp { time: version.time, epoch: version.dot.epoch };
+            let stamp = version.stamp();
             let seen = &mut self.witnesses[process].seen;
             let known = seen.entry((database, key)).or_insert(stamp);
             *known = stamp.max(*known);
@@ -231,7 +231,7 @@ impl Checker {
     fn above_seen(&mut self, number: usize, version: Version) {
         let Attempt { database, key, process, .. } = &self.attempts[number];
         let seen = self.witnesses[*process].seen.get(&(*database, key.clone())).copied();
-        if seen.is_some_and(|seen| stamp(version) <= seen) {
+        if seen.is_some_and(|seen| version.stamp() <= seen) {
             let what = format!("write {number} is {version}, and its peer had seen {seen:?}");
             self.broke("7 stamps", what);
         }
@@ -385,7 +385,7 @@ impl Checker {
         };
         for (number, attempt) in self.attempts.iter_mut().enumerate() {
             let Fate::Acknowledged(version) = attempt.fate else { continue };
-            let stamp = Stamp { time: version.time, epoch: version.dot.epoch };
+            let stamp = version.stamp();
             let reflects =
                 |copies: &Copies| deletes.reflects(copies, attempt.database, &attempt.key, stamp);
             if let Some((process, loss)) = what
@@ -432,19 +432,15 @@ impl Checker {
     pub fn stamp_of(&self, number: usize) -> Option<(DatabaseId, &[u8], Stamp)> {
         let attempt = &self.attempts[number];
         let Fate::Acknowledged(version) = attempt.fate else { return None };
-        Some((attempt.database, &attempt.key, stamp(version)))
+        Some((attempt.database, &attempt.key, version.stamp()))
     }
 
     /// How many disks reflect an acknowledged write.
     pub fn copies_of(&self, number: usize, disks: &[&Copies]) -> usize {
         let attempt = &self.attempts[number];
         let Fate::Acknowledged(version) = attempt.fate else { return usize::MAX };
-        let stamp = Stamp { time: version.time, epoch: version.dot.epoch };
+        let stamp = version.stamp();
         let Attempt { database, key, .. } = attempt;
         disks.iter().filter(|disk| self.deletes.reflects(disk, *database, key, stamp)).count()
     }
-}
-
-pub(crate) fn stamp(version: Version) -> Stamp {
-    Stamp { time: version.time, epoch: version.dot.epoch }
 }

@@ -58,28 +58,12 @@ impl World {
             }
         }
         let took = self.now - began;
-        while let Some(why) = self.crowded() {
-            self.run_for(SECOND);
-            if self.now > began + self.scenario.patience {
-                let seconds = (self.now - began) / SECOND;
-                self.checker.broke("10 copies", format!("{seconds} s after the faults: {why}"));
-                self.describe();
-            }
-            if self.checker.violation.is_some() {
-                return None;
-            }
-        }
-        // What was still on its way to a holder may have been accepted meanwhile.
-        while let Some(why) = self.unsettled() {
-            self.run_for(SECOND);
-            if self.now > began + 2 * self.scenario.patience {
-                let seconds = (self.now - began) / SECOND;
-                self.checker.broke("convergence", format!("{seconds} s after the faults: {why}"));
-                self.describe();
-            }
-            if self.checker.violation.is_some() {
-                return None;
-            }
+        let patience = self.scenario.patience;
+        // What was still on its way to a holder may have been accepted while copies were given back.
+        if !self.wait_while(began + patience, "10 copies", |world| world.crowded())
+            || !self.wait_while(began + 2 * patience, "convergence", Self::unsettled)
+        {
+            return None;
         }
         self.sample_if_wanted();
         self.measures.ended = true;
@@ -370,19 +354,34 @@ impl World {
 
     /// 13: at rest, tombstones that are old enough are collected, where nothing is in the way.
     fn check_collected(&mut self) {
+        let until = self.now + COLLECTED_WITHIN;
+        self.wait_while(until, "13 tombstones", |world| {
+            world.refresh_looks();
+            world.uncollected()
+        });
+    }
+
+    /// Runs while there is something in the way of what must come to be, until some time at most. False:
+    /// an invariant broke.
+    fn wait_while(
+        &mut self,
+        until: u64,
+        invariant: &'static str,
+        in_the_way: impl Fn(&mut Self) -> Option<String>,
+    ) -> bool {
         let began = self.now;
-        while let Some(what) = self.uncollected() {
-            if self.checker.violation.is_some() {
-                return;
-            }
-            if self.now > began + COLLECTED_WITHIN {
-                self.checker.broke("13 tombstones", what);
+        while let Some(why) = in_the_way(self) {
+            if self.now > until {
+                let seconds = (self.now - began) / SECOND;
+                self.checker.broke(invariant, format!("still so after {seconds} s: {why}"));
                 self.describe();
-                return;
+            }
+            if self.checker.violation.is_some() {
+                return false;
             }
             self.run_for(SECOND);
-            self.refresh_looks();
         }
+        true
     }
 
     /// A copy with tombstones that are to be collected, or a holder that is dead and still counts.

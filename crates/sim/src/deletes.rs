@@ -135,7 +135,7 @@ impl Deletes {
         }
         let mut acknowledged = deletes.values().flatten();
         let ignored = |version: &&Version| {
-            let stamp = Stamp { time: version.time, epoch: version.dot.epoch };
+            let stamp = version.stamp();
             stamp > value.stamp() && copy.state.progress.covers(version.dot)
         };
         acknowledged.find(ignored).copied()

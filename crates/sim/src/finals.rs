@@ -6,7 +6,7 @@ use tidings_core::ident::DatabaseId;
 use tidings_core::record::{Payload, Record};
 use tidings_core::stamp::{Time, Version};
 
-use crate::checker::{Attempt, Checker, Fate, stamp};
+use crate::checker::{Attempt, Checker, Fate};
 
 impl Checker {
     /// What the keys of the databases must say at the end: per key, the greatest acknowledged write.
@@ -16,7 +16,7 @@ impl Checker {
             let Fate::Acknowledged(version) = attempt.fate else { continue };
             let place = (attempt.database, attempt.key.clone());
             let best = expected.entry(place).or_insert((number, version));
-            if stamp(version) > stamp(best.1) {
+            if version.stamp() > best.1.stamp() {
                 *best = (number, version);
             }
         }
@@ -34,7 +34,7 @@ impl Checker {
     ) {
         let (number, version) = expected;
         let key = String::from_utf8_lossy(&place.1).into_owned();
-        let wanted = stamp(version);
+        let wanted = version.stamp();
         match found {
             None if self.deletes.explain(place.0, &place.1, wanted, collected) => {}
             None => {

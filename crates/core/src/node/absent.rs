@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 
 use super::{MILLISECOND, Node, read_row};
 use crate::clock::Now;
-use crate::directory::Holder;
 use crate::ident::{DatabaseId, Epoch, PeerId};
 use crate::message::Write;
 use crate::planted::{Planted, planted};
@@ -43,6 +42,20 @@ impl Absences {
         self.expired.iter().any(|peer| epoch.is_of(*peer))
     }
 
+    /// Keeps the waits what they are when the wall clock was set, ahead by more than a tolerance, or back.
+    fn follow_clock(&mut self, now: Now, tolerance: Millis) {
+        let ahead = self.looked.replace(now).map_or(0, |before| {
+            let passed = (now.monotonic - before.monotonic) / MILLISECOND;
+            now.wall.saturating_sub(before.wall.saturating_add(passed))
+        });
+        let ahead = if ahead > tolerance { ahead } else { 0 };
+        for at in self.since.values_mut() {
+            let put = at.saturating_add(ahead).min(now.wall);
+            self.changed |= put != *at;
+            *at = put;
+        }
+    }
+
     /// A peer is not there, unless that was noticed before.
     pub(super) fn went(&mut self, peer: PeerId, now: Now) {
         if self.since.len() < ABSENT_MAX && !self.since.contains_key(&peer) {
@@ -65,32 +78,24 @@ impl<S: Store> Node<S> {
         for at in self.absences.since.values_mut() {
             *at = least.max(*at);
         }
-        let ids = self.directory.databases();
-        let holders = ids.flat_map(|id| self.directory.holders(id)).map(|(peer, _)| peer);
-        let holders: BTreeSet<PeerId> = holders.filter(|peer| *peer != self.config.peer).collect();
-        for peer in holders {
+        for peer in self.known_holders(|_| true) {
             self.absences.went(peer, now);
         }
+    }
+
+    /// The other peers that the directory names as holders of anything, in such a state.
+    fn known_holders(&self, wanted: impl Fn(HolderState) -> bool) -> BTreeSet<PeerId> {
+        let ids = self.directory.databases();
+        let holders = ids.flat_map(|id| self.directory.holders(id));
+        let wanted = holders.filter(|(_, holder)| wanted(holder.state)).map(|(peer, _)| peer);
+        wanted.filter(|peer| *peer != self.config.peer).collect()
     }
 
     /// Every second: notices those that were away for too long.
     pub(super) fn absence_tick(&mut self, now: Now) -> Result<(), StoreError> {
         let ttl = self.config.holder_ttl;
-        let before = self.absences.looked.replace(now);
-        let Absences { since, expired, changed, .. } = &mut self.absences;
-        // A clock that was set must make the wait neither longer nor shorter than it is.
-        let passed = before.map(|before| (now.monotonic - before.monotonic) / MILLISECOND);
-        let jumped = before.zip(passed).map(|(before, passed)| before.wall.saturating_add(passed));
-        let ahead = jumped.map_or(0, |expected| now.wall.saturating_sub(expected));
-        if ahead > ttl / 8 {
-            *changed = true;
-            for at in since.values_mut() {
-                *at = at.saturating_add(ahead);
-            }
-        }
-        for at in since.values_mut().filter(|at| **at > now.wall) {
-            (*at, *changed) = (now.wall, true);
-        }
+        self.absences.follow_clock(now, ttl / 8);
+        let Absences { since, expired, .. } = &self.absences;
         let late = |at: &Millis| at.saturating_add(ttl) <= now.wall;
         let new: Vec<PeerId> = since
             .iter()
@@ -99,12 +104,7 @@ impl<S: Store> Node<S> {
             .collect();
         if !new.is_empty() {
             // Who holds nothing any more is waited for by nobody.
-            let holds = |(peer, holder): (PeerId, Holder)| {
-                (holder.state != HolderState::Gone).then_some(peer)
-            };
-            let ids = self.directory.databases();
-            let holding: BTreeSet<PeerId> =
-                ids.flat_map(|id| self.directory.holders(id)).filter_map(holds).collect();
+            let holding = self.known_holders(|state| state != HolderState::Gone);
             let Absences { since, expired, changed, .. } = &mut self.absences;
             let known = since.len();
             since.retain(|peer, _| holding.contains(peer));

@@ -104,79 +104,71 @@ impl<R: Read> Answer<R> {
 
     /// What the next chunk carries.
     pub(super) fn next_portion(&mut self) -> Result<Portion, StoreError> {
+        let mut portion = Portion::default();
         match &mut self.order {
-            Order::Log { intervals, current, carried } => {
-                let mut portion = Portion::default();
-                loop {
-                    let next = match carried.take() {
-                        Some(carried) => Some(carried),
-                        None => next_of_log(&self.snapshot, self.prefix, intervals, current)?,
-                    };
-                    let Some((epoch, sent)) = next else {
-                        portion.last = true;
-                        return Ok(portion);
-                    };
-                    let weight = sent.weight();
-                    if !portion.has_room(weight) {
-                        *carried = Some((epoch, sent));
-                        return Ok(portion);
-                    }
-                    portion.bytes += weight;
-                    match portion.records.last_mut() {
-                        Some((last, records)) if *last == epoch => records.push(sent),
-                        _ => portion.records.push((epoch, alloc::vec![sent])),
-                    }
+            Order::Log { intervals, current, carried } => loop {
+                let next = match carried.take() {
+                    Some(carried) => Some(carried),
+                    None => next_of_log(&self.snapshot, self.prefix, intervals, current)?,
+                };
+                let Some((epoch, sent)) = next else {
+                    portion.last = true;
+                    break;
+                };
+                if !portion.makes_room(sent.weight()) {
+                    *carried = Some((epoch, sent));
+                    break;
                 }
-            }
+                match portion.records.last_mut() {
+                    Some((last, records)) if *last == epoch => records.push(sent),
+                    _ => portion.records.push((epoch, alloc::vec![sent])),
+                }
+            },
             Order::Keys { rows, vector, lost, carried } => {
-                let mut portion = Portion::default();
                 let mut records: BTreeMap<Epoch, Vec<Sent>> = BTreeMap::new();
-                let (mut present, mut upto) = (Vec::new(), None);
+                let mut span = Span::default();
                 loop {
                     let next = match carried.take() {
                         Some(carried) => Some(carried),
                         None => next_row(rows)?,
                     };
                     let Some((stored, record)) = next else {
-                        (portion.last, upto) = (true, None);
+                        portion.last = true;
+                        span.upto = None;
                         break;
                     };
                     let dot = record.dot();
                     let known = vector.covers(dot) && !lost.contains(dot);
-                    let weight =
-                        if known { stored.len() + 12 } else { sent_weight(&stored, &record) };
-                    if !portion.has_room(weight) {
+                    let sent = (!known).then(|| Sent::new(&stored, &record));
+                    let weight = sent.as_ref().map_or(stored.len() + 12, Sent::weight);
+                    if !portion.makes_room(weight) {
                         *carried = Some((stored, record));
                         break;
                     }
-                    portion.bytes += weight;
-                    upto = Some(stored.clone());
-                    if known {
-                        // An old tombstone may have come late, after a newer one was collected: what
-                        // that deleted must not be taken for being here.
-                        if record.is_live() {
-                            present.push((stored, record.mark()));
-                        }
-                    } else {
-                        records.entry(dot.epoch).or_default().push(Sent::new(&stored, &record));
+                    span.upto = Some(stored.clone());
+                    // An old tombstone may have come late, after a newer one was collected: what that
+                    // deleted must not be taken for being here.
+                    match sent {
+                        Some(sent) => records.entry(dot.epoch).or_default().push(sent),
+                        None if record.is_live() => span.present.push((stored, record.mark())),
+                        None => {}
                     }
                 }
                 portion.records = records.into_iter().collect();
-                portion.span = Some(Span { upto, present });
-                Ok(portion)
+                portion.span = Some(span);
             }
         }
+        Ok(portion)
     }
 }
 
 impl Portion {
-    fn has_room(&self, weight: usize) -> bool {
-        self.bytes == 0 || self.bytes + weight <= CHUNK_BYTES
+    /// Counts some bytes in, unless they do not fit any more. The first ones always do.
+    fn makes_room(&mut self, weight: usize) -> bool {
+        let fits = self.bytes == 0 || self.bytes + weight <= CHUNK_BYTES;
+        self.bytes += if fits { weight } else { 0 };
+        fits
     }
-}
-
-fn sent_weight(stored: &[u8], record: &Record) -> usize {
-    stored.len() + record.payload().len() + 24
 }
 
 fn next_row(rows: &mut Rows) -> Result<Option<(Vec<u8>, Record)>, StoreError> {

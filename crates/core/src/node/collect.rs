@@ -16,16 +16,14 @@ use alloc::vec::Vec;
 
 use super::rounds::turn;
 use super::work::Work;
-use super::{Event, MILLISECOND, NEVER, Node, SECOND};
+use super::{MILLISECOND, NEVER, Node, SECOND};
 use crate::clock::Now;
-use crate::definition::Durability;
 use crate::ident::{DatabaseId, PeerId};
 use crate::interval::{Interval, Intervals};
 use crate::message::{Message, Target};
 use crate::planted::{Planted, planted};
-use crate::record::Sent;
-use crate::replica::{Late, Replica, decode_record};
-use crate::stamp::{Millis, TIME_CEILING};
+use crate::replica::{Replica, decode_record};
+use crate::stamp::Millis;
 use crate::status::HolderState;
 use crate::store::{Rows, Space, Store, StoreError, prefix_rows};
 use crate::vector::{EPOCHS_MAX, LOST_MAX, Vector};
@@ -78,7 +76,7 @@ impl Collects {
     }
 
     /// Begins anew at a later time.
-    fn postpone(&mut self, id: DatabaseId, at: u64) {
+    pub(super) fn postpone(&mut self, id: DatabaseId, at: u64) {
         self.under_way.remove(&id);
         if let Some(due) = self.due.get_mut(&id) {
             *due = at.max(*due);
@@ -117,9 +115,14 @@ impl core::fmt::Display for Hindrance {
 }
 
 impl<S: Store> Node<S> {
+    /// How long a tombstone is kept at least, in microseconds.
+    fn grace(&self) -> u64 {
+        self.config.tombstone_grace.saturating_mul(MILLISECOND)
+    }
+
     /// In monotonic microseconds: when a tombstone that is new now may be collected.
     pub(super) fn grace_from(&self, now: Now) -> u64 {
-        now.monotonic.saturating_add(self.config.tombstone_grace.saturating_mul(MILLISECOND))
+        now.monotonic.saturating_add(self.grace())
     }
 
     /// The other active holders, all of which have to reflect a tombstone; or what is in the way.
@@ -197,9 +200,9 @@ impl<S: Store> Node<S> {
     /// Something is in the way of a collection: it begins anew later.
     fn put_off(&mut self, id: DatabaseId, now: Now) {
         self.collects.under_way.remove(&id);
-        let grace = self.config.tombstone_grace.saturating_mul(MILLISECOND);
+        let pause = self.grace().clamp(SECOND, RETRY_MAX);
         if let Some(due) = self.collects.due.get_mut(&id) {
-            *due = now.monotonic + grace.clamp(SECOND, RETRY_MAX);
+            *due = now.monotonic + pause;
         }
     }
 
@@ -329,7 +332,7 @@ impl<S: Store> Node<S> {
         let wait = ripe.map_or(RETRY_MAX, |ripe| {
             let wait = ripe.saturating_sub(now.wall).max(grace / 8).saturating_mul(MILLISECOND);
             // Not for ever where a clock is far behind: it may be set right.
-            wait.clamp(SECOND, RETRY_MAX.max(grace.saturating_mul(MILLISECOND)))
+            wait.clamp(SECOND, RETRY_MAX.max(self.grace()))
         });
         self.collects.due.insert(id, now.monotonic.saturating_add(wait));
     }
@@ -340,81 +343,5 @@ impl<S: Store> Node<S> {
         let hindrance = self.collects_with(id).err()?;
         (tombstones > 0 && !self.directory.is_system(id))
             .then(|| alloc::format!("{tombstones} tombstones are not collected yet: {hindrance}"))
-    }
-
-    /// What came late. Whether a value was deleted whose tombstone may be collected nobody here can say
-    /// any more: what is not certain is kept, and said. Who watches may have been told of the delete, and
-    /// reads anew. And a delete that is old enough to be collected elsewhere is told again, if a value
-    /// comes that it deletes.
-    pub(super) fn tell_late(
-        &mut self,
-        id: DatabaseId,
-        late: Late,
-        now: Now,
-    ) -> Result<(), StoreError> {
-        if late.values > 0 {
-            self.count("late_writes", late.values);
-            let path = self.path_of(id);
-            self.event(Event::Late(path, late.values));
-            self.end_watches(id);
-        }
-        let clocks = 2 * self.config.max_clock_skew;
-        let ripe = now.wall.saturating_add(clocks).saturating_sub(self.config.tombstone_grace);
-        if late.values > 0 || late.oldest_delete.is_some_and(|time| time.millis() <= ripe) {
-            // More may come, until everybody has heard of it.
-            let at = self.grace_from(now);
-            self.collects.postpone(id, at);
-        }
-        let active = self.held.get(&id).is_some_and(|held| held.role == HolderState::Active);
-        let mut deleted = late.deleted;
-        deleted.retain(|(_, time)| time.millis() <= ripe && *time < TIME_CEILING);
-        if deleted.is_empty() || !active || self.directory.is_system(id) {
-            return Ok(());
-        }
-        self.check_issued(id)?;
-        let mut work = Work::default();
-        let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
-        let (replica, author) = (&mut held.replica, (&self.fingerprint, self.epoch));
-        let from = replica.state.progress.vector.get(self.epoch);
-        let mut sent = Vec::new();
-        for (stored, time) in deleted {
-            let transaction = &mut work.transaction;
-            let again = replica.delete_again(transaction, &self.store, author, &stored, time)?;
-            sent.extend(again.map(|record| Sent::new(&stored, &record)));
-        }
-        let interval = Interval {
-            epoch: self.epoch,
-            from,
-            upto: replica.state.progress.vector.get(self.epoch),
-        };
-        if let Some(target) = self.target(id)
-            && !sent.is_empty()
-        {
-            work.touched.insert(id);
-            self.commit_work(work, now)?;
-            self.count("deletes_told_again", sent.len() as u64);
-            self.push(target, interval, sent, Durability::Buffered, now);
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_floor_is_missed_by_a_vector_below_it_or_with_a_hole_in_it() {
-        use crate::ident::Epoch;
-        use crate::stamp::Dot;
-        let (mut floor, mut vector) = (Vector::default(), Vector::default());
-        floor.raise(Epoch(1), 5);
-        vector.raise(Epoch(1), 4);
-        let below = crate::replica::is_below;
-        assert!(below(&floor, &vector, &[]));
-        vector.raise(Epoch(1), 9);
-        assert!(!below(&floor, &vector, &[]));
-        assert!(below(&floor, &vector, &[Interval::of(Dot { epoch: Epoch(1), sequence: 5 })]));
-        assert!(!below(&floor, &vector, &[Interval::of(Dot { epoch: Epoch(1), sequence: 6 })]));
     }
 }

@@ -9,9 +9,8 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::ops::Bound;
 
-use super::placement::PullEnd;
+use super::join::PullEnd;
 use super::work::Work;
 use super::{Event, Node};
 use crate::clock::Now;
@@ -25,7 +24,7 @@ use crate::replica::{decode_record, is_below};
 use crate::rows::{self, Transaction};
 use crate::stamp::Dot;
 use crate::status::HolderState;
-use crate::store::{Space, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::vector::{EPOCHS_MAX, Vector};
 
 /// Most rows that one compare drops, and most bytes of their keys: the next one goes on.
@@ -121,16 +120,9 @@ impl<S: Store> Node<S> {
         let present = span.present.iter().map(|(key, mark)| (key, Some(*mark)));
         let named: BTreeMap<&Vec<u8>, Option<u32>> = present.chain(sent).collect();
         let prefix = held.replica.prefix;
-        let first = rows::data_key(prefix, &compare.at);
-        let upto = match &span.upto {
-            Some(upto) => Bound::Included(rows::data_key(prefix, upto)),
-            None => Bound::Excluded(rows::data_key(prefix + 1, &[])),
-        };
-        let lower =
-            if compare.at.is_empty() { Bound::Included(&*first) } else { Bound::Excluded(&*first) };
         let theirs: Intervals = compare.cut.lost.iter().copied().collect();
         let (mut missing, mut bytes) = (Vec::new(), 0);
-        for row in self.store.range(Space::Data, lower, upto.as_ref().map(|key| &**key)) {
+        for row in rows::data_rows(&self.store, prefix, &compare.at, span.upto.as_deref()) {
             let (key, data) = row?;
             let stored = key[4..].to_vec();
             if compare.full {
@@ -214,13 +206,13 @@ impl<S: Store> Node<S> {
             self.misbehaved(peer, "a question about more rows than allowed");
             return Ok(());
         }
-        let active = |role| role == HolderState::Active;
-        if !self.is_ours(target)
-            || !self.held.get(&target.database).is_some_and(|held| active(held.role))
-        {
+        if !self.is_ours(target) {
             return Ok(());
         }
-        let Some(held) = self.held.get(&target.database) else { return Ok(()) };
+        let held = self.held.get(&target.database);
+        let Some(held) = held.filter(|held| held.role == HolderState::Active) else {
+            return Ok(());
+        };
         let progress = &held.replica.state.progress;
         let lost: Vec<Interval> = progress.lost().iter().collect();
         // Who was away as well has the rows as well.
@@ -228,7 +220,6 @@ impl<S: Store> Node<S> {
         let nothing = Transaction::default();
         let mut deleted = Vec::with_capacity(rows.len());
         for (stored, dot) in rows {
-            let Some(held) = self.held.get(&target.database) else { return Ok(()) };
             let found = held.replica.record(&nothing, &self.store, stored)?;
             let kept = found.is_some_and(|record| record.is_live() && record.dot() == *dot);
             deleted.push((kept || held.replica.covers(*dot)).then_some(!kept));
@@ -271,9 +262,8 @@ impl<S: Store> Node<S> {
         };
         let rows = core::mem::take(&mut compare.deleted).into_iter().zip(gone);
         let (deleted, kept): (Vec<_>, Vec<_>) = rows.partition(|(_, gone)| *gone);
-        let only =
-            |rows: Vec<((Vec<u8>, Dot), bool)>| rows.into_iter().map(|(row, _)| row).collect();
-        self.drop_deleted(id, compare, (only(deleted), only(kept)), now)
+        let rows = |judged: Vec<(_, bool)>| judged.into_iter().map(|(row, _)| row).collect();
+        self.drop_deleted(id, compare, (rows(deleted), rows(kept)), now)
     }
 
     /// Drops rows, and takes over what the answer says, in one commit.
@@ -312,23 +302,11 @@ impl<S: Store> Node<S> {
             None => self.abort_pull(id, PullEnd::Lost, now),
         }
     }
-}
 
-impl<S: Store> Node<S> {
     /// Sends rows that a holder has lost, as most of the others say.
     fn put_back(&mut self, id: DatabaseId, peer: PeerId, kept: Named) -> Result<(), StoreError> {
-        let nothing = Transaction::default();
-        let (mut rows, mut bytes) = (Vec::new(), 0);
-        for (stored, dot) in kept {
-            let Some(held) = self.held.get(&id) else { return Ok(()) };
-            let found = held.replica.record(&nothing, &self.store, &stored)?;
-            let Some(record) = found.filter(|record| record.dot() == dot) else { continue };
-            bytes += record.payload().len() + stored.len();
-            if !rows.is_empty() && bytes > PAGE_BYTES_MAX {
-                break;
-            }
-            rows.push((stored, record));
-        }
+        let kept = kept.into_iter().map(|(stored, dot)| (stored, Some(dot)));
+        let rows = self.page_of(id, kept)?;
         if let Some(target) = self.target(id)
             && !rows.is_empty()
         {

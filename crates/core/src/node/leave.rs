@@ -1,12 +1,12 @@
 //! Leaving: how a copy too many is given back, without ever falling below `min`.
 //!
-//! The lowest-ranked holder of a database with more than `max` live copies says that it is
-//! *leaving*, and takes no more writes, from its users and soon from others. It is *gone* once all live keepers, still `max` or more, have told
-//! it that they durably reflect everything it does, and see it leaving. Nobody begins to leave a
-//! database that its directory shows somebody live leaving, which survives a restart, and keepers
-//! count only while they are active: so one that leaves next must find `max` keepers of its own.
-//! Whatever goes wrong, the copy is active again. The rows of a
-//! copy that is gone stay for a while, and are then removed a few at a time.
+//! The lowest-ranked holder of a database with more than `max` live copies says that it is *leaving*,
+//! and takes no more writes, from its users and soon from others. It is *gone* once all live keepers,
+//! still `max` or more, have told it that they durably reflect everything it does, and see it leaving.
+//! Nobody begins to leave a database that its directory shows somebody live leaving, which survives a
+//! restart, and keepers count only while they are active: so one that leaves next must find `max`
+//! keepers of its own. Whatever goes wrong, the copy is active again. The rows of a copy that is gone
+//! stay for a while, and are then removed a few at a time.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;

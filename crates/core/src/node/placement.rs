@@ -6,16 +6,14 @@
 //! an invitation while there are fewer than `max`.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use super::drain::DRAINING;
 use super::push::ReplyTo;
-use super::rounds::turn;
 use super::{Event, MILLISECOND, Node, SECOND};
 use crate::clock::Now;
-use crate::definition::{Definition, Replication};
+use crate::definition::Replication;
 use crate::directory::{Holder, Lesson};
 use crate::error::Error;
 use crate::ident::{DatabaseId, PeerId};
@@ -33,47 +31,13 @@ const REVIEW_EVERY: u64 = 2 * SECOND;
 const INVITATION_EVERY: u64 = 60 * SECOND;
 /// Most databases whose last request for an invitation is remembered.
 const INVITATIONS_MAX: usize = 10_000;
-/// Most joins that a peer has under way: the rest waits.
-const JOINS_MAX: usize = 64;
 
 /// A joiner that takes longer than this no longer counts as a copy to be: milliseconds.
 const JOIN_PATIENCE: u64 = 10 * 60 * 1_000;
 
-/// How a pull ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PullEnd {
-    /// Everything that the peer had when this session began is here.
-    Whole(u64),
-    /// The peer has no copy that can answer.
-    Refused,
-    /// The connection broke, or no answer came in time.
-    Lost,
-}
-
-/// A copy being filled.
-#[derive(Debug, Default)]
-struct Join {
-    /// Active holders still to be pulled from.
-    todo: BTreeSet<PeerId>,
-    /// Whether one of them was pulled from.
-    filled: bool,
-}
-
-/// A call that waits until this peer has what its reachable holders have.
-#[derive(Debug)]
-struct SyncWait {
-    token: u64,
-    id: DatabaseId,
-    /// The last session of a pull that began before the call.
-    after: u64,
-    todo: BTreeSet<PeerId>,
-    deadline: u64,
-    timeout: u64,
-}
-
 /// Deferred work, done at the end of the input that caused it.
 #[derive(Debug, PartialEq, Eq)]
-enum Task {
+pub(super) enum Task {
     /// The directory says something new of this peer's copy.
     Own(DatabaseId),
     /// There is room for this copy to be filled.
@@ -88,10 +52,6 @@ enum Task {
 #[derive(Debug, Default)]
 pub(super) struct Placement {
     tasks: VecDeque<Task>,
-    joins: BTreeMap<DatabaseId, Join>,
-    /// Copies to be filled, beyond those under way.
-    waiting: BTreeSet<DatabaseId>,
-    syncs: Vec<SyncWait>,
     /// Since when a database has had fewer live holders than `min`, in monotonic microseconds.
     lacking: BTreeMap<DatabaseId, u64>,
     /// When this peer last asked to be invited.
@@ -101,12 +61,8 @@ pub(super) struct Placement {
     /// Whether something changed for all of them.
     all: bool,
     reviewed: u64,
-    /// Since when a database has had no complete copy anywhere, in monotonic microseconds.
-    orphaned: BTreeMap<DatabaseId, u64>,
     /// See [`Node::copies_moved`].
     moved: u64,
-    /// Where the last tick stopped looking for joins that can go on.
-    cursor: Option<DatabaseId>,
 }
 
 impl<S: Store> Node<S> {
@@ -162,7 +118,7 @@ impl<S: Store> Node<S> {
         }
     }
 
-    fn defer(&mut self, task: Task) {
+    pub(super) fn defer(&mut self, task: Task) {
         // Looking for it in a long queue would cost more than doing it twice.
         if self.placement.tasks.len() > 64 || !self.placement.tasks.contains(&task) {
             self.placement.tasks.push_back(task);
@@ -174,7 +130,7 @@ impl<S: Store> Node<S> {
         let Some(task) = self.placement.tasks.pop_front() else { return Ok(false) };
         match task {
             Task::Own(id) => self.review_own(id, now)?,
-            Task::Join(id) if self.placement.waiting.contains(&id) => self.start_join(id, now)?,
+            Task::Join(id) if self.joins.waits(id) => self.start_join(id, now)?,
             Task::Join(_) => {}
             Task::Watched(id) => {
                 if !self.held.contains_key(&id) {
@@ -190,14 +146,6 @@ impl<S: Store> Node<S> {
             }
         }
         Ok(true)
-    }
-
-    fn redefine(&mut self, id: DatabaseId) {
-        let Some(path) = self.held.get(&id).map(|held| held.replica.path.clone()) else { return };
-        let definition = self.definition_of(&path).cloned();
-        if let Some(held) = self.held.get_mut(&id) {
-            held.definition = definition;
-        }
     }
 
     /// Does what the directory says of this peer's own copy.
@@ -288,7 +236,7 @@ impl<S: Store> Node<S> {
     }
 
     /// Whether the directory names anyone with a complete copy, alive or not.
-    fn has_active_holder(&self, id: DatabaseId) -> bool {
+    pub(super) fn has_active_holder(&self, id: DatabaseId) -> bool {
         let complete = |state| matches!(state, HolderState::Active | HolderState::Leaving);
         self.directory.holders(id).any(|(_, holder)| complete(holder.state))
     }
@@ -367,162 +315,6 @@ impl<S: Store> Node<S> {
         writes.extend(self.directory.holder_write(id, own, HolderState::Active, now.wall));
         self.count("databases_created", 1);
         self.write_system(writes, now)
-    }
-
-    /// Pulls once from every live active holder; then the copy is complete.
-    fn start_join(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
-        if self.placement.joins.get(&id).is_some_and(|join| !join.todo.is_empty()) {
-            return Ok(());
-        }
-        self.placement.waiting.insert(id);
-        if self.placement.joins.len() >= JOINS_MAX {
-            return Ok(());
-        }
-        let mut todo: BTreeSet<PeerId> = self.connected_holders(id).into_iter().collect();
-        if todo.is_empty() {
-            match self.orphans(id, now) {
-                Some(others) if others.is_empty() => return self.joined(id, now),
-                Some(others) => todo = others,
-                // Nobody to pull from is connected: the next tick looks again.
-                None => return Ok(()),
-            }
-        }
-        self.placement.waiting.remove(&id);
-        self.placement.joins.insert(id, Join { todo: todo.clone(), filled: false });
-        for peer in todo {
-            self.pull_all(id, peer, now);
-        }
-        Ok(())
-    }
-
-    /// Where a database has lost every complete copy: the other holders, for the best-ranked of them,
-    /// which gathers what they have. All of them must be connected, or after the replacement delay all
-    /// that are alive: a database whose only complete holder lost its disk could never be used again.
-    fn orphans(&mut self, id: DatabaseId, now: Now) -> Option<BTreeSet<PeerId>> {
-        if self.has_active_holder(id) || !self.is_in_step(now) || planted(Planted::OrphansLeftAlone)
-        {
-            self.placement.orphaned.remove(&id);
-            return None;
-        }
-        let since = *self.placement.orphaned.entry(id).or_insert(now.monotonic);
-        let late = since + self.config.replacement_delay * MILLISECOND <= now.monotonic;
-        if !late && !self.is_in_step_with_all(now) {
-            return None;
-        }
-        let own = self.config.peer;
-        let left: Vec<PeerId> = self
-            .directory
-            .holders(id)
-            .filter(|(peer, holder)| {
-                holder.state == HolderState::Joining && (!late || self.is_live(*peer))
-            })
-            .map(|(peer, _)| peer)
-            .collect();
-        let best = left.iter().min_by_key(|peer| self.rank_key(id, **peer));
-        let others: BTreeSet<PeerId> = left.iter().copied().filter(|peer| *peer != own).collect();
-        // One that gave its copy back a while ago may still have its rows, and says so first.
-        let gone = |(peer, holder): (PeerId, Holder)| {
-            holder.state == HolderState::Gone && peer != own && self.is_live(peer)
-        };
-        if !late && self.directory.holders(id).any(gone) {
-            return None;
-        }
-        if best != Some(&own) || !others.iter().all(|peer| self.links.contains_key(peer)) {
-            return None;
-        }
-        self.placement.orphaned.remove(&id);
-        self.count("copies_adopted", 1);
-        Some(others)
-    }
-
-    /// A pull of a database from a peer ended.
-    pub(super) fn pulled_from(
-        &mut self,
-        id: DatabaseId,
-        peer: PeerId,
-        end: PullEnd,
-        now: Now,
-    ) -> Result<(), StoreError> {
-        let mut again = false;
-        let connected = self.links.contains_key(&peer);
-        if let PullEnd::Whole(session) = end {
-            self.losses.heard(id, peer, session);
-        }
-        let mut done = Vec::new();
-        self.placement.syncs.retain_mut(|wait| {
-            if wait.id == id && wait.todo.contains(&peer) {
-                let enough = match end {
-                    // One that began before the call may have missed what came before it.
-                    PullEnd::Whole(session) => session > wait.after,
-                    PullEnd::Refused => true,
-                    PullEnd::Lost => !connected,
-                };
-                if enough {
-                    wait.todo.remove(&peer);
-                } else {
-                    again = true;
-                }
-            }
-            if wait.todo.is_empty() {
-                done.push(wait.token);
-            }
-            !wait.todo.is_empty()
-        });
-        for token in done {
-            self.reply(ReplyTo::Token(token), Ok(Reply::Done));
-        }
-        if let Some(join) = self.placement.joins.get_mut(&id)
-            && join.todo.contains(&peer)
-        {
-            if end == PullEnd::Lost && connected {
-                again = true;
-            } else {
-                join.todo.remove(&peer);
-                join.filled |=
-                    matches!(end, PullEnd::Whole(_)) || planted(Planted::JoinedByRefusal);
-            }
-            let (over, filled) = (join.todo.is_empty(), join.filled);
-            if over {
-                self.placement.joins.remove(&id);
-                if filled {
-                    self.joined(id, now)?;
-                } else {
-                    self.placement.waiting.insert(id);
-                }
-            }
-        }
-        if again {
-            self.pull_all(id, peer, now);
-        }
-        Ok(())
-    }
-
-    /// A copy became complete.
-    fn joined(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
-        self.placement.waiting.remove(&id);
-        if self.held.contains_key(&id) {
-            self.check_issued(id)?;
-            self.take_role(id, HolderState::Active, now)?;
-            self.count("copies_joined", 1);
-            self.say_joined(id);
-        }
-        if let Some(&next) = self.placement.waiting.first() {
-            self.defer(Task::Join(next));
-        }
-        Ok(())
-    }
-
-    /// Begins joins that waited: as many as there is room for, from where the last tick stopped, so
-    /// that those with nobody to pull from do not stand in the way of the others.
-    fn resume_joins(&mut self, now: Now) -> Result<(), StoreError> {
-        let Placement { waiting, cursor, .. } = &mut self.placement;
-        for id in turn(cursor, 8 * JOINS_MAX, |ring| waiting.range(ring).copied()) {
-            if self.placement.joins.len() >= JOINS_MAX {
-                break;
-            }
-            self.start_join(id, now)?;
-        }
-        Ok(())
     }
 
     /// A peer came or went.
@@ -676,104 +468,6 @@ impl<S: Store> Node<S> {
             self.set_holder(id, peer, HolderState::Joining, now)?;
         }
         Ok(Reply::Done)
-    }
-
-    /// Waits until this peer has everything that its reachable holders have. Answers by
-    /// [`Output::Done`](super::Output::Done).
-    pub fn sync(&mut self, path: &Path, timeout: u64, now: Now) -> u64 {
-        let id = self.database_id(path.as_str());
-        let token = self.token();
-        let todo: BTreeSet<PeerId> = if self.held.contains_key(&id) {
-            self.connected_holders(id)
-                .into_iter()
-                .filter(|peer| *peer != self.config.peer)
-                .collect()
-        } else {
-            BTreeSet::new()
-        };
-        if todo.is_empty() {
-            self.reply(ReplyTo::Token(token), Ok(Reply::Done));
-        } else {
-            let deadline = now.monotonic.saturating_add(timeout.saturating_mul(MILLISECOND));
-            self.timers.calls = self.timers.calls.min(deadline);
-            let after = self.pull.last_session();
-            let wait = SyncWait { token, id, after, todo: todo.clone(), deadline, timeout };
-            self.placement.syncs.push(wait);
-            for peer in todo {
-                self.pull_all(id, peer, now);
-            }
-        }
-        self.finish(Ok(()), now);
-        token
-    }
-
-    /// Ends the waits whose time is over; the earliest deadline of the others.
-    pub(super) fn expire_syncs(&mut self, now: Now) -> u64 {
-        let mut over = Vec::new();
-        self.placement.syncs.retain(|wait| {
-            let late = wait.deadline <= now.monotonic;
-            if late {
-                over.push((wait.token, wait.timeout));
-            }
-            !late
-        });
-        for (token, timeout) in over {
-            self.reply(ReplyTo::Token(token), Err(Error::TimedOut(timeout)));
-        }
-        self.placement.syncs.iter().map(|wait| wait.deadline).min().unwrap_or(super::NEVER)
-    }
-
-    /// Creates or changes definitions in the cluster, all or none. Returns the names that were
-    /// created, changed, and there already, and sentences about matchers that overlap.
-    ///
-    /// # Errors
-    /// [`Error::BadDefinition`] for the first that is wrong; nothing was changed.
-    pub fn apply(
-        &mut self,
-        definitions: &[Definition],
-        now: Now,
-    ) -> Result<[Vec<String>; 4], Error> {
-        self.alive()?;
-        let [mut created, mut changed, mut unchanged, mut overlaps] = <[Vec<String>; 4]>::default();
-        let mut writes = Vec::new();
-        let mut after = self.registry.clone();
-        for definition in definitions {
-            after.remove(&definition.name);
-        }
-        for definition in definitions {
-            let name = definition.name.clone();
-            // Asked before it is one of them, so that each pair is told of once.
-            overlaps.extend(after.overlaps(definition));
-            after.insert(definition.clone())?;
-            match self.registry.get(&name) {
-                Some(known) if known == definition => {
-                    unchanged.push(name);
-                    continue;
-                }
-                Some(_) => changed.push(name),
-                None => created.push(name),
-            }
-            writes.extend(self.directory.definition_write(&definition.name, Some(definition)));
-        }
-        let result = self.write_system(writes, now);
-        self.finish(result, now);
-        self.alive()?;
-        Ok([created, changed, unchanged, overlaps])
-    }
-
-    /// Removes a definition. False: there was none.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn remove_definition(&mut self, name: &str, now: Now) -> Result<bool, Error> {
-        self.alive()?;
-        if self.registry.get(name).is_none() {
-            return Ok(false);
-        }
-        let write = self.directory.definition_write(name, None);
-        let result = self.write_system(write.into_iter().collect(), now);
-        self.finish(result, now);
-        self.alive().map(|()| true)
     }
 }
 

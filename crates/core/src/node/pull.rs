@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use super::answer::{Answer, Portion};
 use super::compare::{Compare, is_sane_span};
-use super::placement::PullEnd;
+use super::join::PullEnd;
 use super::rounds::turn;
 use super::work::Work;
 use super::{Event, Held, NEVER, Node, SECOND};

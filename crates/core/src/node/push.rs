@@ -312,7 +312,9 @@ impl<S: Store> Node<S> {
             for (stored, record, applied) in told {
                 arrived.work.tell(id, wanted, &stored, &record, applied);
             }
-            arrived.late.push((id, late));
+            if !late.is_empty() {
+                arrived.late.push((id, late));
+            }
             self.count("records_received", count);
             if let Some(newest) = newest {
                 self.follow(newest, &path, now);

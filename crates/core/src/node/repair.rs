@@ -3,7 +3,6 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::ops::Bound;
 
 use super::work::Work;
 use super::{Event, Node};
@@ -14,7 +13,8 @@ use crate::message::{Message, Target};
 use crate::planted::{Planted, planted};
 use crate::record::{Record, bucket_of};
 use crate::rows::{self, Transaction};
-use crate::store::{Space, Store, StoreError};
+use crate::stamp::Dot;
+use crate::store::{Store, StoreError};
 use crate::vector::Vector;
 
 /// Most rows told in one page of a self-check, and most rows read for one.
@@ -119,11 +119,7 @@ impl<S: Store> Node<S> {
         let mut page = Vec::new();
         let Some(held) = self.held.get(&id) else { return Ok((page, None)) };
         let prefix = held.replica.prefix;
-        let first = rows::data_key(prefix, start);
-        let end = rows::data_key(prefix + 1, &[]);
-        let lower =
-            if start.is_empty() { Bound::Included(&*first) } else { Bound::Excluded(&*first) };
-        let rows = self.store.range(Space::Data, lower, Bound::Excluded(&end));
+        let rows = rows::data_rows(&self.store, prefix, start, None);
         for (read, row) in rows.enumerate() {
             let (key, bytes) = row?;
             let stored = &key[4..];
@@ -180,14 +176,7 @@ impl<S: Store> Node<S> {
                 }
             }
         }
-        let first = rows::data_key(prefix, &page.start);
-        let end = match &page.end {
-            Some(end) => Bound::Included(rows::data_key(prefix, end)),
-            None => Bound::Excluded(rows::data_key(prefix + 1, &[])),
-        };
-        let lower =
-            if page.start.is_empty() { Bound::Included(&*first) } else { Bound::Excluded(&*first) };
-        for row in self.store.range(Space::Data, lower, end.as_ref().map(|key| &**key)) {
+        for row in rows::data_rows(&self.store, prefix, &page.start, page.end.as_deref()) {
             let (key, data) = row?;
             let stored = &key[4..];
             if has_bucket(&page.buckets, bucket_of(stored)) && !theirs.contains_key(stored) {
@@ -277,22 +266,33 @@ impl<S: Store> Node<S> {
             let path = self.path_of(id);
             self.event(Event::Repaired(path, repaired));
         }
-        let (mut found, mut bytes) = (Vec::new(), 0);
-        let nothing = Transaction::default();
-        for stored in wanted {
-            let Some(held) = self.held.get(&id) else { break };
-            if let Some(record) = held.replica.record(&nothing, &self.store, &stored)? {
-                bytes += record.payload().len() + stored.len();
-                if !found.is_empty() && bytes > PAGE_BYTES_MAX {
-                    break;
-                }
-                found.push((stored, record));
-            }
-        }
+        let found = self.page_of(id, wanted.into_iter().map(|stored| (stored, None)))?;
         if !found.is_empty() {
             self.send_repair(peer, target, found, Vec::new());
         }
         Ok(())
+    }
+
+    /// The records of some stored keys, or of those that still carry a dot: as many as fit one page.
+    pub(super) fn page_of(
+        &self,
+        id: DatabaseId,
+        keys: impl Iterator<Item = (Vec<u8>, Option<Dot>)>,
+    ) -> Result<Vec<(Vec<u8>, Record)>, StoreError> {
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        let Some(held) = self.held.get(&id) else { return Ok(page) };
+        let nothing = Transaction::default();
+        for (stored, dot) in keys {
+            let found = held.replica.record(&nothing, &self.store, &stored)?;
+            let wanted = |record: &Record| dot.is_none_or(|dot| record.dot() == dot);
+            let Some(record) = found.filter(wanted) else { continue };
+            bytes += record.payload().len() + stored.len();
+            if !page.is_empty() && bytes > PAGE_BYTES_MAX {
+                break;
+            }
+            page.push((stored, record));
+        }
+        Ok(page)
     }
 
     /// Puts back what a peer lacks, and asks for what is missing here.

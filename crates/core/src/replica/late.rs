@@ -23,11 +23,35 @@ pub struct Late {
 }
 
 impl Late {
+    /// Whether nothing was late.
+    pub fn is_empty(&self) -> bool {
+        self.values == 0 && self.deleted.is_empty() && self.oldest_delete.is_none()
+    }
+
     /// Takes in what else came.
     pub fn extend(&mut self, other: Self) {
         self.values += other.values;
         self.deleted.extend(other.deleted);
         let oldest = self.oldest_delete.into_iter().chain(other.oldest_delete);
         self.oldest_delete = oldest.min();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ident::Epoch;
+    use crate::stamp::Dot;
+
+    #[test]
+    fn a_floor_is_missed_by_a_vector_below_it_or_with_a_hole_in_it() {
+        let (mut floor, mut vector) = (Vector::default(), Vector::default());
+        floor.raise(Epoch(1), 5);
+        vector.raise(Epoch(1), 4);
+        assert!(is_below(&floor, &vector, &[]));
+        vector.raise(Epoch(1), 9);
+        assert!(!is_below(&floor, &vector, &[]));
+        assert!(is_below(&floor, &vector, &[Interval::of(Dot { epoch: Epoch(1), sequence: 5 })]));
+        assert!(!is_below(&floor, &vector, &[Interval::of(Dot { epoch: Epoch(1), sequence: 6 })]));
     }
 }

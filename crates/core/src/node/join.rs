@@ -1,0 +1,191 @@
+//! How a copy becomes complete: it pulls once from every live active holder.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::placement::Task;
+use super::rounds::turn;
+use super::{MILLISECOND, Node};
+use crate::clock::Now;
+use crate::directory::Holder;
+use crate::ident::{DatabaseId, PeerId};
+use crate::planted::{Planted, planted};
+use crate::status::HolderState;
+use crate::store::{Store, StoreError};
+
+/// Most joins that a peer has under way: the rest waits.
+const JOINS_MAX: usize = 64;
+
+/// How a pull ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PullEnd {
+    /// Everything that the peer had when this session began is here.
+    Whole(u64),
+    /// The peer has no copy that can answer.
+    Refused,
+    /// The connection broke, or no answer came in time.
+    Lost,
+}
+
+/// A copy being filled.
+#[derive(Debug, Default)]
+struct Join {
+    /// Active holders still to be pulled from.
+    todo: BTreeSet<PeerId>,
+    /// Whether one of them was pulled from.
+    filled: bool,
+}
+
+/// Copies that are not complete yet.
+#[derive(Debug, Default)]
+pub(super) struct Joins {
+    under_way: BTreeMap<DatabaseId, Join>,
+    /// Copies to be filled, beyond those under way.
+    waiting: BTreeSet<DatabaseId>,
+    /// Since when a database has had no complete copy anywhere, in monotonic microseconds.
+    orphaned: BTreeMap<DatabaseId, u64>,
+    /// Where the last tick stopped looking for joins that can go on.
+    cursor: Option<DatabaseId>,
+}
+
+impl Joins {
+    /// Whether a copy waits to be filled.
+    pub(super) fn waits(&self, id: DatabaseId) -> bool {
+        self.waiting.contains(&id)
+    }
+}
+
+impl<S: Store> Node<S> {
+    /// Pulls once from every live active holder; then the copy is complete.
+    pub(super) fn start_join(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
+        if self.joins.under_way.get(&id).is_some_and(|join| !join.todo.is_empty()) {
+            return Ok(());
+        }
+        self.joins.waiting.insert(id);
+        if self.joins.under_way.len() >= JOINS_MAX {
+            return Ok(());
+        }
+        let mut todo: BTreeSet<PeerId> = self.connected_holders(id).into_iter().collect();
+        if todo.is_empty() {
+            match self.orphans(id, now) {
+                Some(others) if others.is_empty() => return self.joined(id, now),
+                Some(others) => todo = others,
+                // Nobody to pull from is connected: the next tick looks again.
+                None => return Ok(()),
+            }
+        }
+        self.joins.waiting.remove(&id);
+        self.joins.under_way.insert(id, Join { todo: todo.clone(), filled: false });
+        for peer in todo {
+            self.pull_all(id, peer, now);
+        }
+        Ok(())
+    }
+
+    /// Where a database has lost every complete copy: the other holders, for the best-ranked of them,
+    /// which gathers what they have. All of them must be connected, or after the replacement delay all
+    /// that are alive: a database whose only complete holder lost its disk could never be used again.
+    fn orphans(&mut self, id: DatabaseId, now: Now) -> Option<BTreeSet<PeerId>> {
+        if self.has_active_holder(id) || !self.is_in_step(now) || planted(Planted::OrphansLeftAlone)
+        {
+            self.joins.orphaned.remove(&id);
+            return None;
+        }
+        let since = *self.joins.orphaned.entry(id).or_insert(now.monotonic);
+        let late = since + self.config.replacement_delay * MILLISECOND <= now.monotonic;
+        if !late && !self.is_in_step_with_all(now) {
+            return None;
+        }
+        let own = self.config.peer;
+        let left: Vec<PeerId> = self
+            .directory
+            .holders(id)
+            .filter(|(peer, holder)| {
+                holder.state == HolderState::Joining && (!late || self.is_live(*peer))
+            })
+            .map(|(peer, _)| peer)
+            .collect();
+        let best = left.iter().min_by_key(|peer| self.rank_key(id, **peer));
+        let others: BTreeSet<PeerId> = left.iter().copied().filter(|peer| *peer != own).collect();
+        // One that gave its copy back a while ago may still have its rows, and says so first.
+        let gone = |(peer, holder): (PeerId, Holder)| {
+            holder.state == HolderState::Gone && peer != own && self.is_live(peer)
+        };
+        if !late && self.directory.holders(id).any(gone) {
+            return None;
+        }
+        if best != Some(&own) || !others.iter().all(|peer| self.links.contains_key(peer)) {
+            return None;
+        }
+        self.joins.orphaned.remove(&id);
+        self.count("copies_adopted", 1);
+        Some(others)
+    }
+
+    /// A pull of a database from a peer ended.
+    pub(super) fn pulled_from(
+        &mut self,
+        id: DatabaseId,
+        peer: PeerId,
+        end: PullEnd,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        let connected = self.links.contains_key(&peer);
+        if let PullEnd::Whole(session) = end {
+            self.losses.heard(id, peer, session);
+        }
+        let mut again = self.sync_pulled((id, peer), end, connected);
+        if let Some(join) = self.joins.under_way.get_mut(&id)
+            && join.todo.contains(&peer)
+        {
+            if end == PullEnd::Lost && connected {
+                again = true;
+            } else {
+                join.todo.remove(&peer);
+                join.filled |=
+                    matches!(end, PullEnd::Whole(_)) || planted(Planted::JoinedByRefusal);
+            }
+            let (over, filled) = (join.todo.is_empty(), join.filled);
+            if over {
+                self.joins.under_way.remove(&id);
+                if filled {
+                    self.joined(id, now)?;
+                } else {
+                    self.joins.waiting.insert(id);
+                }
+            }
+        }
+        if again {
+            self.pull_all(id, peer, now);
+        }
+        Ok(())
+    }
+
+    /// A copy became complete.
+    pub(super) fn joined(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
+        self.joins.waiting.remove(&id);
+        if self.held.contains_key(&id) {
+            self.check_issued(id)?;
+            self.take_role(id, HolderState::Active, now)?;
+            self.count("copies_joined", 1);
+            self.say_joined(id);
+        }
+        if let Some(&next) = self.joins.waiting.first() {
+            self.defer(Task::Join(next));
+        }
+        Ok(())
+    }
+
+    /// Begins joins that waited: as many as there is room for, from where the last tick stopped, so
+    /// that those with nobody to pull from do not stand in the way of the others.
+    pub(super) fn resume_joins(&mut self, now: Now) -> Result<(), StoreError> {
+        let Joins { waiting, cursor, .. } = &mut self.joins;
+        for id in turn(cursor, 8 * JOINS_MAX, |ring| waiting.range(ring).copied()) {
+            if self.joins.under_way.len() >= JOINS_MAX {
+                break;
+            }
+            self.start_join(id, now)?;
+        }
+        Ok(())
+    }
+}

@@ -11,6 +11,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::join::PullEnd;
+use super::repair::CHECK_PAGE;
 use super::work::Work;
 use super::{Event, Node};
 use crate::clock::Now;
@@ -22,7 +23,7 @@ use crate::planted::{Planted, planted};
 use crate::record::Sent;
 use crate::replica::{decode_record, is_below};
 use crate::rows::{self, Transaction};
-use crate::stamp::Dot;
+use crate::stamp::{Dot, Stamp};
 use crate::status::HolderState;
 use crate::store::{Store, StoreError};
 use crate::vector::{EPOCHS_MAX, Vector};
@@ -45,6 +46,8 @@ pub(super) struct Compare {
     at: Vec<u8>,
     /// Live rows here that were deleted there.
     deleted: Named,
+    /// Stored keys of those under which something older is there, which came late.
+    older: BTreeSet<Vec<u8>>,
     /// Bytes of their keys.
     bytes: usize,
     /// Whether there are more of them.
@@ -89,6 +92,15 @@ impl Poll {
     }
 }
 
+/// What an answer says of a key.
+#[derive(Clone, Copy, Debug)]
+enum There {
+    /// A record with this mark is there, which this copy reflects.
+    Known(u32),
+    /// One with this stamp is, which it does not reflect.
+    News(Stamp),
+}
+
 impl Compare {
     /// Whether a span may follow what was compared so far.
     pub(super) fn goes_on(&self, span: &Span) -> bool {
@@ -102,8 +114,8 @@ impl<S: Store> Node<S> {
         let progress = &self.held.get(&id)?.replica.state.progress;
         let below = is_below(&cut.floor, &progress.vector, &cut.found);
         self.count("compares_by_key", 1);
-        let (at, deleted) = (Vec::new(), Vec::new());
-        Some(Compare { cut, below, at, deleted, bytes: 0, full: false, poll: None })
+        let (at, deleted, older) = Default::default();
+        Some(Compare { cut, below, at, deleted, older, bytes: 0, full: false, poll: None })
     }
 
     /// Looks for rows here that a part of the answer does not name, before that is applied.
@@ -116,9 +128,12 @@ impl<S: Store> Node<S> {
     ) -> Result<(), StoreError> {
         let Some(target) = self.target(id) else { return Ok(()) };
         let Some(held) = self.held.get(&id) else { return Ok(()) };
-        let sent = records.iter().flat_map(|(_, records)| records).map(|sent| (&sent.key, None));
-        let present = span.present.iter().map(|(key, mark)| (key, Some(*mark)));
-        let named: BTreeMap<&Vec<u8>, Option<u32>> = present.chain(sent).collect();
+        let sent = records.iter().flat_map(|(epoch, records)| {
+            let stamp = |time| Stamp { time, epoch: *epoch };
+            records.iter().map(move |sent| (&sent.key, There::News(stamp(sent.time))))
+        });
+        let present = span.present.iter().map(|(key, mark)| (key, There::Known(*mark)));
+        let there: BTreeMap<&Vec<u8>, There> = present.chain(sent).collect();
         let prefix = held.replica.prefix;
         let theirs: Intervals = compare.cut.lost.iter().copied().collect();
         let (mut missing, mut bytes) = (Vec::new(), 0);
@@ -129,9 +144,13 @@ impl<S: Store> Node<S> {
                 break;
             }
             let record = decode_record(&data)?;
-            // Another record of the key, one that came late, may be there: this one is not.
-            let mark = named.get(&stored);
-            if mark.is_some_and(|mark| mark.is_none_or(|mark| mark == record.mark())) {
+            let there = there.get(&stored);
+            let agrees = match there {
+                None => false,
+                Some(There::Known(mark)) => *mark == record.mark(),
+                Some(There::News(stamp)) => *stamp >= record.stamp(),
+            };
+            if agrees {
                 continue;
             }
             let dot = record.dot();
@@ -140,6 +159,10 @@ impl<S: Store> Node<S> {
                 continue;
             }
             if compare.below && record.stamp().time <= compare.cut.newest_collected {
+                // Another record of the key, one that came late, may be there: this one is not.
+                if there.is_some() {
+                    compare.older.insert(stored.clone());
+                }
                 compare.bytes += stored.len();
                 compare.deleted.push((stored, dot));
                 compare.full = compare.deleted.len() == DROPS_MAX || compare.bytes >= DROPS_BYTES;
@@ -270,7 +293,7 @@ impl<S: Store> Node<S> {
     fn drop_deleted(
         &mut self,
         id: DatabaseId,
-        compare: Compare,
+        mut compare: Compare,
         (deleted, kept): (Named, Named),
         now: Now,
     ) -> Result<(), StoreError> {
@@ -278,12 +301,13 @@ impl<S: Store> Node<S> {
         let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
         let mut work = Work::default();
         work.touched.insert(id);
-        let mut dropped = 0;
+        let (mut dropped, mut wanted) = (0, Vec::new());
         for (stored, dot) in deleted {
             let (transaction, fingerprint) = (&mut work.transaction, &self.fingerprint);
             let replica = &mut held.replica;
             let found = replica.discard(transaction, &self.store, fingerprint, &stored, dot)?;
             dropped += u64::from(found.is_some());
+            wanted.extend(found.and_then(|_| compare.older.take(&stored)));
         }
         let taken = if compare.full { None } else { Some(held.take_cut(compare.cut)) };
         self.commit_work(work, now)?;
@@ -294,6 +318,11 @@ impl<S: Store> Node<S> {
             self.end_watches(id);
         }
         self.put_back(id, peer, kept)?;
+        if let Some(target) = self.target(id) {
+            for wanted in wanted.chunks(CHECK_PAGE) {
+                self.send_repair(peer, target, Vec::new(), wanted.to_vec());
+            }
+        }
         match taken {
             // Where nothing could be dropped, the same rows would come up again.
             None if dropped == 0 => self.abort_pull(id, PullEnd::Refused, now),

@@ -18,7 +18,7 @@ use crate::store::{Store, StoreError};
 use crate::vector::Vector;
 
 /// Most rows told in one page of a self-check, and most rows read for one.
-const CHECK_PAGE: usize = 4096;
+pub(super) const CHECK_PAGE: usize = 4096;
 const CHECK_READS: usize = 4 * CHECK_PAGE;
 
 /// Stored keys and shortened elements, ascending.

@@ -1,5 +1,9 @@
 //! The directory: which databases there are and who holds them. It is stored in system databases
 //! that every peer holds, sharded by database id; this is what they say, in memory.
+//!
+//! Every row names the generation that it is about in its key. A database is dropped by a row of the
+//! next generation: rows of lower ones mean nothing any more, whenever and with whatever stamp they
+//! arrive.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -23,6 +27,9 @@ pub const DEFINITIONS_PATH: &str = "_tidings/definitions";
 /// Number of system databases that the directory is spread over.
 pub const SHARDS: u8 = 16;
 
+/// Most generations of one database.
+const GENERATIONS_MAX: u64 = 1 << 32;
+
 const DATABASE: u8 = b'd';
 const HOLDER: u8 = b'h';
 
@@ -42,16 +49,15 @@ pub struct Holder {
     pub since: Millis,
 }
 
-/// The row of a database that was ever written.
+/// The row of a database that was written to or dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct DatabaseRow {
     path: String,
-    generation: u64,
 }
 
-/// What is known of one database.
+/// What is known of one database, in its latest generation.
 #[derive(Clone, Debug, Default)]
-struct Entry {
+pub(crate) struct Entry {
     path: Option<Arc<str>>,
     generation: u64,
     holders: Vec<(PeerId, Holder)>,
@@ -68,6 +74,8 @@ pub(crate) enum Lesson {
     Held(DatabaseId, PeerId),
     /// A database has a path and a generation.
     Known(DatabaseId),
+    /// The row is about a generation that was dropped.
+    Outdated,
     /// The row makes no sense.
     Nonsense,
 }
@@ -113,7 +121,7 @@ impl Directory {
         self.system.keys().copied()
     }
 
-    /// Whether anyone holds or held the database.
+    /// Whether anyone holds or held the database, in its latest generation.
     pub fn is_known(&self, id: DatabaseId) -> bool {
         self.entries.get(&id).is_some_and(|entry| !entry.holders.is_empty())
     }
@@ -139,14 +147,14 @@ impl Directory {
         self.entries.keys().copied()
     }
 
-    /// How many databases are known.
+    /// How many databases there are: those that were dropped are none.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.values().filter(|entry| !entry.holders.is_empty()).count()
     }
 
-    /// Whether none is known.
+    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
     /// The path of a database.
@@ -154,12 +162,12 @@ impl Directory {
         self.entries.get(&id).and_then(|entry| entry.path.as_ref())
     }
 
-    /// The generation that the directory has of a database.
+    /// How often a database was dropped.
     pub fn generation(&self, id: DatabaseId) -> u64 {
         self.entries.get(&id).map_or(0, |entry| entry.generation)
     }
 
-    /// Databases by path, above a path.
+    /// Databases by path, above a path; those that were dropped included.
     pub fn by_path(&self, after: Option<&str>) -> impl Iterator<Item = (&Arc<str>, DatabaseId)> {
         use core::ops::Bound;
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -172,9 +180,23 @@ impl Directory {
 
     /// The write that makes a database known.
     pub(crate) fn database_write(&self, id: DatabaseId, path: &str) -> Option<(DatabaseId, Write)> {
-        let row = DatabaseRow { path: path.into(), generation: self.generation(id) };
-        let key = stored_key(&[id.0.as_slice(), &[DATABASE]].concat());
-        let payload = Payload::Value(wire::encode(&row), None);
+        self.generation_write(id, path, self.generation(id))
+    }
+
+    /// The write that drops a database; `None` if it was dropped too often.
+    pub(crate) fn drop_write(&self, id: DatabaseId, path: &str) -> Option<(DatabaseId, Write)> {
+        let next = self.generation(id) + 1;
+        self.generation_write(id, path, next).filter(|_| next <= GENERATIONS_MAX)
+    }
+
+    fn generation_write(
+        &self,
+        id: DatabaseId,
+        path: &str,
+        generation: u64,
+    ) -> Option<(DatabaseId, Write)> {
+        let key = row_key(id, DATABASE, generation, &[]);
+        let payload = Payload::Value(wire::encode(&DatabaseRow { path: path.into() }), None);
         Some((self.shard(id)?, Write { key, payload }))
     }
 
@@ -186,7 +208,7 @@ impl Directory {
         state: HolderState,
         since: Millis,
     ) -> Option<(DatabaseId, Write)> {
-        let key = stored_key(&[id.0.as_slice(), &[HOLDER], &peer.0].concat());
+        let key = row_key(id, HOLDER, self.generation(id), &peer.0);
         let payload = Payload::Value(wire::encode(&Holder { state, since }), None);
         Some((self.shard(id)?, Write { key, payload }))
     }
@@ -227,24 +249,41 @@ impl Directory {
         }
     }
 
+    /// What is known of a database, in this generation at least: its holders were those of a lower one.
+    pub(crate) fn raise(&mut self, id: DatabaseId, generation: u64) -> &mut Entry {
+        let entry = self.entries.entry(id).or_default();
+        if generation > entry.generation {
+            entry.generation = generation;
+            entry.holders.clear();
+        }
+        entry
+    }
+
     fn learn_entry(&mut self, key: &[u8], record: &Record) -> Option<Lesson> {
         let (id, rest) = key.split_at_checked(16)?;
         let id = DatabaseId(id.try_into().ok()?);
+        let (kind, rest) = rest.split_first()?;
+        let (generation, rest) = rest.split_at_checked(8)?;
+        let generation = u64::from_be_bytes(generation.try_into().ok()?);
         let Payload::Value(value, _) = record.payload() else { return None };
-        match rest.split_first()? {
-            (&DATABASE, []) => {
+        if generation < self.generation(id) {
+            return Some(Lesson::Outdated);
+        }
+        if generation > GENERATIONS_MAX {
+            return None;
+        }
+        match (*kind, rest) {
+            (DATABASE, []) => {
                 let row: DatabaseRow = wire::decode(value).ok()?;
                 let path: Arc<str> = row.path.into();
-                let entry = self.entries.entry(id).or_default();
-                entry.generation = entry.generation.max(row.generation);
-                entry.path = Some(path.clone());
+                self.raise(id, generation).path = Some(path.clone());
                 self.paths.insert(path, id);
                 Some(Lesson::Known(id))
             }
-            (&HOLDER, peer) => {
+            (HOLDER, peer) => {
                 let peer = PeerId(peer.try_into().ok()?);
                 let holder: Holder = wire::decode(value).ok()?;
-                let holders = &mut self.entries.entry(id).or_default().holders;
+                let holders = &mut self.raise(id, generation).holders;
                 match holders.binary_search_by_key(&peer, |(peer, _)| *peer) {
                     Ok(at) => holders[at].1 = holder,
                     Err(at) => {
@@ -258,6 +297,11 @@ impl Directory {
             _ => None,
         }
     }
+}
+
+/// The stored key of a row about a database in a generation.
+fn row_key(id: DatabaseId, kind: u8, generation: u64, rest: &[u8]) -> Vec<u8> {
+    stored_key(&[id.0.as_slice(), &[kind], &generation.to_be_bytes(), rest].concat())
 }
 
 /// A definition as it is stored: every field, in this order.

@@ -44,6 +44,7 @@ mod collect;
 mod compare;
 mod define;
 mod drain;
+mod dropping;
 mod event;
 mod forward;
 mod join;
@@ -390,6 +391,9 @@ impl<S: Store> Node<S> {
             let id = DatabaseId(key[1..].try_into().map_err(|_| damaged())?);
             let Interned { prefix, path } = wire::decode(&bytes).map_err(|_| damaged())?;
             let state: State = read_row(&self.store, &rows::state_key(prefix))?.unwrap_or_default();
+            if state.generation > 0 {
+                self.directory.raise(id, state.generation);
+            }
             let replica = Replica::new(id, prefix, path.into(), state);
             self.next_prefix = self.next_prefix.max(prefix + 1);
             self.hold(replica, HolderState::Joining, now);
@@ -443,7 +447,9 @@ impl<S: Store> Node<S> {
         let mut transaction = Transaction::default();
         let row = Interned { prefix, path: path.to_string() };
         transaction.put(Space::Meta, rows::intern_key(id), wire::encode(&row));
-        let mut replica = Replica::new(id, prefix, path.into(), State::default());
+        let generation = self.directory.generation(id);
+        let state = State { generation, ..State::default() };
+        let mut replica = Replica::new(id, prefix, path.into(), state);
         replica.stage(&mut transaction);
         self.commit(transaction)?;
         Ok(replica)

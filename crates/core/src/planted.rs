@@ -141,6 +141,12 @@ bank! {
     /// A holder that never comes back counts for ever.
     DeadCountForEver = "dead-count-for-ever",
 
+    // Dropped databases.
+    /// A copy of a database that was dropped elsewhere stays.
+    DroppedCopyStays = "dropped-copy-stays",
+    /// Messages about a dropped generation are taken for the present one.
+    GenerationIgnored = "generation-ignored",
+
     // Requests.
     /// A request that arrives twice is done twice.
     RequestDoneTwice = "request-done-twice",

@@ -9,13 +9,26 @@ use crate::ident::Epoch;
 use crate::planted::{Planted, planted};
 use crate::stamp::{Dot, Millis, Stamp, TIME_CEILING, Time, Version};
 
-/// A value, or the mark that it was deleted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A value, or the mark that it was deleted. Values are users' own: its `Debug` form says how long they
+/// are, not what.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Payload {
     /// The value and, if it expires, when: milliseconds since the Unix epoch.
     Value(#[serde(with = "serde_bytes")] Vec<u8>, Option<Millis>),
     /// Deleted.
     Tombstone,
+}
+
+impl core::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Value(value, None) => write!(f, "Value({} bytes)", value.len()),
+            Self::Value(value, Some(expires)) => {
+                write!(f, "Value({} bytes, expires {expires})", value.len())
+            }
+            Self::Tombstone => f.write_str("Tombstone"),
+        }
+    }
 }
 
 impl Payload {

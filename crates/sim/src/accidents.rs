@@ -168,9 +168,10 @@ impl World {
         let disks = self.processes.iter().zip(self.looks.disks()).enumerate();
         for (index, (process, disk)) in disks.filter(|(_, (process, _))| process.cloned) {
             let node = process.node.as_ref();
-            let stray = disk.iter().map(|(id, _)| id);
-            let stray = stray.filter(|id| !node.is_some_and(|node| is_active(node, *id)));
-            strays.extend(stray.map(|id| (index, id)));
+            let active =
+                |path: &str| node.is_some_and(|node| is_active(node, node.database_id(path)));
+            let stray = disk.iter().filter(|(_, copy)| !active(&copy.path));
+            strays.extend(stray.map(|(id, _)| (index, id)));
         }
         strays
     }

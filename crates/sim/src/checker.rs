@@ -13,7 +13,7 @@ use tidings_core::stamp::{Dot, Stamp, Time, Version};
 
 use crate::deletes::Deletes;
 pub use crate::history::{Attempt, Fate, Loss};
-use crate::look::{Copies, Copy, hash_row};
+use crate::look::{Copies, Copy, hash_row, incarnation};
 use crate::sometimes::Sometimes;
 
 /// An invariant that broke.
@@ -57,6 +57,10 @@ pub struct Checker {
     pub(crate) deletes: Deletes,
     /// How many writes had been asked for when a process last gave its copy of a database back.
     left: BTreeMap<(usize, DatabaseId), usize>,
+    /// How often databases were dropped.
+    pub(crate) generations: BTreeMap<DatabaseId, u64>,
+    /// Whether users drop databases.
+    pub(crate) drops: bool,
     /// The first thing that broke.
     pub violation: Option<Violation>,
 }
@@ -101,7 +105,9 @@ impl Checker {
     pub fn submitted(&mut self, attempt: Attempt) -> usize {
         let number = self.attempts.len();
         if attempt.value.is_none() {
-            self.deletes.submitted(attempt.database, &attempt.key, number);
+            for home in self.homes(&attempt) {
+                self.deletes.submitted(home, &attempt.key, number);
+            }
         }
         self.attempts.push(attempt);
         number
@@ -153,10 +159,13 @@ impl Checker {
                     self.broke("14 no defects", why.clone());
                 }
                 for &number in numbers {
+                    let homes = self.homes(&self.attempts[number]);
                     let attempt = &mut self.attempts[number];
                     attempt.fate = if unknown { Fate::Unknown } else { Fate::Refused };
                     if !unknown {
-                        self.deletes.refused(attempt.database, &attempt.key, number);
+                        for home in homes {
+                            self.deletes.refused(home, &attempt.key, number);
+                        }
                     }
                     if !unknown && attempt.dot.is_some() {
                         let what = format!("write {number} was refused ({error}) and is stored");
@@ -185,7 +194,12 @@ impl Checker {
             return;
         }
         attempt.dot = Some(version.dot);
-        self.deletes.acknowledged(attempt.database, &attempt.key, number, version);
+        if attempt.is_dropped(&self.generations) {
+            attempt.fate = Fate::Excused(version);
+        }
+        if attempt.is_home() {
+            self.deletes.acknowledged(attempt.database, &attempt.key, number, version);
+        }
         let (database, key, process) = (attempt.database, attempt.key.clone(), attempt.process);
         if owner.is_none() {
             self.broke("2 dots", format!("write {number} has the epoch of nobody: {version}"));
@@ -196,6 +210,62 @@ impl Checker {
             let seen = &mut self.witnesses[process].seen;
             let known = seen.entry((database, key)).or_insert(stamp);
             *known = stamp.max(*known);
+        }
+    }
+
+    /// A database was dropped: what was written to it before is excused.
+    pub(crate) fn dropped(&mut self, id: DatabaseId, generation: u64) {
+        let known = self.generations.entry(id).or_default();
+        *known = generation.max(*known);
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.of == id) {
+            if let Fate::Acknowledged(version) = attempt.fate
+                && attempt.is_dropped(&self.generations)
+            {
+                attempt.fate = Fate::Excused(version);
+            }
+        }
+    }
+
+    /// An acknowledged write went to this incarnation of its database, or to one that was dropped.
+    pub(crate) fn went_to(&mut self, number: usize, home: Option<DatabaseId>) {
+        let homes = self.homes(&self.attempts[number]);
+        let attempt = &mut self.attempts[number];
+        if attempt.is_home() {
+            return;
+        }
+        if let Some(home) = home {
+            attempt.database = home;
+            for other in homes.into_iter().filter(|other| *other != home) {
+                self.deletes.refused(other, &attempt.key, number);
+            }
+        }
+        attempt.homeless = home.is_none();
+    }
+
+    /// The incarnations of its database that a write may go to, before anybody saw where it went: it may
+    /// be dropped on the way, and not everybody knows of the last drop.
+    fn homes(&self, attempt: &Attempt) -> Vec<DatabaseId> {
+        if !self.drops {
+            return vec![attempt.database];
+        }
+        let last = self.generations.get(&attempt.of).copied().unwrap_or(0);
+        (0..=last + 1).map(|generation| incarnation(attempt.of, generation)).collect()
+    }
+
+    /// Notes a record that was read at another peer, of which incarnation nobody says.
+    pub(crate) fn read_elsewhere(
+        &mut self,
+        id: DatabaseId,
+        key: &[u8],
+        record: &Record,
+        hash: u64,
+    ) {
+        let attempt = written_by(record).and_then(|number| self.attempts.get(number));
+        // Where it went is only guessed before its dot was seen.
+        let attempt = attempt.filter(|attempt| attempt.of == id && attempt.is_home());
+        let database = attempt.map(|attempt| attempt.database);
+        if database.is_some() || !self.generations.contains_key(&id) {
+            self.saw_record(database.unwrap_or(id), key, record, hash);
         }
     }
 
@@ -298,12 +368,16 @@ impl Checker {
     ) {
         self.saw_dot(database, key, record, hash);
         let Payload::Value(value, _) = record.payload() else { return };
-        let number = value.get(..8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
-        let attempt = number.and_then(|number| self.attempts.get_mut(number as usize));
+        let attempt = written_by(record).and_then(|number| self.attempts.get_mut(number));
         let Some(attempt) = attempt else {
             self.broke("5 nothing from nowhere", format!("a value that nobody wrote: {record:?}"));
             return;
         };
+        // Where it went is only guessed before it is seen.
+        if !attempt.is_home() && attempt.is_of(database, &self.generations) {
+            attempt.database = database;
+            attempt.homeless = false;
+        }
         if attempt.database != database
             || attempt.key != key
             || attempt.value.as_deref() != Some(value)
@@ -333,8 +407,8 @@ impl Checker {
     /// Whether a row of a system database makes a database known that somebody else made known
     /// already: two peers created it.
     pub fn created_twice(&mut self, key: &[u8], record: &Record) -> bool {
-        // A length of 0, the 16 bytes of the id, and a letter.
-        if key.len() != 18 || key.last() != Some(&b'd') {
+        // A length of 0, the 16 bytes of the id, a letter, and a generation.
+        if key.len() != 26 || key[17] != b'd' {
             return false;
         }
         let epoch = record.dot().epoch;
@@ -443,4 +517,11 @@ impl Checker {
         let Attempt { database, key, .. } = attempt;
         disks.iter().filter(|disk| self.deletes.reflects(disk, *database, key, stamp)).count()
     }
+}
+
+/// The number of the write that made a record: its value begins with it.
+fn written_by(record: &Record) -> Option<usize> {
+    let Payload::Value(value, _) = record.payload() else { return None };
+    let number = value.get(..8)?.try_into().map(u64::from_le_bytes).ok()?;
+    usize::try_from(number).ok()
 }

@@ -14,7 +14,7 @@ use tidings_core::vector::Vector;
 use tidings_core::wire;
 
 use crate::disk::FaultyStore;
-use crate::look::Copies;
+use crate::look::{Copies, incarnation};
 use crate::scenario::SECOND;
 use crate::world::World;
 
@@ -37,7 +37,7 @@ impl World {
             // What does not run may come back and be pulled from: then it counts, whatever it is.
             let active: Option<BTreeSet<DatabaseId>> = process.node.as_ref().map(|node| {
                 let copies = node.copies().filter(|(_, role)| *role == HolderState::Active);
-                copies.map(|(id, _)| id).collect()
+                copies.map(|(id, _)| present(node, id)).collect()
             });
             let counts = |id: &DatabaseId| active.as_ref().is_none_or(|active| active.contains(id));
             for (id, copy) in disk.iter().filter(|(id, _)| counts(id)) {
@@ -70,13 +70,15 @@ impl World {
     /// before it came into being. Not where a disk lost data since.
     pub(crate) fn check_complete(&mut self, index: usize, id: DatabaseId) {
         self.refresh_looks();
-        let Some((losses, complete)) = self.before.0.get(&(index, id)) else { return };
         let Some(node) = &self.processes[index].node else { return };
+        let there = present(node, id);
+        let Some((losses, complete)) = self.before.0.get(&(index, there)) else { return };
         let Some(replica) = node.replica(id).filter(|_| *losses == self.losses) else { return };
         let own = &replica.state.progress.vector;
         // Where another one came into being since, it may have been filled from that.
         let noted = |process: usize| complete.iter().any(|(noted, _)| *noted == process);
-        let mut holders = self.looks.disks().enumerate().filter(|(_, disk)| disk.get(id).is_some());
+        let mut holders =
+            self.looks.disks().enumerate().filter(|(_, disk)| disk.get(there).is_some());
         let later = holders.any(|(process, _)| process != index && !noted(process));
         let still = |process: usize| {
             self.processes[process].node.as_ref().is_some_and(|node| is_active(node, id))
@@ -102,12 +104,13 @@ impl World {
         let Some(node) = &self.processes[index].node else { return };
         let Some(replica) = node.replica(id) else { return };
         let own = &replica.state.progress.vector;
+        let there = present(node, id);
         let path = tidings_core::name::Path::new(&replica.path).ok();
         let definition = path.and_then(|path| node.open(&path).ok());
         let min = definition.map_or(1, |definition| definition.replication.min as usize);
         let keeps = |(other, disk): (usize, &Copies)| {
             let process = &self.processes[other];
-            let row = disk.get(id).and_then(|copy| {
+            let row = disk.get(there).and_then(|copy| {
                 process.disk.synced_row(Space::Meta, &rows::state_key(copy.prefix))
             });
             let state: Option<State> = row.and_then(|row| wire::decode(&row).ok());
@@ -122,6 +125,12 @@ impl World {
             self.checker.broke("10 copies", what);
         }
     }
+}
+
+/// The incarnation of a database that a peer has, or else knows.
+pub(crate) fn present(node: &Node<FaultyStore>, id: DatabaseId) -> DatabaseId {
+    let held = node.replica(id).map(|replica| replica.state.generation);
+    incarnation(id, held.unwrap_or_else(|| node.directory().generation(id)))
 }
 
 pub(crate) fn is_active(node: &Node<FaultyStore>, id: DatabaseId) -> bool {

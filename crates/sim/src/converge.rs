@@ -11,6 +11,7 @@ use tidings_core::record::Record;
 use tidings_core::stamp::Time;
 use tidings_core::status::HolderState;
 
+use crate::complete::present;
 use crate::look::{Copies, Copy};
 use crate::scenario::{MILLISECOND, SECOND};
 use crate::world::World;
@@ -171,10 +172,9 @@ impl World {
                 by_path.entry(id).or_default().push((index, copy));
             }
         }
-        for (id, held) in &by_path {
+        for held in by_path.values() {
             let system = held.first().is_some_and(|(_, copy)| copy.path.starts_with("_tidings/"));
-            let why =
-                if system { disagree(held) } else { self.holders_disagree(*id, held, &living) };
+            let why = if system { disagree(held) } else { self.holders_disagree(held, &living) };
             let why = why.or_else(|| held.iter().find_map(|(index, copy)| self.gap(*index, copy)));
             if why.is_some() {
                 return why;
@@ -208,8 +208,12 @@ impl World {
     /// Whether a copy has a gap that only a peer could explain that never comes back: it is not given
     /// back.
     fn is_gap_for_ever(&self, id: DatabaseId) -> bool {
-        let copies = self.looks.disks().filter_map(|disk| disk.get(id));
+        let copies = self.looks.disks().flat_map(Copies::iter).map(|(_, copy)| copy);
+        let path = self.processes.iter().find_map(|process| {
+            process.node.as_ref()?.directory().path(id).map(ToString::to_string)
+        });
         copies
+            .filter(|copy| path.as_ref() == Some(&copy.path))
             .flat_map(|copy| copy.state.progress.loose())
             .any(|(epoch, _)| !self.has_writer(epoch))
     }
@@ -229,13 +233,15 @@ impl World {
     }
 
     /// Why the copies of a user's database are not as they must be.
-    fn holders_disagree(
-        &self,
-        id: DatabaseId,
-        held: &[(usize, &Copy)],
-        living: &[usize],
-    ) -> Option<String> {
+    fn holders_disagree(&self, held: &[(usize, &Copy)], living: &[usize]) -> Option<String> {
         let node = self.processes[*living.first()?].node.as_ref()?;
+        let (_, copy) = held.first()?;
+        let id = node.database_id(&copy.path);
+        let generation = node.directory().generation(id);
+        if let Some((index, _)) = held.iter().find(|(_, copy)| copy.state.generation != generation)
+        {
+            return Some(format!("peer {index} has {:?}, which was dropped", copy.path));
+        }
         let index_of: BTreeMap<_, _> =
             living.iter().map(|i| (self.processes[*i].peer, *i)).collect();
         let mut active = BTreeSet::new();
@@ -285,6 +291,7 @@ impl World {
         for &index in &self.living() {
             let Some(node) = self.processes[index].node.as_ref() else { continue };
             for (id, _) in node.copies().filter(|(_, role)| *role == HolderState::Active) {
+                let id = present(node, id);
                 let copy = self.looks.disk(index).and_then(|copies| copies.get(id));
                 for (key, record) in copy.into_iter().flat_map(Copy::records) {
                     if record.is_live() {
@@ -295,7 +302,8 @@ impl World {
         }
         for &index in &self.living() {
             let Some(node) = self.processes[index].node.as_ref() else { continue };
-            let roles: BTreeMap<_, _> = node.copies().collect();
+            let roles: BTreeMap<_, _> =
+                node.copies().map(|(id, role)| (present(node, id), role)).collect();
             let active = |id: &DatabaseId| roles.get(id) == Some(&HolderState::Active);
             for (place, expected) in expected.iter().filter(|((id, _), _)| active(id)) {
                 let copy = self.looks.disk(index).and_then(|copies| copies.get(place.0));
@@ -319,6 +327,8 @@ impl World {
             for index in self.living() {
                 let place = self
                     .call(index, |node, now| (node.place(&parsed, now), node.database_id(&path)));
+                let node = self.processes[index].node.as_ref();
+                let place = place.zip(node).map(|((place, id), node)| (place, present(node, id)));
                 let Some((place, id)) = place else { continue };
                 if databases.contains(&id) && matches!(place, Place::Nowhere | Place::Unknown) {
                     let what = format!("{path:?} is {place:?} to peer {index}");
@@ -411,10 +421,11 @@ impl World {
             let wall = process.clocks(self.now).wall;
             let ripe = wall.saturating_sub(self.scenario.tombstone_grace);
             let looked = self.looks.disk(index)?.iter();
-            let copies = looked.filter(|(id, copy)| {
+            let copies = looked.filter(|(_, copy)| {
+                let id = node.database_id(&copy.path);
                 !copy.path.starts_with("_tidings/")
-                    && crate::complete::is_active(node, *id)
-                    && node.why_not_collected(*id).is_none()
+                    && crate::complete::is_active(node, id)
+                    && node.why_not_collected(id).is_none()
             });
             copies.into_iter().find_map(|(_, copy)| {
                 let old = copy

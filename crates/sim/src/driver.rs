@@ -4,6 +4,7 @@ use tidings_core::error::Error;
 use tidings_core::message::Reply;
 use tidings_core::node::{Event as Told, Input};
 
+use crate::complete::present;
 use crate::process::Waiting;
 use crate::scenario::MILLISECOND;
 use crate::world::{Event, World};
@@ -27,16 +28,26 @@ impl World {
                 self.sometimes.saw("copy left");
                 if let Some(node) = &self.processes[index].node {
                     let id = node.database_id(path);
+                    let there = present(node, id);
                     self.check_left(index, id);
-                    self.checker.left(index, id);
+                    self.checker.left(index, there);
                 }
             }
             Told::Lost(..) => self.sometimes.saw("declared lost"),
             Told::Dropped(..) => self.sometimes.saw("deleted rows dropped"),
+            Told::DatabaseDropped(path) => {
+                self.sometimes.saw("database dropped");
+                let process = &mut self.processes[index];
+                if let Some(node) = &process.node {
+                    let id = node.database_id(path);
+                    process.dropped.insert(id, self.now);
+                    self.checker.dropped(id, node.directory().generation(id));
+                }
+            }
             Told::Late(path, _) => {
                 self.sometimes.saw("late write kept");
                 if let Some(node) = &self.processes[index].node {
-                    self.checker.came_late(node.database_id(path));
+                    self.checker.came_late(present(node, node.database_id(path)));
                 }
             }
             Told::Repaired(..) => self.sometimes.saw("rows repaired"),

@@ -75,7 +75,9 @@ impl Checker {
     fn check_winner(&mut self, place: &(DatabaseId, Vec<u8>), record: &Record) {
         let dot = record.dot();
         let matches = |attempt: &Attempt| {
-            (attempt.database, &attempt.key) == (place.0, &place.1)
+            let here = attempt.database == place.0
+                || !attempt.is_home() && attempt.is_of(place.0, &self.generations);
+            here && attempt.key == place.1
                 && matches!(attempt.fate, Fate::Open | Fate::Unknown | Fate::Excused(_))
                 && attempt.value.is_some() == record.is_live()
                 && attempt.dot.is_none_or(|known| known == dot)

@@ -1,7 +1,11 @@
 //! The history: every write that was asked for, and what became of it.
 
+use std::collections::BTreeMap;
+
 use tidings_core::ident::DatabaseId;
 use tidings_core::stamp::{Dot, Version};
+
+use crate::look::incarnation;
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub enum Fate {
 #[derive(Clone)]
 pub struct Attempt {
     /// The database.
+    pub of: DatabaseId,
+    /// Which incarnation of it: see [`incarnation`](crate::look::incarnation).
     pub database: DatabaseId,
     /// The stored key.
     pub key: Vec<u8>,
@@ -44,9 +50,32 @@ pub struct Attempt {
     pub(crate) at_disk: usize,
     /// Its dot, once it was seen anywhere.
     pub dot: Option<Dot>,
+    /// Whether its database was dropped before anybody saw where it went.
+    pub(crate) homeless: bool,
 }
 
 impl Attempt {
+    /// Whether it is known to which incarnation of its database it went.
+    pub(crate) fn is_home(&self) -> bool {
+        self.dot.is_some() && !self.homeless
+    }
+
+    /// Whether an incarnation is one of its database.
+    pub(crate) fn is_of(
+        &self,
+        database: DatabaseId,
+        generations: &BTreeMap<DatabaseId, u64>,
+    ) -> bool {
+        let last = generations.get(&self.of).copied().unwrap_or(0);
+        (0..=last).any(|generation| incarnation(self.of, generation) == database)
+    }
+
+    /// Whether it went to a generation that was dropped, or nobody knows where.
+    pub(crate) fn is_dropped(&self, generations: &BTreeMap<DatabaseId, u64>) -> bool {
+        let last = generations.get(&self.of).copied().unwrap_or(0);
+        self.homeless || last > 0 && incarnation(self.of, last) != self.database
+    }
+
     /// A write that is about to be asked of a process, of which nothing else is known.
     pub fn new(
         process: usize,
@@ -56,6 +85,7 @@ impl Attempt {
         value: Option<Vec<u8>>,
     ) -> Self {
         Self {
+            of: database,
             database,
             key,
             value,
@@ -67,6 +97,7 @@ impl Attempt {
             accepted: None,
             at_disk: process,
             dot: None,
+            homeless: false,
         }
     }
 }

@@ -150,26 +150,35 @@ pub(crate) fn fingerprint() -> &'static Fingerprint {
     &FINGERPRINT
 }
 
+/// The name of a database in one generation: its own in the first. What was dropped and what came after
+/// are two databases for all checks.
+pub fn incarnation(id: DatabaseId, generation: u64) -> DatabaseId {
+    DatabaseId((u128::from_be_bytes(id.0) ^ u128::from(generation)).to_be_bytes())
+}
+
 /// Every copy on a disk.
 #[derive(Clone, Debug, Default)]
 pub struct Copies {
-    copies: BTreeMap<DatabaseId, Copy>,
+    /// By incarnation.
+    by_id: BTreeMap<DatabaseId, Copy>,
     prefixes: BTreeMap<[u8; 4], DatabaseId>,
+    /// The incarnation that is there of a database.
+    present: BTreeMap<DatabaseId, DatabaseId>,
 }
 
 impl Copies {
-    /// The copy of a database.
+    /// The copy of an incarnation of a database.
     pub fn get(&self, id: DatabaseId) -> Option<&Copy> {
-        self.copies.get(&id)
+        self.by_id.get(&id)
     }
 
-    /// Every copy.
+    /// Every copy, by incarnation.
     pub fn iter(&self) -> impl Iterator<Item = (DatabaseId, &Copy)> {
-        self.copies.iter().map(|(id, copy)| (*id, copy))
+        self.by_id.iter().map(|(id, copy)| (*id, copy))
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Copy> {
-        self.copies.values_mut()
+        self.by_id.values_mut()
     }
 
     /// Reads everything.
@@ -226,24 +235,29 @@ impl Copies {
         let id = id.map_err(|_| StoreError::corrupt("the id of a database"))?;
         let interned = bytes.map(wire::decode::<Interned>).transpose();
         let interned = interned.map_err(|_| StoreError::corrupt("the row of a database"))?;
-        let known = self.copies.get(&id).map(|copy| copy.prefix);
+        let present = self.present.get(&id).copied();
+        let known = present.and_then(|id| self.by_id.get(&id)).map(|copy| copy.prefix);
         if known.is_some() && known == interned.as_ref().map(|interned| interned.prefix) {
             return Ok(());
         }
-        if let Some(copy) = self.copies.remove(&id) {
+        if let Some(present) = self.present.remove(&id)
+            && let Some(copy) = self.by_id.remove(&present)
+        {
             let prefix = copy.prefix.to_be_bytes();
-            if self.prefixes.get(&prefix) == Some(&id) {
+            if self.prefixes.get(&prefix) == Some(&present) {
                 self.prefixes.remove(&prefix);
             }
         }
         let Some(Interned { prefix, path }) = interned else { return Ok(()) };
-        let (rows, fresh, state) = (BTreeMap::new(), BTreeSet::new(), State::default());
+        let (rows, fresh, state) = (BTreeMap::new(), BTreeSet::new(), read_state(read, prefix)?);
+        let real = id;
+        let id = incarnation(real, state.generation);
+        self.present.insert(real, id);
         let (canonical, found, log, checked) = (0, Derived::default(), LogSum::default(), false);
         let copy = Copy { path, prefix, state, rows, canonical, found, log, fresh, checked };
-        self.copies.insert(id, copy);
+        self.by_id.insert(id, copy);
         let prefix = prefix.to_be_bytes();
         self.prefixes.insert(prefix, id);
-        self.describe(read, prefix)?;
         for row in prefix_rows(read, Space::Data, &prefix) {
             let (key, bytes) = row?;
             self.set(&key, Some(&bytes))?;
@@ -254,12 +268,8 @@ impl Copies {
     /// Reads the state of the copy with a prefix.
     fn describe(&mut self, read: &impl Read, prefix: [u8; 4]) -> Result<(), StoreError> {
         let id = self.prefixes.get(&prefix);
-        let Some(copy) = id.and_then(|id| self.copies.get_mut(id)) else { return Ok(()) };
-        copy.state = match read.get(Space::Meta, &rows::state_key(copy.prefix))? {
-            Some(bytes) => wire::decode(&bytes)
-                .map_err(|_| StoreError::corrupt("the state row of a database"))?,
-            None => State::default(),
-        };
+        let Some(copy) = id.and_then(|id| self.by_id.get_mut(id)) else { return Ok(()) };
+        copy.state = read_state(read, copy.prefix)?;
         copy.checked = false;
         Ok(())
     }
@@ -268,8 +278,18 @@ impl Copies {
     fn set(&mut self, key: &[u8], bytes: Option<&[u8]>) -> Result<(), StoreError> {
         let Some((prefix, stored)) = key.split_first_chunk::<4>() else { return Ok(()) };
         let id = self.prefixes.get(prefix);
-        let copy = id.and_then(|id| self.copies.get_mut(id));
+        let copy = id.and_then(|id| self.by_id.get_mut(id));
         copy.map_or(Ok(()), |copy| copy.set(fingerprint(), stored, bytes))
+    }
+}
+
+/// What is stored of a copy beside its rows.
+fn read_state(read: &impl Read, prefix: rows::Prefix) -> Result<State, StoreError> {
+    match read.get(Space::Meta, &rows::state_key(prefix))? {
+        Some(bytes) => {
+            wire::decode(&bytes).map_err(|_| StoreError::corrupt("the state row of a database"))
+        }
+        None => Ok(State::default()),
     }
 }
 

@@ -89,6 +89,8 @@ pub struct Process {
     pub(crate) epoch: Epoch,
     /// A user wants it to hand over everything.
     pub(crate) drains: bool,
+    /// When databases that it had were dropped last.
+    pub(crate) dropped: BTreeMap<DatabaseId, u64>,
     /// It does harm in this life.
     pub(crate) hostile: Option<Hostile>,
 }
@@ -126,6 +128,7 @@ impl Process {
             stopping: false,
             epoch: Epoch(0),
             drains: false,
+            dropped: BTreeMap::new(),
             hostile: None,
         }
     }

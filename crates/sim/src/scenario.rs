@@ -91,6 +91,8 @@ pub struct Mix {
     pub large: u64,
     /// Questions how a database is doing.
     pub status: u64,
+    /// Drops of a database.
+    pub drop: u64,
 }
 
 /// What users do at random.
@@ -139,7 +141,7 @@ impl Default for Load {
             synced: 0,
             buffered: 0,
             acknowledged: 0,
-            mix: Mix { put: 60, batch: 10, read: 30, sync: 0, large: 0, status: 0 },
+            mix: Mix { put: 60, batch: 10, read: 30, sync: 0, large: 0, status: 0, drop: 0 },
         }
     }
 }

@@ -62,6 +62,8 @@ pub enum Call {
     Sync,
     /// Asks how the database is doing.
     Status,
+    /// Drops the database.
+    Drop,
 }
 
 /// Largest value that an operation may write: what the core allows.

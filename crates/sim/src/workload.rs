@@ -14,6 +14,7 @@ use tidings_core::stamp::Version;
 use tidings_core::store::Space;
 
 use crate::checker::Attempt;
+use crate::complete::present;
 use crate::look::{Copies, hash_row};
 use crate::process::{Process, Waiting};
 use crate::timeline::{Call, KeyWrite, Operation};
@@ -56,6 +57,11 @@ impl World {
                     self.call(index, |node, now| node.sync(&path, 3_000, now));
                 }
             }
+            Call::Drop => {
+                if let Ok(path) = Path::new(path) {
+                    self.call(index, |node, now| node.drop_database(&path, now));
+                }
+            }
             Call::Status => {
                 if let Ok(path) = Path::new(path) {
                     self.call(index, |node, now| {
@@ -78,7 +84,8 @@ impl World {
         let Ok(parsed) = Path::new(path) else { return Vec::new() };
         let process = &self.processes[index];
         let Some(node) = &process.node else { return Vec::new() };
-        let database = node.database_id(path);
+        let of = node.database_id(path);
+        let database = present(node, of);
         let acceptor = node.open(&parsed);
         let defined = acceptor.map_or(Durability::Buffered, |definition| definition.durability);
         let synced = terms.durability.unwrap_or(defined) == Durability::Synced;
@@ -97,6 +104,7 @@ impl World {
                     // The acceptor decides where the call does not say; only what is sure counts.
                     synced: synced && terms.durability.is_some(),
                     acks: terms.acks,
+                    of,
                     ..Attempt::new(index, self.now, database, key.clone(), value)
                 }));
                 writes.push(Write { key, payload });
@@ -154,6 +162,11 @@ impl World {
         let code = result.as_ref().map_or_else(Error::code, |_| "written");
         self.trace.note(code, &[numbers.first().copied().unwrap_or(0) as u64]);
         self.sometimes.saw(&format!("write {code}"));
+        if let Ok(versions) = result
+            && self.checker.drops
+        {
+            self.find_home(numbers, versions);
+        }
         self.checker.answered(numbers, result, at_once, &mut self.sometimes);
         let Some(&number) = numbers.first().filter(|_| result.is_ok()) else { return };
         let attempt = &self.checker.attempts()[number];
@@ -175,6 +188,22 @@ impl World {
                     self.checker.broke("3 acknowledgements", what);
                 }
             }
+        }
+    }
+
+    /// Notes which incarnation of its database acknowledged writes went to: that of their acceptor.
+    fn find_home(&mut self, numbers: &[usize], versions: &[Version]) {
+        for (&number, version) in numbers.iter().zip(versions) {
+            let Some(attempt) = self.checker.attempts().get(number) else { continue };
+            let (id, at) = (attempt.of, attempt.at);
+            let epoch = version.dot.epoch;
+            let owner = self.processes.iter().find(|process| epoch.is_of(process.peer));
+            let Some(owner) = owner else { continue };
+            // Where it was dropped meanwhile nobody can say any more.
+            let dropped = owner.dropped.get(&id).is_some_and(|dropped| *dropped >= at);
+            let home = owner.node.as_ref().map(|node| present(node, id));
+            let home = home.filter(|home| !dropped && *home == attempt.database);
+            self.checker.went_to(number, home);
         }
     }
 
@@ -216,6 +245,7 @@ impl World {
                         .and_then(|node| node.replica(id))
                         .map(|replica| replica.state.newest_collected);
                     let collected = collected.unwrap_or_default();
+                    let id = node.map_or(id, |node| present(node, id));
                     self.checker.read_here(index, id, key, record.as_ref(), collected);
                 }
             }
@@ -244,7 +274,7 @@ impl World {
                 self.sometimes.saw("read elsewhere");
                 for record in records.iter().flatten() {
                     let hash = hash_row(key, &tidings_core::wire::encode(record));
-                    self.checker.saw_record(id, key, record, hash);
+                    self.checker.read_elsewhere(id, key, record, hash);
                 }
             }
             Ok(_) => {

@@ -13,6 +13,7 @@ use tidings_core::status::HolderState;
 
 use crate::checker::Checker;
 use crate::complete::Before;
+use crate::complete::present;
 use crate::disk::{Disk, FaultyStore};
 use crate::faults::{Act, Defined, Faults, is_planned};
 use crate::invariants::Looks;
@@ -22,7 +23,7 @@ use crate::process::Process;
 use crate::random::Random;
 use crate::scenario::{MILLISECOND, SECOND, Scenario};
 use crate::sometimes::Sometimes;
-use crate::timeline::What;
+use crate::timeline::{Call, Timed, What};
 use crate::trace::Trace;
 
 /// Most events in one instant: beyond, nothing but a livelock makes so many.
@@ -144,6 +145,8 @@ impl World {
             scenario,
         };
         world.define_all();
+        let drops = |timed: &Timed| matches!(&timed.what, What::Operation(operation) if operation.call == Call::Drop);
+        world.checker.drops = world.scenario.timeline.iter().any(drops);
         let busy = !world.scenario.timeline.is_empty();
         for index in 0..world.scenario.count() {
             let starts = world.scenario.class(index).map_or(0, |class| class.starts);
@@ -331,7 +334,7 @@ impl World {
                 self.checker.started(index, process.epoch);
                 // It may have died before it could say so.
                 for (id, _) in node.copies().filter(|(_, role)| *role == HolderState::Gone) {
-                    self.checker.left(index, id);
+                    self.checker.left(index, present(&node, id));
                 }
                 process.node = Some(node);
                 self.running += 1;

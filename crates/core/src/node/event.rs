@@ -19,6 +19,8 @@ pub enum Event {
     Repaired(String, u64),
     /// What is derived from the rows of a database did not fit them, and was recomputed.
     Damaged(String),
+    /// A database was dropped, here or elsewhere: the copy here is removed.
+    DatabaseDropped(String),
     /// So many rows of a database were dropped: the other holders had deleted them, long ago.
     Dropped(String, u64),
     /// So many values arrived for keys that may have been deleted since, too late to tell: they are
@@ -43,7 +45,14 @@ pub enum Event {
 impl Event {
     /// Whether a person should look at it.
     pub fn is_alarm(&self) -> bool {
-        !matches!(self, Self::PeerUp(..) | Self::PeerDown(_) | Self::Joined(_) | Self::Left(_))
+        !matches!(
+            self,
+            Self::PeerUp(..)
+                | Self::PeerDown(_)
+                | Self::Joined(_)
+                | Self::Left(_)
+                | Self::DatabaseDropped(_)
+        )
     }
 }
 
@@ -55,6 +64,9 @@ impl core::fmt::Display for Event {
             Self::Joined(path) => write!(f, "the copy of {path:?} is complete"),
             Self::Left(path) => {
                 write!(f, "the copy of {path:?} was one too many and is given back")
+            }
+            Self::DatabaseDropped(path) => {
+                write!(f, "{path:?} was dropped; its copy here is removed")
             }
             Self::Repaired(path, rows) => write!(f, "put {rows} missing rows back into {path:?}"),
             Self::Damaged(path) => {

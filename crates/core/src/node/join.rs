@@ -53,6 +53,13 @@ impl Joins {
     pub(super) fn waits(&self, id: DatabaseId) -> bool {
         self.waiting.contains(&id)
     }
+
+    /// A database was dropped.
+    pub(super) fn forget(&mut self, id: DatabaseId) {
+        self.under_way.remove(&id);
+        self.waiting.remove(&id);
+        self.orphaned.remove(&id);
+    }
 }
 
 impl<S: Store> Node<S> {

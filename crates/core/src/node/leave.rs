@@ -75,8 +75,9 @@ pub(super) struct Leaves {
     interrupted: BTreeSet<DatabaseId>,
     /// Local numbers of databases whose rows are still to be removed.
     pub(super) unlinked: BTreeSet<Prefix>,
-    /// What was written to copies that are unlinked, under the live epoch: their last sequences.
-    issued: BTreeMap<DatabaseId, u64>,
+    /// What was written to copies that are unlinked, under the live epoch: in which generation, and
+    /// their last sequences.
+    issued: BTreeMap<DatabaseId, (u64, u64)>,
     /// Peers that are down, and since when.
     away: BTreeMap<PeerId, u64>,
     /// Peers that came or went within the last stability window, and when.
@@ -121,9 +122,18 @@ impl Leaves {
         }
     }
 
-    /// The last sequence given to a database under the live epoch, by a copy that is unlinked.
-    pub(super) fn issued(&self, id: DatabaseId) -> u64 {
-        self.issued.get(&id).copied().unwrap_or(0)
+    /// The last sequence given to a database under the live epoch, by an unlinked copy of this generation.
+    pub(super) fn issued(&self, id: DatabaseId, generation: u64) -> u64 {
+        self.issued.get(&id).filter(|(of, _)| *of == generation).map_or(0, |(_, upto)| *upto)
+    }
+
+    /// A database was dropped: there is nothing to leave.
+    pub(super) fn forget(&mut self, id: DatabaseId) {
+        self.under_way.remove(&id);
+        self.crowded.remove(&id);
+        self.trash.remove(&id);
+        self.own_word.remove(&id);
+        self.interrupted.remove(&id);
     }
 
     /// Notes who wrote what the directory says of this peer's copy.
@@ -409,9 +419,11 @@ impl<S: Store> Node<S> {
     /// I3: before a copy here is written to, it reflects everything that this peer ever wrote to the
     /// database under its live epoch, or the peer goes on under another one.
     pub(super) fn check_issued(&mut self, id: DatabaseId) -> Result<(), StoreError> {
-        let held = self.held.get(&id);
-        let reflected = held.map_or(0, |held| held.replica.state.progress.vector.get(self.epoch));
-        if self.leaves.issued(id) > reflected { self.take_new_epoch() } else { Ok(()) }
+        let Some(held) = self.held.get(&id) else { return Ok(()) };
+        let state = &held.replica.state;
+        let reflected = state.progress.vector.get(self.epoch);
+        let issued = self.leaves.issued(id, state.generation);
+        if issued > reflected { self.take_new_epoch() } else { Ok(()) }
     }
 
     /// Unlinks the copies that are gone for long enough, and removes rows of unlinked ones.
@@ -435,7 +447,7 @@ impl<S: Store> Node<S> {
     }
 
     /// Forgets a copy: from here on its rows belong to nothing.
-    fn unlink(&mut self, id: DatabaseId) -> Result<(), StoreError> {
+    pub(super) fn unlink(&mut self, id: DatabaseId) -> Result<(), StoreError> {
         let Some(held) = self.held.remove(&id) else { return Ok(()) };
         let prefix = held.replica.prefix;
         let mut transaction = Transaction::default();
@@ -448,11 +460,13 @@ impl<S: Store> Node<S> {
         self.pull.forget(id);
         self.losses.forget(id);
         self.collects.forget(id);
+        self.scrub.forget(id);
+        let generation = held.replica.state.generation;
         let issued = held.replica.state.progress.vector.get(self.epoch);
         if issued > 0 {
             // Should a copy come here again, it must not give these sequences twice.
             let known = self.leaves.issued.entry(id).or_default();
-            *known = issued.max(*known);
+            *known = (generation, issued).max(*known);
         }
         self.sums.changed(id);
         self.count("copies_removed", 1);

@@ -87,6 +87,9 @@ impl<S: Store> Node<S> {
                 self.defer(Task::Redefine);
             }
             Lesson::Held(id, peer) => {
+                if self.is_outdated(id) {
+                    self.defer(Task::Own(id));
+                }
                 self.sums.changed(id);
                 if !self.loading && !self.is_live(peer) {
                     self.absences.went(peer, now);
@@ -105,6 +108,9 @@ impl<S: Store> Node<S> {
             }
             // Without its path the copy could not be made when this peer was named its holder.
             Lesson::Known(id) => {
+                if self.is_outdated(id) {
+                    self.defer(Task::Own(id));
+                }
                 self.placement.changed.insert(id);
                 if let (Some(held), Some(path)) = (self.held.get_mut(&id), self.directory.path(id))
                 {
@@ -114,6 +120,7 @@ impl<S: Store> Node<S> {
                     self.defer(Task::Own(id));
                 }
             }
+            Lesson::Outdated => {}
             Lesson::Nonsense => self.count("system_rows_ignored", 1),
         }
     }
@@ -150,6 +157,9 @@ impl<S: Store> Node<S> {
 
     /// Does what the directory says of this peer's own copy.
     fn review_own(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
+        if self.is_outdated(id) {
+            self.remove_dropped(id)?;
+        }
         let Some(holder) = self.directory.holder(id, self.config.peer) else { return Ok(()) };
         let held = self.held.get(&id).map(|held| held.role);
         match (holder.state, held) {
@@ -227,6 +237,11 @@ impl<S: Store> Node<S> {
     ) -> Result<(), StoreError> {
         self.set_role(id, role, now);
         self.set_holder(id, self.config.peer, role, now)
+    }
+
+    /// A copy that was complete here is not any more.
+    pub(super) fn note_moved(&mut self) {
+        self.placement.moved += 1;
     }
 
     /// Counts the copies here that stopped being complete: while it stands still, a reader that found

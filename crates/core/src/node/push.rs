@@ -236,7 +236,8 @@ impl<S: Store> Node<S> {
 
     /// Whether a message is about a copy held here, in its generation.
     pub(super) fn is_ours(&mut self, target: Target) -> bool {
-        let ours = self.target(target.database) == Some(target);
+        let held = self.target(target.database);
+        let ours = held == Some(target) || planted(Planted::GenerationIgnored) && held.is_some();
         if !ours {
             self.count("messages_for_other_copies", 1);
         }
@@ -387,8 +388,10 @@ impl<S: Store> Node<S> {
         upto: u64,
     ) -> Result<(), StoreError> {
         let held = self.held.get(&id);
-        let issued = held.map_or(0, |held| held.replica.state.progress.vector.get(epoch));
-        if epoch != self.epoch || upto <= issued.max(self.leaves.issued(id)) {
+        let (generation, issued) = held.map_or((0, 0), |held| {
+            (held.replica.state.generation, held.replica.state.progress.vector.get(epoch))
+        });
+        if epoch != self.epoch || upto <= issued.max(self.leaves.issued(id, generation)) {
             return Ok(());
         }
         self.event(super::Event::EpochSeenElsewhere);
@@ -586,6 +589,22 @@ impl<S: Store> Node<S> {
         self.push.waiters.retain(|_, waiter| !asked(waiter.reply));
         for waiting in self.push.unsynced.values_mut() {
             waiting.retain(|(to, ..)| *to != peer);
+        }
+    }
+
+    /// A database was dropped: nothing of it is offered any more, and nobody can say what became of the
+    /// writes that wait.
+    pub(super) fn forget_pushes_of(&mut self, id: DatabaseId, path: &str) {
+        self.push.outstanding.retain(|(_, database), _| *database != id);
+        let waits = |(_, waiter): &(&u64, &Waiter)| waiter.database == id;
+        let over: Vec<u64> =
+            self.push.waiters.iter().filter(waits).map(|(number, _)| *number).collect();
+        for number in over {
+            if let Some(waiter) = self.push.waiters.remove(&number) {
+                let why = "the database was dropped meanwhile".into();
+                let error = Error::OutcomeUnknown { path: path.into(), why };
+                self.reply(waiter.reply, Err(error));
+            }
         }
     }
 

@@ -163,7 +163,8 @@ impl<S: Store> Node<S> {
                     .map(|held| user_bytes(held.replica.state.bytes, held.replica.state.entries)),
             }
         };
-        self.directory.by_path(after).take(limit).map(|(path, id)| summary(path, id)).collect()
+        let known = self.directory.by_path(after).filter(|(_, id)| self.directory.is_known(*id));
+        known.take(limit).map(|(path, id)| summary(path, id)).collect()
     }
 
     /// The definitions of the cluster, by name.

@@ -44,6 +44,15 @@ pub(super) struct Scrubs {
     counted: BTreeMap<DatabaseId, u64>,
 }
 
+impl Scrubs {
+    /// A copy is gone.
+    pub(super) fn forget(&mut self, id: DatabaseId) {
+        self.current.take_if(|current| current.id == id);
+        self.compares.remove(&id);
+        self.counted.remove(&id);
+    }
+}
+
 impl<S: Store> Node<S> {
     /// Recomputes every copy, in the background.
     pub fn scrub_everything(&mut self, now: Now) {

@@ -293,7 +293,7 @@ fn read_load(item: &Item, name: &str) -> Result<Load, BadScenario> {
 fn read_mix(item: &Item, name: &str, load: &mut Load) -> Result<(), BadScenario> {
     let mut fields = Fields::new(item.table(name)?, name);
     let mix = &mut load.mix;
-    *mix = super::Mix { put: 0, batch: 0, read: 0, sync: 0, large: 0, status: 0 };
+    *mix = super::Mix { put: 0, batch: 0, read: 0, sync: 0, large: 0, status: 0, drop: 0 };
     let weight = |item: &Item, name: &str| item.count(name, 0..=1_000_000);
     fields.fill("put", &mut mix.put, weight)?;
     fields.fill("batch", &mut mix.batch, weight)?;
@@ -301,8 +301,9 @@ fn read_mix(item: &Item, name: &str, load: &mut Load) -> Result<(), BadScenario>
     fields.fill("sync", &mut mix.sync, weight)?;
     fields.fill("large", &mut mix.large, weight)?;
     fields.fill("status", &mut mix.status, weight)?;
+    fields.fill("drop", &mut mix.drop, weight)?;
     fields.done()?;
-    if mix.put + mix.batch + mix.read + mix.sync + mix.large + mix.status == 0 {
+    if mix.put + mix.batch + mix.read + mix.sync + mix.large + mix.status + mix.drop == 0 {
         return Err(item
             .place
             .error(format!("{name} has no operation above 0; give one a weight")));

@@ -29,6 +29,8 @@ impl Scenario {
         let kinds = kinds(&mut random);
         let links = links(&mut random);
         let appliers = 1 + random.index(peers);
+        // Not everywhere: what is dropped is no longer checked for what was lost.
+        let drop = if Random::new(seed, "drops").below(4) == 0 { 3 } else { 0 };
         let load = Load {
             databases: Databases::Named(paths),
             keys: 3 + random.below(150),
@@ -39,7 +41,7 @@ impl Scenario {
             synced: 200_000,
             buffered: 200_000,
             acknowledged: 250_000,
-            mix: Mix { put: 50, batch: 12, read: 30, sync: 3, large: 2, status: 3 },
+            mix: Mix { put: 500, batch: 120, read: 300, sync: 30, large: 20, status: 30, drop },
             ..Load::default()
         };
         let duration = (10 + random.below(50)) * SECOND;

@@ -165,7 +165,7 @@ fn write_load(out: &mut String, load: &Load) -> fmt::Result {
     let mix = &load.mix;
     writeln!(
         out,
-        "mix = {{ put = {}, batch = {}, read = {}, sync = {}, large = {}, status = {} }}",
-        mix.put, mix.batch, mix.read, mix.sync, mix.large, mix.status
+        "mix = {{ put = {}, batch = {}, read = {}, sync = {}, large = {}, status = {}, drop = {} }}",
+        mix.put, mix.batch, mix.read, mix.sync, mix.large, mix.status, mix.drop
     )
 }

@@ -82,7 +82,7 @@ fn next(random: &mut Random, at: u64, rate: u64) -> u64 {
 
 fn draw_call(random: &mut Random, load: &Load) -> Call {
     let mix = &load.mix;
-    let kinds = [mix.put, mix.batch, mix.read, mix.sync, mix.large, mix.status];
+    let kinds = [mix.put, mix.batch, mix.read, mix.sync, mix.large, mix.status, mix.drop];
     let mut drawn = random.below(kinds.iter().sum());
     let kind = kinds.iter().position(|weight| {
         let found = drawn < *weight;
@@ -110,6 +110,7 @@ fn draw_call(random: &mut Random, load: &Load) -> Call {
             let batches = vec![vec![(key, Some(length))]];
             Call::Write { batches, durability: None, acks: 1 }
         }
+        Some(6) => Call::Drop,
         _ => Call::Status,
     }
 }

@@ -12,7 +12,7 @@ use crate::scenario::units::{show_duration, show_share};
 use crate::scenario::{SECOND, WHOLE};
 
 /// Words of the operations.
-const OPERATIONS: [&str; 7] = ["put", "delete", "batch", "burst", "read", "sync", "status"];
+const OPERATIONS: [&str; 8] = ["put", "delete", "batch", "burst", "read", "sync", "status", "drop"];
 
 /// Longest jump of a clock, in microseconds.
 const OFFSET_MAX: u64 = 366 * 86_400 * SECOND;
@@ -178,6 +178,7 @@ fn read_operation(
         "read" => Call::Read(fields.need("key", key)?),
         "sync" => Call::Sync,
         "status" => Call::Status,
+        "drop" => Call::Drop,
         "put" => {
             let length = fields.need("bytes", |item, name| item.bytes(name, 0..=VALUE_MAX))?;
             let key = fields.need("key", key)?;
@@ -295,6 +296,7 @@ fn show_operation(text: &mut String, operation: &Operation) -> std::fmt::Result 
         Call::Read(key) => ("read", format!(", key = {}", quoted(key))),
         Call::Sync => ("sync", String::new()),
         Call::Status => ("status", String::new()),
+        Call::Drop => ("drop", String::new()),
         Call::Write { batches, .. } => match batches.as_slice() {
             [batch] => match batch.as_slice() {
                 [(key, None)] => ("delete", format!(", key = {}", quoted(key))),

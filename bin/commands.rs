@@ -8,6 +8,7 @@ mod definitions;
 mod delete;
 mod demo;
 mod drain;
+mod drop;
 mod export;
 mod get;
 mod import;
@@ -52,6 +53,7 @@ pub(crate) enum Command {
     Peers(peers::Peers),
     Sync(sync::Sync),
     Drain(drain::Drain),
+    Drop(drop::Drop),
     Import(import::Import),
     Export(export::Export),
     Simulate(simulate::Simulate),
@@ -76,6 +78,7 @@ impl Command {
             Self::Status(command) => command.run(context).await,
             Self::Peers(command) => command.run(context).await,
             Self::Drain(command) => command.run(context).await,
+            Self::Drop(command) => command.run(context).await,
             Self::Sync(command) => command.run(context).await,
             Self::Import(command) => command.run(context).await,
             Self::Export(command) => command.run(context).await,

@@ -99,7 +99,7 @@ fn mistakes_are_problems() {
     get("/v1/definitions/none").problem(404, "not-found");
     peer.ask("PATCH", KEY, &[], b"").problem(405, "method-not-allowed");
     peer.ask("POST", &format!("{KEY}/incr"), &[], b"").problem(501, "not-available");
-    peer.ask("DELETE", "/v1/databases/data%2Fa", &[], b"").problem(501, "not-available");
+    peer.ask("DELETE", "/v1/databases/data%2Fnone", &[], b"").problem(404, "not-found");
     let batch = |body: &[u8]| peer.ask("POST", "/v1/databases/data%2Fa/batch", &[], body);
     batch(b"{\"put\":{}}").problem(400, "bad-argument");
     let put =

@@ -25,7 +25,8 @@ use tokio::net::TcpStream;
 pub use stream::{Changes, Rows};
 
 use crate::json::{
-    Applied, BatchWritten, DatabasePage, DefinitionList, Operation, PeerList, Row, RowPage, Written,
+    Applied, BatchWritten, DatabasePage, DefinitionList, Dropped, Operation, PeerList, Row,
+    RowPage, Written,
 };
 use crate::keys::EXPIRES;
 use crate::moment;
@@ -295,6 +296,11 @@ impl Client {
     pub async fn databases(&self, cursor: Option<&str>) -> Result<DatabasePage, ClientError> {
         let target = Target("/v1/databases".into()).query("cursor", cursor);
         self.json(Ask::get(target.0)).await
+    }
+
+    /// Drops a database, for good.
+    pub async fn drop_database(&self, path: &str) -> Result<Dropped, ClientError> {
+        self.json(Ask::new(Method::DELETE, Target::database(path).0)).await
     }
 
     /// The definitions of the cluster.

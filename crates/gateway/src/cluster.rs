@@ -8,7 +8,7 @@ use axum::http::Uri;
 use tidings::limits;
 use tidings::status::{DatabaseStatus, DrainStatus, NodeStatus};
 
-use crate::json::{DatabasePage, PeerList};
+use crate::json::{DatabasePage, Dropped, PeerList};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::routes::Door;
@@ -45,9 +45,18 @@ pub(crate) async fn database_status(
     Ok(Json(door.peer.database_status(&path).await?))
 }
 
-/// `DELETE /v1/databases/{path}`: part of the interface, but not of this version.
-pub(crate) async fn drop_database() -> Problem {
-    Problem::not_available("dropping a database")
+/// `DELETE /v1/databases/{path}`: drops it, for good.
+pub(crate) async fn drop_database(
+    State(door): State<Door>,
+    Named(path): Named,
+    uri: Uri,
+) -> Result<Json<Dropped>, Problem> {
+    Query::parse(&uri, &[])?;
+    if door.peer.drop_database(&path).await? {
+        Ok(Json(Dropped { dropped: true }))
+    } else {
+        Err(Problem::not_found(format!("there is no database {path:?}: nobody has written to it")))
+    }
 }
 
 /// `POST /v1/databases/{path}/sync?timeout=`: answers once this peer has what its holders have.

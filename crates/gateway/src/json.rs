@@ -203,6 +203,13 @@ pub struct BatchWritten {
     pub versions: Option<Vec<String>>,
 }
 
+/// A database was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// That it was.
+    pub dropped: bool,
+}
+
 /// One page of the databases of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabasePage {

@@ -16,6 +16,7 @@
 //! | `GET …/{path}/watch?prefix=` | server-sent events: `ready`, then `change` with an `Operation`, at last `error` with a problem |
 //! | `GET …/{path}/status` | [`DatabaseStatus`](tidings::status::DatabaseStatus) |
 //! | `POST …/{path}/sync?timeout=` | `{"synced": true}` once this peer has what its reachable holders have |
+//! | `DELETE /v1/databases/{path}` | `{"dropped": true}`: the database is gone for good, from every peer |
 //! | `GET /v1/databases?limit=&cursor=` | [`DatabasePage`](json::DatabasePage) |
 //! | `GET /v1/definitions`, `POST` of the same form | [`DefinitionList`](json::DefinitionList); [`Applied`](json::Applied), all or none |
 //! | `GET`, `PUT`, `DELETE /v1/definitions/{name}` | the definition; `Applied`; `{"removed"}` |

@@ -122,6 +122,19 @@ impl Peer {
         status(&self.shared, &path).await
     }
 
+    /// Drops a database, for good: every copy on every peer is removed, also on those that are away, once
+    /// they are back. What is written next begins it anew. Returns once the drop is on this peer's disk,
+    /// while the others hear of it; what they accept until then is dropped with the rest. False: nobody
+    /// has written to it. A definition is not needed.
+    ///
+    /// # Errors
+    /// [`Error::BadPath`], or [`Error::Unavailable`] while this peer does not know yet what the others hold.
+    #[expect(clippy::unused_async, reason = "dropping may come to wait for other peers")]
+    pub async fn drop_database(&self, path: &str) -> Result<bool> {
+        let path = Path::new(path)?;
+        self.shared.with(|node, now| node.drop_database(&path, now))?
+    }
+
     /// Begins to hand over every copy that this peer holds, before it goes for good, or with `false`
     /// stops doing so. It returns at once; [`drain_status`](Peer::drain_status) tells how far it is. This
     /// peer takes no copies any more, as many other peers as are missing to `min` are invited, and each

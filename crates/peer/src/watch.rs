@@ -109,8 +109,8 @@ pub(crate) enum Source {
 }
 
 /// The changes of one database from now on. Ends with [`Error::Lagged`] when the reader is too slow,
-/// the connection to the watched holder broke, or the database came into being at other peers: then list the database again and start a new
-/// watch. Ends with `None` when the peer stops.
+/// the connection to the watched holder broke, the database was dropped, or it came into being at other
+/// peers: then list the database again and start a new watch. Ends with `None` when the peer stops.
 pub struct Watch {
     shared: Arc<Shared>,
     source: Source,

@@ -1,0 +1,64 @@
+//! A database is dropped while one of its holders is away. Nothing of it comes back: not from that
+//! holder's disk, and not under what is written afterwards.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers too may panic")]
+
+mod support;
+
+use support::trio::{Trio, encoded};
+use support::{said, wait_for};
+
+#[test]
+fn what_is_dropped_stays_dropped() {
+    let mut trio = Trio::start();
+    for number in 0..50 {
+        let (key, value) = (format!("key{number}"), format!("old {number}"));
+        trio.peer(number % 3).printed(&["put", "data/a", &key, &value, "--acks", "3"]);
+    }
+    trio.peer(0).printed(&["put", "data/b", "key", "value"]);
+    trio.kill(2);
+
+    let output = trio.peer(0).run(&["drop", "data/a"]);
+    assert_eq!(output.status.code(), Some(2), "nobody is there to ask: {}", said(&output));
+    assert!(said(&output).contains("--yes"), "{}", said(&output));
+    let output = trio.peer(0).run(&["drop", "data/none", "--yes"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let output = trio.peer(0).run(&["drop", "data/a", "--yes"]);
+    assert!(output.status.success(), "{}", said(&output));
+
+    let paths = |trio: &Trio, index: usize| {
+        let list = trio.peer(index).ask("GET", "/v1/databases", &[], b"").json();
+        let paths = list["databases"].as_array().unwrap().iter();
+        paths.map(|known| known["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(paths(&trio, 0), ["data/b"]);
+    wait_for("the drop at the other peer", || (paths(&trio, 1) == ["data/b"]).then_some(()));
+    for index in [0, 1] {
+        let output = trio.peer(index).run(&["get", "data/a", "key7"]);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    }
+    trio.peer(1).printed(&["put", "data/a", "key7", "new", "--acks", "2"]);
+
+    trio.restart(2);
+    trio.meet();
+    let status = |index: usize| {
+        let target = format!("/v1/databases/{}/status", encoded("data/a"));
+        trio.peer(index).ask("GET", &target, &[], b"").json()
+    };
+    wait_for("the new database at the peer that was away", || {
+        let status = status(2);
+        (status["generation"] == 1 && status["entries"] == 1).then_some(())
+    });
+    for index in 0..3 {
+        assert_eq!(trio.peer(index).printed(&["get", "data/a", "key7"]), b"new");
+        assert_eq!(trio.peer(index).printed(&["list", "data/a", "-o", "raw"]), b"key7\n");
+        assert_eq!(trio.peer(index).printed(&["get", "data/b", "key"]), b"value");
+        assert_eq!(status(index)["generation"], 1);
+    }
+    let output = trio.peer(2).run(&["drop", "data/a", "--yes"]);
+    assert!(output.status.success(), "{}", said(&output));
+    trio.kill(2);
+    trio.restart(2);
+    let output = trio.peer(2).run(&["get", "data/a", "key7"]);
+    assert_eq!(output.status.code(), Some(1), "a drop survives power: {}", said(&output));
+}

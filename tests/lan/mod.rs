@@ -92,6 +92,25 @@ impl Lan {
         ip(&format!("-n {} link set port{host} master bridge0", self.switch));
     }
 
+    /// Puts some hosts on a switch of their own: nothing goes between them and the others.
+    pub(crate) fn split(&self, hosts: &[u8]) {
+        let switch = &self.switch;
+        ip(&format!("-n {switch} link add bridge1 type bridge"));
+        ip(&format!("-n {switch} link set bridge1 up"));
+        for host in hosts {
+            ip(&format!("-n {switch} link set port{host} master bridge1"));
+        }
+    }
+
+    /// Puts them back.
+    pub(crate) fn unite(&self, hosts: &[u8]) {
+        let switch = &self.switch;
+        for host in hosts {
+            ip(&format!("-n {switch} link set port{host} master bridge0"));
+        }
+        ip(&format!("-n {switch} link del bridge1"));
+    }
+
     /// A command on a host, counted from 1.
     pub(crate) fn on(&self, host: u8, program: &str) -> Command {
         let mut command = Command::new("ip");
@@ -129,11 +148,9 @@ impl Lan {
         command.arg("--secret-file").arg(place("secret"));
         command.arg("--definitions").arg(place("definitions.yaml"));
         command.arg("--ready-file").arg(place("ready.json")).args(arguments);
-        let log = std::fs::File::create(place("log")).unwrap();
-        // Should this process be killed, the pipe closes and the peer stops.
-        let child = command.stdin(Stdio::piped()).stderr(log).spawn().unwrap();
+        let child = spawn(&mut command, directory.path());
         let host = self.hosts[usize::from(host) - 1].clone();
-        Serving { child, host, directory }
+        Serving { child, command, host, directory }
     }
 }
 
@@ -153,6 +170,7 @@ pub(crate) fn address(host: u8) -> String {
 /// A running peer on a host; killed when dropped.
 pub(crate) struct Serving {
     child: Child,
+    command: Command,
     host: String,
     directory: TempDir,
 }
@@ -168,6 +186,19 @@ impl Serving {
             std::fs::read_to_string(&file).ok()
         });
         serde_json::from_str(&text).unwrap()
+    }
+
+    /// Kills it, without a word.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::fs::remove_file(self.directory.path().join("ready.json")).unwrap();
+    }
+
+    /// Starts it again, with its disk.
+    pub(crate) fn restart(&mut self) {
+        self.child = spawn(&mut self.command, self.directory.path());
+        self.ready();
     }
 
     /// Runs a client verb on its host.
@@ -273,6 +304,12 @@ fn sweep() {
             let _ = Command::new("ip").args(["netns", "del", name]).output();
         }
     }
+}
+
+fn spawn(command: &mut Command, directory: &std::path::Path) -> Child {
+    let log = std::fs::File::options().create(true).append(true).open(directory.join("log"));
+    // Should this process be killed, the pipe closes and the peer stops.
+    command.stdin(Stdio::piped()).stderr(log.unwrap()).spawn().unwrap()
 }
 
 fn ip(arguments: &str) {

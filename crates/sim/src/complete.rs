@@ -83,9 +83,17 @@ impl World {
         let still = |process: usize| {
             self.processes[process].node.as_ref().is_some_and(|node| is_active(node, id))
         };
+        // Nobody can know of one that came into being on the other side of a cut.
+        let known = |process: usize| {
+            let peer = self.processes[process].peer;
+            let cut = |from, to| self.network.is_blocked(from, to);
+            node.directory().holder(id, peer).is_some()
+                || !cut(index, process) && !cut(process, index)
+        };
+        let known: Vec<_> = complete.iter().filter(|(process, _)| known(*process)).collect();
         if !later
-            && !complete.iter().any(|(_, vector)| own.dominates(vector))
-            && complete.iter().any(|(process, _)| still(*process))
+            && !known.iter().any(|(_, vector)| own.dominates(vector))
+            && known.iter().any(|(process, _)| still(*process))
         {
             let path = &replica.path;
             let what =

@@ -308,9 +308,12 @@ impl World {
             for (place, expected) in expected.iter().filter(|((id, _), _)| active(id)) {
                 let copy = self.looks.disk(index).and_then(|copies| copies.get(place.0));
                 let found = copy.and_then(|copy| copy.record(&place.1));
-                // A tombstone that vanished behind the engine is missed by no digest, and what it
-                // hides is not there either.
-                if vanished && !found.is_some_and(Record::is_live) && !live.contains(place) {
+                // A tombstone that vanished behind the engine is missed by no digest: what it hides is
+                // not there either, or is back.
+                let deletes = self.checker.attempts()[expected.0].value.is_none();
+                if vanished
+                    && (deletes || !found.is_some_and(Record::is_live) && !live.contains(place))
+                {
                     continue;
                 }
                 let collected = copy.map_or(Time::default(), |copy| copy.state.newest_collected);

@@ -216,7 +216,10 @@ impl Checker {
     /// A database was dropped: what was written to it before is excused.
     pub(crate) fn dropped(&mut self, id: DatabaseId, generation: u64) {
         let known = self.generations.entry(id).or_default();
-        *known = generation.max(*known);
+        if generation <= *known {
+            return;
+        }
+        *known = generation;
         for attempt in self.attempts.iter_mut().filter(|attempt| attempt.of == id) {
             if let Fate::Acknowledged(version) = attempt.fate
                 && attempt.is_dropped(&self.generations)

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidings_core::ident::DatabaseId;
 use tidings_core::vector::PENDING_MAX;
 
-use crate::look::{Copies, Copy};
+use crate::look::{Copies, Copy, incarnation};
 use crate::world::World;
 
 /// The disks as they were last seen.
@@ -175,6 +175,10 @@ impl World {
         let vanished = self.has_vanished();
         for copies in &self.looks.0 {
             for (id, copy) in copies.iter().filter(|(_, copy)| !copy.checked) {
+                let generation = copy.state.generation;
+                if generation > 0 {
+                    self.checker.dropped(incarnation(id, generation), generation);
+                }
                 self.checker.deletes.saw_collected(id, copy.state.newest_collected);
             }
         }

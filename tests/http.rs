@@ -26,7 +26,13 @@ fn a_key_has_a_value_and_a_version() {
     assert_eq!(peer.ask("DELETE", KEY, &[], b"").status, 200);
     assert_eq!(peer.ask("DELETE", KEY, &[], b"").status, 200, "deleting what is absent is fine");
     peer.ask("GET", KEY, &[], b"").problem(404, "not-found");
-    assert_eq!(peer.ask("PUT", KEY, &[], b"").status, 200, "the empty value is a value");
+    let least = peer.ask("PUT", KEY, &[], b"").json()["version"].as_str().unwrap().to_owned();
+    let since = |version: &str| {
+        peer.ask("GET", &format!("{KEY}?min_version={version}&timeout=50ms"), &[], b"")
+    };
+    assert_eq!(since(&least).status, 200, "the empty value is a value");
+    since(&least.replacen('-', "-f", 1)).problem(504, "timed-out");
+    since("7").problem(400, "bad-argument");
     assert_eq!(peer.ask("GET", KEY, &[], b"").body, b"");
 }
 

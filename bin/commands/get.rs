@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 
 use clap::Args;
+use tidings_gateway::client::Since;
 
 use super::{Context, bytes_of};
 use crate::exit::{Code, Failure};
@@ -21,12 +22,19 @@ pub(crate) struct Get {
     /// The key is given in base64.
     #[arg(long)]
     base64: bool,
+    /// Wait until the copy that is read reflects the write with this version, which a put printed.
+    #[arg(long, value_name = "VERSION")]
+    min_version: Option<String>,
+    /// How long to wait for it, such as 10s; 5s unless given.
+    #[arg(long, value_name = "DURATION", requires = "min_version")]
+    timeout: Option<String>,
 }
 
 impl Get {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let key = bytes_of(&self.key, self.base64)?;
-        let Some(row) = context.client()?.get(&self.path, &key).await? else {
+        let since = Since { min_version: self.min_version, timeout: self.timeout };
+        let Some(row) = context.client()?.get(&self.path, &key, &since).await? else {
             return Err(Failure::new(
                 Code::NotFound,
                 format!("the key {:?} is not in the database {:?}", output::shown(&key), self.path),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tidings_gateway::client::Write;
+use tidings_gateway::client::{Since, Write};
 use tidings_gateway::json::{Operation, Row};
 use tidings_gateway::{Client, yaml};
 use tokio::task::JoinSet;
@@ -117,7 +117,7 @@ async fn define(show: &mut Show, processes: &[Process]) -> Result<(), Failure> {
     let known = known.await?.is_some();
     let time = took(applied.elapsed());
     show.check(known, format!("applied at ada, known at all three after {time}"));
-    let refused = processes[1].client.get("profile/history/UPPER", b"any").await;
+    let refused = processes[1].client.get("profile/history/UPPER", b"any", &Since::default()).await;
     let code = refused.as_ref().err().and_then(|error| error.problem()).map(|p| p.code.clone());
     show.check(
         code.as_deref() == Some("no-match"),
@@ -224,7 +224,8 @@ async fn histories(
     }
     let mut read = Vec::new();
     for process in processes {
-        let found = process.client.get(HISTORIES[0], CONTESTED.as_bytes()).await?;
+        let found =
+            process.client.get(HISTORIES[0], CONTESTED.as_bytes(), &Since::default()).await?;
         read.push(found.and_then(|row| row.value).map(|value| shown(&value)).unwrap_or_default());
     }
     show.check(

@@ -395,6 +395,8 @@ pub enum Operation {
     Get {
         /// Stored keys.
         keys: Vec<Vec<u8>>,
+        /// Only from a copy that reflects this write.
+        least: Option<Dot>,
     },
     /// Reads one page of a range.
     Page(PageRequest),
@@ -458,4 +460,6 @@ pub enum Reply {
     Status(alloc::boxed::Box<DatabaseStatus>),
     /// Done; nothing to say.
     Done,
+    /// The copy does not reflect the write that was asked for yet.
+    Behind,
 }

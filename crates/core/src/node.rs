@@ -32,7 +32,7 @@ use crate::record::{Fingerprint, Record};
 use crate::registry::Registry;
 use crate::replica::{Replica, State};
 use crate::rows::{self, Interned, Prefix, Transaction};
-use crate::stamp::{Millis, Time};
+use crate::stamp::{Dot, Millis, Time};
 use crate::status::HolderState;
 use crate::store::{Space, Store, StoreError, prefix_rows};
 use crate::wire;
@@ -741,6 +741,11 @@ impl<S: Store> Node<S> {
     /// itself to be for each.
     pub fn copies(&self) -> impl Iterator<Item = (DatabaseId, HolderState)> {
         self.held.iter().map(|(id, held)| (*id, held.role))
+    }
+
+    /// Whether the copy here reflects a write: what it wrote is here, or something newer, or a delete.
+    pub fn reflects(&self, id: DatabaseId, dot: Dot) -> bool {
+        self.held.get(&id).is_some_and(|held| held.replica.covers(dot))
     }
 
     /// What this peer knows of who holds what.

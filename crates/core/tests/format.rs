@@ -220,7 +220,7 @@ fn messages() -> Vec<(String, Message)> {
     ];
     let refusals = [Refusal::NotHolder, Refusal::Generation(2), Refusal::Busy];
     let operations = [
-        Operation::Get { keys: vec![vec![0, 1]] },
+        Operation::Get { keys: vec![vec![0, 1]], least: Some(version.dot) },
         Operation::Page(page),
         Operation::Write {
             writes: vec![write],
@@ -238,6 +238,7 @@ fn messages() -> Vec<(String, Message)> {
         Ok(Reply::Written(vec![version])),
         Ok(Reply::Status(status().into())),
         Ok(Reply::Done),
+        Ok(Reply::Behind),
         Err(Error::KeyLength { length: 0 }),
         Err(Error::ValueLength { length: 1 }),
         Err(Error::BatchTooLarge { writes: 1, bytes: 2 }),

@@ -101,6 +101,15 @@ pub struct Write {
     pub timeout: Option<String>,
 }
 
+/// Which writes a read has to reflect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Since {
+    /// The version of one that it waits for.
+    pub min_version: Option<String>,
+    /// How long: a duration, such as `10s`.
+    pub timeout: Option<String>,
+}
+
 /// What to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct List {
@@ -192,9 +201,17 @@ impl Client {
     }
 
     /// The value of a key with its expiry and its version, or `None` when there is none.
-    pub async fn get(&self, path: &str, key: &[u8]) -> Result<Option<Row>, ClientError> {
-        let target = Target::database(path).push("keys").segment(key).0;
-        match self.whole(Ask::get(target)).await {
+    pub async fn get(
+        &self,
+        path: &str,
+        key: &[u8],
+        since: &Since,
+    ) -> Result<Option<Row>, ClientError> {
+        let target = Target::database(path).push("keys").segment(key);
+        let target = target
+            .query("min_version", since.min_version.as_ref())
+            .query("timeout", since.timeout.as_ref());
+        match self.whole(Ask::get(target.0)).await {
             Ok((headers, body)) => {
                 let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
                 let version = text(header::ETAG).unwrap_or_default().trim_matches('"').to_owned();

@@ -1,5 +1,7 @@
 //! Single keys and listings: `/v1/databases/{path}/keys…`.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -17,6 +19,8 @@ use crate::target::{KeyBytes, Named};
 
 /// The query parameters of every write.
 pub(crate) const WRITE_PARAMETERS: [&str; 5] = ["durability", "acks", "ttl", "expires", "timeout"];
+/// How long a read waits for a version that it asks for, unless the request says otherwise.
+const BEHIND_TIMEOUT: Duration = Duration::from_secs(5);
 /// The header that says from when on the entry is hidden, where there is such a moment.
 pub(crate) const EXPIRES: HeaderName = HeaderName::from_static("tidings-expires");
 
@@ -70,10 +74,20 @@ pub(crate) async fn get(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    Query::parse(&uri, &[])?;
+    let query = Query::parse(&uri, &["min_version", "timeout"])?;
     let database = door.peer.database(&path).await?;
     check_key(&key)?;
-    let Some(entry) = database.get_entry(&key).await? else {
+    let timeout = query.duration("timeout")?.unwrap_or(BEHIND_TIMEOUT);
+    let entry = match query.text("min_version")? {
+        Some(version) => {
+            let version = version.trim_matches('"').parse::<Version>();
+            let version =
+                version.map_err(|error| Problem::bad_argument(format!("min_version: {error}")))?;
+            database.get_entry_since(&key, version, timeout).await?
+        }
+        None => database.get_entry(&key).await?,
+    };
+    let Some(entry) = entry else {
         return Err(Problem::not_found(format!(
             "the key {:?} is not in the database {path:?}",
             String::from_utf8_lossy(&key)

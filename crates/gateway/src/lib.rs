@@ -8,7 +8,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `PUT /v1/databases/{path}/keys/{key}?durability=&acks=&ttl=&expires=&timeout=` | `{"version"}`, and an `ETag`; the body is the value |
-//! | `GET`, `HEAD` of the same | the value; the `ETag` is the version, `Tidings-Expires` the expiry if there is one; honours `If-None-Match` |
+//! | `GET`, `HEAD` of the same, `?min_version=&timeout=` | the value; the `ETag` is the version, `Tidings-Expires` the expiry if there is one; honours `If-None-Match` |
 //! | `DELETE` of the same, `?durability=&acks=&timeout=` | `{"version"}`, also for what is absent |
 //! | `GET …/{path}/keys?prefix=&limit=&cursor=&reverse=&values=` | [`RowPage`](json::RowPage): `{"entries", "truncated", "cursor"}` |
 //! | `GET …/{path}/scan?start=&end=` | a [`Row`](json::Row) per line (NDJSON), from `start` to before `end`, of one moment |
@@ -23,6 +23,9 @@
 //! | `PUT /v1/drain`, `GET` and `DELETE` of the same | [`DrainStatus`](tidings::status::DrainStatus): begins to hand over every copy, tells how far that is, ends it |
 //! | `GET /v1/peers`, `GET /v1/status` | [`PeerList`](json::PeerList), [`NodeStatus`](tidings::status::NodeStatus) |
 //! | `GET /health/live`, `/health/ready`, `/metrics` | text |
+//!
+//! `min_version` is a version that any write to the database returned: the answer waits until the copy that
+//! is read reflects that write, `timeout` at most, or 5 s.
 //!
 //! `acks` is a number of holders, this one included, or `min`, that of the definition. Durations are a
 //! whole number and a unit, such as `250ms`, `30s`, `7d`; moments are RFC 3339, such as

@@ -15,7 +15,7 @@ use tidings_core::node::{Place, Submission};
 use tidings_core::read::{read_page, read_record};
 use tidings_core::record::{Payload, Record};
 use tidings_core::rows::{Prefix, stored_key};
-use tidings_core::stamp::Version;
+use tidings_core::stamp::{Dot, Version};
 use tidings_core::status::DatabaseStatus;
 use tidings_core::store::{Store, prefix_end};
 
@@ -31,6 +31,8 @@ use crate::{Error, Result};
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between two looks whether it is.
 const STEP_POLL: Duration = Duration::from_millis(20);
+/// Pause between two looks whether a copy reflects a write: a round trip or two.
+const BEHIND_POLL: Duration = Duration::from_millis(5);
 /// How long to wait for other holders' acknowledgements, unless the call says otherwise.
 const ACKS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows read at a time by a scan.
@@ -200,11 +202,52 @@ impl Database {
         Ok(self.record(key).await?.and_then(|record| self.visible(key, record)))
     }
 
+    /// The value of a key as of a copy that reflects a write: what [`put`](Database::put) returned as
+    /// its version, here or through any other peer. Waits for it, so that whoever carries its version
+    /// along reads its own writes wherever it is served next. The write may be of any key of the database.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] when no copy that can be asked reflects it in time, as for a version that was
+    /// lost, or is of a database that was dropped since; and as for [`get`](Database::get).
+    pub async fn get_entry_since(
+        &self,
+        key: impl AsRef<[u8]>,
+        version: Version,
+        timeout: Duration,
+    ) -> Result<Option<Entry>> {
+        let key = key.as_ref();
+        let deadline = tokio::time::Instant::now() + timeout;
+        loop {
+            if let Some(record) = self.record_since(key, Some(version.dot)).await? {
+                return Ok(record.and_then(|record| self.visible(key, record)));
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(Error::TimedOut(timeout.as_millis() as u64));
+            }
+            tokio::time::sleep(BEHIND_POLL).await;
+        }
+    }
+
     async fn record(&self, key: &[u8]) -> Result<Option<Record>> {
+        Ok(self.record_since(key, None).await?.flatten())
+    }
+
+    /// The record of a key; `None` where the copy does not reflect a write yet.
+    async fn record_since(&self, key: &[u8], least: Option<Dot>) -> Result<Option<Option<Record>>> {
         let stored = checked_key(key)?;
         match self.place().await? {
-            Place::Here(prefix) => Ok(read_record(&self.shared().store, prefix, &stored)?),
-            _ => Ok(self.got(vec![stored]).await?.pop().flatten()),
+            Place::Here(prefix) => {
+                if let Some(dot) = least {
+                    let id = self.handle.id;
+                    if !self.shared().with(|node, _| node.reflects(id, dot))? {
+                        return Ok(None);
+                    }
+                }
+                Ok(Some(read_record(&self.shared().store, prefix, &stored)?))
+            }
+            _ => {
+                Ok(self.got(vec![stored], least).await?.map(|mut records| records.pop().flatten()))
+            }
         }
     }
 
@@ -212,9 +255,14 @@ impl Database {
         record.is_visible(self.shared().now().wall).then(|| entry(key.to_vec(), record))?
     }
 
-    async fn got(&self, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Record>>> {
-        match request(self.shared(), &self.handle.path, Operation::Get { keys }).await? {
-            Reply::Got(records) => Ok(records),
+    async fn got(
+        &self,
+        keys: Vec<Vec<u8>>,
+        least: Option<Dot>,
+    ) -> Result<Option<Vec<Option<Record>>>> {
+        match request(self.shared(), &self.handle.path, Operation::Get { keys, least }).await? {
+            Reply::Got(records) => Ok(Some(records)),
+            Reply::Behind => Ok(None),
             _ => Err(Error::Internal("a get was answered as something else".into())),
         }
     }
@@ -237,7 +285,7 @@ impl Database {
                 let read = |stored: &Vec<u8>| Ok(read_record(&snapshot, prefix, stored)?);
                 stored.iter().map(read).collect::<Result<Vec<_>>>()?
             }
-            _ => self.got(stored).await?,
+            _ => self.got(stored, None).await?.unwrap_or_default(),
         };
         let entry = |(key, record): (&K, Option<Record>)| {
             record.and_then(|record| self.visible(key.as_ref(), record))

@@ -153,3 +153,31 @@ async fn large_values_and_batches_travel() {
         peer.shutdown().await.unwrap();
     }
 }
+
+/// A version carried from one peer to another finds what it names there, with a copy and without one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_is_waited_for() {
+    let a = peer("a", &[]).await;
+    let b = peer("b", &[&a]).await;
+    live(&b, 2).await;
+    let definitions =
+        vec![Definition::new("both", "both/*", 2, 2), Definition::new("one", "one/*", 1, 1)];
+    a.apply(definitions).await.unwrap();
+    wait_for("the definitions are there", async || b.definitions().unwrap().len() == 2).await;
+    for path in ["both/x", "one/x"] {
+        let (at_a, at_b) = (a.database(path).await.unwrap(), b.database(path).await.unwrap());
+        for number in 0..200_u32 {
+            let value = number.to_string();
+            let version = at_a.put("k", value.clone()).await.unwrap();
+            let found = at_b.get_entry_since("k", version, Duration::from_secs(10)).await.unwrap();
+            assert_eq!(found.unwrap().value, value.as_bytes(), "{path}");
+        }
+        let version = at_a.delete("k").await.unwrap();
+        let found = at_b.get_entry_since("k", version, Duration::from_secs(10)).await.unwrap();
+        assert_eq!(found, None, "{path}");
+        let mut never = version;
+        never.dot.sequence += 1;
+        let error = at_b.get_entry_since("k", never, Duration::from_millis(50)).await.unwrap_err();
+        assert!(matches!(error, Error::TimedOut(50)), "{error}");
+    }
+}

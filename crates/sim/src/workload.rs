@@ -250,7 +250,7 @@ impl World {
                 }
             }
             Place::Elsewhere | Place::Nowhere => {
-                let operation = message::Operation::Get { keys: vec![key.to_vec()] };
+                let operation = message::Operation::Get { keys: vec![key.to_vec()], least: None };
                 self.call_then(
                     index,
                     |node, now| node.request(&parsed, operation, 2_000, now),

@@ -295,11 +295,12 @@ impl<S: Store> Node<S> {
     ) -> Result<Result<Reply, Error>, StoreError> {
         let id = self.database_id(path.as_str());
         Ok(match operation {
-            Operation::Get { keys } if keys.len() > BATCH_WRITES_MAX => {
+            Operation::Get { least: Some(dot), .. } if !self.reflects(id, dot) => Ok(Reply::Behind),
+            Operation::Get { keys, .. } if keys.len() > BATCH_WRITES_MAX => {
                 let count = keys.len();
                 Err(Error::BadArgument(format!("{count} keys: at most {BATCH_WRITES_MAX} at once")))
             }
-            Operation::Get { keys } => {
+            Operation::Get { keys, .. } => {
                 let snapshot = self.store.snapshot();
                 let (mut records, mut bytes) = (Vec::new(), 0);
                 for key in keys {
@@ -338,7 +339,8 @@ impl<S: Store> Node<S> {
 /// What a read of a database that nobody has written finds.
 fn nothing(operation: &Operation) -> Option<Reply> {
     match operation {
-        Operation::Get { keys } => Some(Reply::Got(alloc::vec![None; keys.len()])),
+        Operation::Get { least: Some(_), .. } => Some(Reply::Behind),
+        Operation::Get { keys, .. } => Some(Reply::Got(alloc::vec![None; keys.len()])),
         Operation::Page(_) => Some(Reply::Page(Vec::new(), false)),
         Operation::Write { .. } | Operation::Status | Operation::Watch { .. } => None,
         Operation::Invite => Some(Reply::Done),

@@ -245,7 +245,10 @@ fn endless(victim: &Victim, random: &mut Random) -> Message {
     let request = |operation| Message::Request { request: number, path: path.clone(), operation };
     let mut vector = Vector::default();
     match random.below(12) {
-        0 => request(Operation::Get { keys: vec![bytes(random, 40); random.index(100)] }),
+        0 => request(Operation::Get {
+            keys: vec![bytes(random, 40); random.index(100)],
+            least: None,
+        }),
         1 => request(Operation::Page(PageRequest {
             start: std::ops::Bound::Unbounded,
             end: std::ops::Bound::Unbounded,

@@ -116,10 +116,7 @@ fn eight_peers_keep_their_copies() {
     for host in 1..=PEERS {
         users.insert(host, start(host));
     }
-    let until = |second: u64| {
-        let at = began + second * 1_000;
-        std::thread::sleep(Duration::from_millis(at.saturating_sub(now())));
-    };
+    let until = |second: u64| eight::user::until(began + second * 1_000);
     let mut random = Random::new(support::trio::seed("TIDINGS_EIGHT_SEED"), "eight peers");
     // The first peer draws the picture, and stays.
     let mut killed = BTreeSet::new();

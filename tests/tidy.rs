@@ -27,6 +27,7 @@ const LONG: &[(&str, &str)] = &[
 /// Files of tests that may sleep.
 const SLEEPING: &[(&str, &str)] = &[
     ("tests/timed/mod.rs", "users who write by the clock"),
+    ("tests/eight/user.rs", "users who write by the clock"),
     ("tests/support/mod.rs", "the pause between two looks of `wait_for`, which has a deadline"),
     ("crates/peer/tests/cluster.rs", "the pause between two looks of a wait with a deadline"),
     ("crates/peer/tests/net_speed.rs", "measures for a fixed time; run by hand"),

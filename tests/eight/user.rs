@@ -71,6 +71,11 @@ pub(crate) fn now() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64
 }
 
+/// Waits until a time has come.
+pub(crate) fn until(at: u64) {
+    std::thread::sleep(Duration::from_millis(at.saturating_sub(now())));
+}
+
 /// Starts a user on a host.
 pub(crate) fn start(
     lan: &Lan,

@@ -13,7 +13,7 @@ use tidings_core::stamp::{Dot, Stamp, Time, Version};
 
 use crate::deletes::Deletes;
 pub use crate::history::{Attempt, Fate, Loss};
-use crate::look::{Copies, Copy, hash_row, incarnation};
+use crate::look::{Copies, Copy, hash_row};
 use crate::sometimes::Sometimes;
 
 /// An invariant that broke.
@@ -48,7 +48,7 @@ struct Witness {
 /// The history and what follows from it.
 #[derive(Debug, Default)]
 pub struct Checker {
-    attempts: Vec<Attempt>,
+    pub(crate) attempts: Vec<Attempt>,
     epochs: BTreeMap<Epoch, usize>,
     witnesses: Vec<Witness>,
     dots: BTreeMap<(DatabaseId, Dot), u64>,
@@ -210,65 +210,6 @@ impl Checker {
             let seen = &mut self.witnesses[process].seen;
             let known = seen.entry((database, key)).or_insert(stamp);
             *known = stamp.max(*known);
-        }
-    }
-
-    /// A database was dropped: what was written to it before is excused.
-    pub(crate) fn dropped(&mut self, id: DatabaseId, generation: u64) {
-        let known = self.generations.entry(id).or_default();
-        if generation <= *known {
-            return;
-        }
-        *known = generation;
-        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.of == id) {
-            if let Fate::Acknowledged(version) = attempt.fate
-                && attempt.is_dropped(&self.generations)
-            {
-                attempt.fate = Fate::Excused(version);
-            }
-        }
-    }
-
-    /// An acknowledged write went to this incarnation of its database, or to one that was dropped.
-    pub(crate) fn went_to(&mut self, number: usize, home: Option<DatabaseId>) {
-        let homes = self.homes(&self.attempts[number]);
-        let attempt = &mut self.attempts[number];
-        if attempt.is_home() {
-            return;
-        }
-        if let Some(home) = home {
-            attempt.database = home;
-            for other in homes.into_iter().filter(|other| *other != home) {
-                self.deletes.refused(other, &attempt.key, number);
-            }
-        }
-        attempt.homeless = home.is_none();
-    }
-
-    /// The incarnations of its database that a write may go to, before anybody saw where it went: it may
-    /// be dropped on the way, and not everybody knows of the last drop.
-    fn homes(&self, attempt: &Attempt) -> Vec<DatabaseId> {
-        if !self.drops {
-            return vec![attempt.database];
-        }
-        let last = self.generations.get(&attempt.of).copied().unwrap_or(0);
-        (0..=last + 1).map(|generation| incarnation(attempt.of, generation)).collect()
-    }
-
-    /// Notes a record that was read at another peer, of which incarnation nobody says.
-    pub(crate) fn read_elsewhere(
-        &mut self,
-        id: DatabaseId,
-        key: &[u8],
-        record: &Record,
-        hash: u64,
-    ) {
-        let attempt = written_by(record).and_then(|number| self.attempts.get(number));
-        // Where it went is only guessed before its dot was seen.
-        let attempt = attempt.filter(|attempt| attempt.of == id && attempt.is_home());
-        let database = attempt.map(|attempt| attempt.database);
-        if database.is_some() || !self.generations.contains_key(&id) {
-            self.saw_record(database.unwrap_or(id), key, record, hash);
         }
     }
 
@@ -523,7 +464,7 @@ impl Checker {
 }
 
 /// The number of the write that made a record: its value begins with it.
-fn written_by(record: &Record) -> Option<usize> {
+pub(crate) fn written_by(record: &Record) -> Option<usize> {
     let Payload::Value(value, _) = record.payload() else { return None };
     let number = value.get(..8)?.try_into().map(u64::from_le_bytes).ok()?;
     usize::try_from(number).ok()

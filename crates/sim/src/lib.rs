@@ -31,6 +31,7 @@ mod driver;
 pub mod failure;
 pub mod faults;
 mod finals;
+mod generations;
 pub mod history;
 pub mod invariants;
 pub mod look;

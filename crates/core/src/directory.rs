@@ -255,6 +255,8 @@ impl Directory {
         if generation > entry.generation {
             entry.generation = generation;
             entry.holders.clear();
+            // Until its own row comes, which comes with that of whoever created it.
+            entry.path = None;
         }
         entry
     }

@@ -76,10 +76,25 @@ impl<S: Store> Node<S> {
     /// may not know of had time to be told of. A majority is not enough where this peer itself, or
     /// another one of it, has lost its disk: what it had said may be known to one other peer only.
     pub(super) fn is_in_step_with_all(&self, now: Now) -> bool {
-        self.is_in_step(now)
+        self.is_in_step_with_connected(now)
             && now.monotonic >= self.started.monotonic + STEP_GRACE
-            && self.links.values().all(|link| link.in_step)
             && self.members.keys().all(|peer| self.links.contains_key(peer))
+    }
+
+    /// The same of the peers that are connected.
+    pub(super) fn is_in_step_with_connected(&self, now: Now) -> bool {
+        self.is_in_step(now) && self.links.values().all(|link| link.in_step)
+    }
+
+    /// Compares the directories of all connected peers with ours once more.
+    pub(super) fn step_anew(&mut self) {
+        for peer in self.links.keys().copied().collect::<Vec<_>>() {
+            if let Some(link) = self.links.get_mut(&peer) {
+                link.in_step = false;
+                link.to_step.clear();
+            }
+            self.compare_soon(peer);
+        }
     }
 
     /// The databases of a range that both hold, with their fingerprints.

@@ -93,14 +93,20 @@ impl<S: Store> Node<S> {
     /// which gathers what they have. All of them must be connected, or after the replacement delay all
     /// that are alive: a database whose only complete holder lost its disk could never be used again.
     fn orphans(&mut self, id: DatabaseId, now: Now) -> Option<BTreeSet<PeerId>> {
-        if self.has_active_holder(id) || !self.is_in_step(now) || planted(Planted::OrphansLeftAlone)
-        {
+        if self.has_active_holder(id) || planted(Planted::OrphansLeftAlone) {
             self.joins.orphaned.remove(&id);
             return None;
         }
-        let since = *self.joins.orphaned.entry(id).or_insert(now.monotonic);
+        let Some(since) = self.joins.orphaned.get(&id).copied() else {
+            self.joins.orphaned.insert(id, now.monotonic);
+            // A row about this copy may be here before those about others, which came earlier.
+            self.step_anew();
+            return None;
+        };
         let late = since + self.config.replacement_delay * MILLISECOND <= now.monotonic;
-        if !late && !self.is_in_step_with_all(now) {
+        let in_step =
+            if late { self.is_in_step_with_connected(now) } else { self.is_in_step_with_all(now) };
+        if !in_step {
             return None;
         }
         let own = self.config.peer;

@@ -143,6 +143,8 @@ impl WriteArguments {
             timeout: self.timeout.clone(),
             ttl,
             expires: None,
+            if_absent: false,
+            if_version: None,
         }
     }
 }

@@ -36,6 +36,37 @@ fn a_key_has_a_value_and_a_version() {
     assert_eq!(peer.ask("GET", KEY, &[], b"").body, b"");
 }
 
+/// Conditions of a write hold at the peer that accepts it, or nothing is written.
+#[test]
+fn a_write_may_have_a_condition() {
+    let peer = Peer::start();
+    let put = |condition: &str, value: &[u8]| peer.ask("PUT", KEY, &[condition], value);
+    let refused = |answer: support::Answer| answer.problem(412, "condition-failed");
+    refused(put("If-Match: *", b"0"));
+    peer.ask("GET", "/v1/databases/data%2Fa/status", &[], b"").json();
+    let list = peer.ask("GET", "/v1/databases", &[], b"").json();
+    assert_eq!(list["databases"], json!([]), "a write that is refused makes no database");
+    let first = put("If-None-Match: *", b"1").header("etag").unwrap().to_owned();
+    let why = refused(put("If-None-Match: *", b"2"));
+    assert!(why.contains(first.trim_matches('"')), "it tells what is there: {why}");
+    assert_eq!(peer.ask("GET", KEY, &[], b"").body, b"1");
+    let second = put(&format!("If-Match: {first}"), b"2").header("etag").unwrap().to_owned();
+    refused(put(&format!("If-Match: {first}"), b"3"));
+    refused(peer.ask("DELETE", KEY, &[&format!("If-Match: {first}")], b""));
+    assert_eq!(peer.ask("GET", KEY, &[], b"").body, b"2");
+    assert_eq!(peer.ask("DELETE", KEY, &[&format!("If-Match: {second}")], b"").status, 200);
+    refused(put(&format!("If-Match: {second}"), b"4"));
+    refused(put("If-Match: *", b"4"));
+    assert_eq!(put("If-None-Match: *", b"5").status, 200, "deleted is absent");
+    let output = peer.run(&["put", "data/a", "k", "6", "--if-absent"]);
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+    let version = peer.printed(&["put", "data/a", "other", "1", "--if-absent"]);
+    let version = String::from_utf8(version).unwrap().trim().to_owned();
+    peer.printed(&["put", "data/a", "other", "2", "--if-version", &version]);
+    let output = peer.run(&["delete", "data/a", "other", "--if-version", &version]);
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+}
+
 /// A put says when its entry expires, whatever its time to live says, and a get tells it.
 #[test]
 fn a_key_may_expire() {
@@ -98,7 +129,8 @@ fn mistakes_are_problems() {
     put(&format!("{KEY}?acks=0"), b"v").problem(400, "bad-argument");
     put(&format!("{KEY}?acks=4"), b"v").problem(400, "bad-argument");
     put(&format!("{KEY}?acks=2&timeout=100ms"), b"v").problem(504, "under-replicated");
-    peer.ask("PUT", KEY, &["If-None-Match: *"], b"v").problem(501, "not-available");
+    peer.ask("PUT", KEY, &["If-None-Match: \"1-1-1\""], b"v").problem(400, "bad-argument");
+    peer.ask("PUT", KEY, &["If-Match: 1-1-1"], b"v").problem(400, "bad-argument");
     get("/v1/databases/data%2Fa/keys?limit=x").problem(400, "bad-argument");
     get("/v1/databases/data%2Fa/keys?cursor=%21").problem(400, "bad-argument");
     get("/v1/nothing").problem(404, "no-endpoint");

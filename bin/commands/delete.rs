@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use clap::Args;
+use tidings_gateway::client::Write;
 
 use super::{Context, WriteArguments, bytes_of};
 use crate::exit::Failure;
@@ -20,6 +21,9 @@ pub(crate) struct Delete {
     /// The key is given in base64.
     #[arg(long)]
     base64: bool,
+    /// Only if the value has this version, at the holder that accepts the delete.
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<String>,
     #[command(flatten)]
     write: WriteArguments,
 }
@@ -27,7 +31,7 @@ pub(crate) struct Delete {
 impl Delete {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let key = bytes_of(&self.key, self.base64)?;
-        let write = self.write.write(None);
+        let write = Write { if_version: self.if_version, ..self.write.write(None) };
         let written = context.client()?.delete(&self.path, &key, &write).await?;
         match context.format(Format::Table) {
             format @ (Format::Json | Format::Jsonl) => output::document(format, &written)?,

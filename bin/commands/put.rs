@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tidings::limits;
+use tidings_gateway::client::Write;
 
 use super::{Context, WriteArguments, bytes_of, read_whole};
 use crate::exit::Failure;
@@ -31,6 +32,12 @@ pub(crate) struct Put {
     /// Hide the entry this long after the write, such as 30s or 7d.
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
+    /// Only if there is no such key, as far as the holder that accepts the write knows.
+    #[arg(long, conflicts_with = "if_version")]
+    if_absent: bool,
+    /// Only if the value has this version, which a put or a get -o json printed, at that holder.
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<String>,
     #[command(flatten)]
     write: WriteArguments,
 }
@@ -46,7 +53,8 @@ impl Put {
             (None, Some(value)) => bytes_of(value, self.base64)?,
             (None, None) => Vec::new(),
         };
-        let write = self.write.write(self.ttl);
+        let Self { if_absent, if_version, .. } = self;
+        let write = Write { if_absent, if_version, ..self.write.write(self.ttl) };
         let written = context.client()?.put(&self.path, &key, value, &write).await?;
         match context.format(Format::Table) {
             format @ (Format::Json | Format::Jsonl) => output::document(format, &written)?,

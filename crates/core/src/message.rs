@@ -15,7 +15,7 @@ use crate::ident::{DatabaseId, Epoch, PeerId};
 use crate::interval::Interval;
 use crate::membership::Identity;
 use crate::record::{Payload, Record, Sent};
-use crate::stamp::{Dot, Millis, Time};
+use crate::stamp::{Dot, Millis, Time, Version};
 use crate::status::DatabaseStatus;
 use crate::vector::Vector;
 
@@ -410,6 +410,8 @@ pub enum Operation {
         acks: u32,
         /// How long to wait for them, in milliseconds.
         timeout: Millis,
+        /// What must be true of every key.
+        condition: Option<Condition>,
     },
     /// Asks how the database is doing.
     Status,
@@ -420,6 +422,18 @@ pub enum Operation {
         /// Stored keys that begin with this.
         prefix: Vec<u8>,
     },
+}
+
+/// What must be true of a key before it is written, at the holder that accepts the write: another one
+/// may accept another write of the key at the same time. It is no lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Condition {
+    /// There is no such key, or it has expired.
+    Absent,
+    /// There is one.
+    Present,
+    /// Its value has this version.
+    Version(Version),
 }
 
 /// One write of a batch.
@@ -455,7 +469,7 @@ pub enum Reply {
     /// The rows, and whether there are more.
     Page(Vec<(Vec<u8>, Record)>, bool),
     /// Stamp times and dots of the writes.
-    Written(Vec<crate::stamp::Version>),
+    Written(Vec<Version>),
     /// The status.
     Status(alloc::boxed::Box<DatabaseStatus>),
     /// Done; nothing to say.

@@ -17,7 +17,8 @@ use tidings_core::ident::{DatabaseId, Epoch, PeerId, hex};
 use tidings_core::interval::Interval;
 use tidings_core::membership::Identity;
 use tidings_core::message::{
-    Cut, Message, Operation, PageRequest, Range, RangeSum, Refusal, Reply, Span, Target, Write,
+    Condition, Cut, Message, Operation, PageRequest, Range, RangeSum, Refusal, Reply, Span, Target,
+    Write,
 };
 use tidings_core::name::Path;
 use tidings_core::node::{Config, Input, Node, Output, Submission};
@@ -227,6 +228,7 @@ fn messages() -> Vec<(String, Message)> {
             durability: Durability::Synced,
             acks: 2,
             timeout: 3,
+            condition: Some(Condition::Version(version)),
         },
         Operation::Status,
         Operation::Invite,
@@ -326,7 +328,8 @@ fn busy_store() -> (MemoryStore, Vec<Vec<u8>>) {
     ] {
         let writes = vec![Write { key: stored_key(key), payload }];
         let path = Path::new("notes/ann").unwrap();
-        let submission = Submission { path, writes, durability: None, acks: 1, timeout: 0 };
+        let submission =
+            Submission { path, writes, durability: None, acks: 1, timeout: 0, condition: None };
         node.write(vec![submission], NOW);
     }
     let other = PeerId([1; 32]);

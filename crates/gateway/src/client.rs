@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -99,6 +99,20 @@ pub struct Write {
     pub expires: Option<String>,
     /// A duration, such as `10s`.
     pub timeout: Option<String>,
+    /// Only if the key is absent.
+    pub if_absent: bool,
+    /// Only if the value has this version.
+    pub if_version: Option<String>,
+}
+
+impl Write {
+    /// The header that says the condition.
+    fn condition(&self) -> Option<(HeaderName, String)> {
+        let tag =
+            |version: &String| (header::IF_MATCH, format!("\"{}\"", version.trim_matches('"')));
+        let absent = self.if_absent.then(|| (header::IF_NONE_MATCH, "*".to_owned()));
+        absent.or_else(|| self.if_version.as_ref().map(tag))
+    }
 }
 
 /// Which writes a read has to reflect.
@@ -140,15 +154,21 @@ struct Ask {
     target: String,
     body: Bytes,
     media_type: Option<&'static str>,
+    condition: Option<(HeaderName, String)>,
 }
 
 impl Ask {
     fn new(method: Method, target: String) -> Self {
-        Self { method, target, body: Bytes::new(), media_type: None }
+        Self { method, target, body: Bytes::new(), media_type: None, condition: None }
     }
 
     fn get(target: String) -> Self {
         Self::new(Method::GET, target)
+    }
+
+    fn on(mut self, write: &Write) -> Self {
+        self.condition = write.condition();
+        self
     }
 
     fn with(mut self, media_type: &'static str, body: impl Into<Bytes>) -> Self {
@@ -197,7 +217,7 @@ impl Client {
     ) -> Result<Written, ClientError> {
         let target = Target::database(path).push("keys").segment(key).write(write).0;
         let ask = Ask::new(Method::PUT, target).with("application/octet-stream", value);
-        self.json(ask).await
+        self.json(ask.on(write)).await
     }
 
     /// The value of a key with its expiry and its version, or `None` when there is none.
@@ -232,7 +252,7 @@ impl Client {
         write: &Write,
     ) -> Result<Written, ClientError> {
         let target = Target::database(path).push("keys").segment(key).write(write).0;
-        self.json(Ask::new(Method::DELETE, target)).await
+        self.json(Ask::new(Method::DELETE, target).on(write)).await
     }
 
     /// One page of keys.
@@ -386,6 +406,9 @@ impl Client {
             .method(ask.method)
             .uri(ask.target)
             .header(header::HOST, &self.authority);
+        if let Some((name, value)) = &ask.condition {
+            request = request.header(name, value);
+        }
         if let Some(media_type) = ask.media_type {
             request = request.header(header::CONTENT_TYPE, media_type);
         }

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
-use tidings::{Database, Durability, Error, ListOptions, Version, WriteOptions, limits};
+use tidings::{Condition, Database, Durability, Error, ListOptions, Version, WriteOptions, limits};
 
 use crate::json::{Row, RowPage, Written};
 use crate::moment;
@@ -34,10 +34,10 @@ pub(crate) async fn put(
     body: Body,
 ) -> Result<Response, Problem> {
     let value = read_body(&headers, body).await;
-    refuse_conditions(&headers)?;
+    let condition = condition(&headers)?;
     let query = Query::parse(&uri, &WRITE_PARAMETERS)?;
     let database = door.peer.database(&path).await?;
-    let options = write_options(&database, &query)?;
+    let options = WriteOptions { condition, ..write_options(&database, &query)? };
     check_key(&key)?;
     let value = match value {
         Err(problem) if problem.code == "body-too-large" => Err(Problem::from(
@@ -58,10 +58,10 @@ pub(crate) async fn delete(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    refuse_conditions(&headers)?;
+    let condition = condition(&headers)?;
     let query = Query::parse(&uri, &["durability", "acks", "timeout"])?;
     let database = door.peer.database(&path).await?;
-    let options = write_options(&database, &query)?;
+    let options = WriteOptions { condition, ..write_options(&database, &query)? };
     check_key(&key)?;
     Ok(written(database.delete_with(key, &options).await?))
 }
@@ -181,11 +181,43 @@ pub(crate) fn write_options(database: &Database, query: &Query) -> Result<WriteO
         timeout: query.duration("timeout")?,
         ttl: query.duration("ttl")?,
         expires: query.moment("expires")?,
+        condition: None,
     })
 }
 
-/// Conditions that this version cannot honour are refused, because ignoring one would overwrite what
-/// the client meant to keep.
+/// Reads what a single write wants to be true of its key: `If-None-Match: *`, `If-Match: *`, or
+/// `If-Match` with the version that a read or a write returned. What cannot be honoured is refused:
+/// ignoring it would overwrite what the client meant to keep.
+fn condition(headers: &HeaderMap) -> Result<Option<Condition>, Problem> {
+    let text = |name: &HeaderName| {
+        let text = headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+        text.map(str::trim)
+    };
+    let bad = |name, value: &str, wants| {
+        Problem::bad_argument(format!("{name}: {value} is not understood here: write {wants}"))
+    };
+    match (text(&header::IF_NONE_MATCH), text(&header::IF_MATCH)) {
+        (None, None) => Ok(None),
+        (Some("*"), None) => Ok(Some(Condition::Absent)),
+        (Some(other), None) => {
+            Err(bad(header::IF_NONE_MATCH, other, "*, for a key that is absent"))
+        }
+        (None, Some("*")) => Ok(Some(Condition::Present)),
+        (None, Some(tag)) => {
+            let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            let version = version.and_then(|text| text.parse().ok());
+            let wants = "one entity tag in quotes, as a read or a write returned it, or *";
+            version
+                .map(|version| Some(Condition::Version(version)))
+                .ok_or_else(|| bad(header::IF_MATCH, tag, wants))
+        }
+        (Some(_), Some(_)) => {
+            Err(Problem::bad_argument("If-Match and If-None-Match together: give one of them"))
+        }
+    }
+}
+
+/// Conditions are for single writes: ignoring one of a batch would overwrite what the client meant to keep.
 pub(crate) fn refuse_conditions(headers: &HeaderMap) -> Result<(), Problem> {
     for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
         if headers.contains_key(&name) {

@@ -137,6 +137,7 @@ impl Pair {
                 durability: None,
                 acks: 1,
                 timeout: 0,
+                condition: None,
             })
             .collect();
         self.nodes[0].write(submissions, self.now);

@@ -9,7 +9,7 @@ use futures::Stream;
 use tidings_core::definition::{Definition, Durability};
 use tidings_core::ident::DatabaseId;
 use tidings_core::limits::{PAGE_MAX, VALUE_MAX};
-use tidings_core::message::{Operation, PageRequest, Reply, Write};
+use tidings_core::message::{Condition, Operation, PageRequest, Reply, Write};
 use tidings_core::name::{Key, Path};
 use tidings_core::node::{Place, Submission};
 use tidings_core::read::{read_page, read_record};
@@ -94,6 +94,10 @@ pub struct WriteOptions {
     /// Hidden from this time on, for puts without an expiry of their own. It stands before any `ttl`, and
     /// its bounds are those of [`Batch::put_until`].
     pub expires: Option<SystemTime>,
+    /// What must be true of every key of the write, at the holder that accepts it, before any of them is
+    /// written. It is no lock: another holder may accept another write at the same time, and then the
+    /// later stamp wins. With `max` 1 there is no other holder.
+    pub condition: Option<Condition>,
 }
 
 /// What to list: keys with a prefix, one page at a time, ascending.
@@ -389,6 +393,7 @@ impl Database {
             durability: options.durability,
             acks: options.acks.unwrap_or(1),
             timeout: u64::try_from(timeout).unwrap_or(u64::MAX),
+            condition: options.condition,
         };
         let here = if let Place::Here(prefix) = place { Some(prefix) } else { None };
         self.shared().write(submission, here).await

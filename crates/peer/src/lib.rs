@@ -53,6 +53,7 @@ pub use peer::{ApplyReport, Peer};
 pub use shared::Event;
 pub use tidings_core::definition::{Definition, Durability, Replication};
 pub use tidings_core::error::Error;
+pub use tidings_core::message::Condition;
 pub use tidings_core::stamp::Version;
 pub use tidings_core::{limits, status};
 pub use watch::{Change, Watch};

@@ -111,6 +111,10 @@ impl World {
         self.refresh_looks();
         let Some(node) = &self.processes[index].node else { return };
         let Some(replica) = node.replica(id) else { return };
+        // Whoever has heard that it was dropped has nothing of it any more.
+        if self.checker.is_dropped(id, replica.state.generation) {
+            return;
+        }
         let own = &replica.state.progress.vector;
         let there = present(node, id);
         let path = tidings_core::name::Path::new(&replica.path).ok();

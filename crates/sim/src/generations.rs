@@ -8,6 +8,11 @@ use crate::checker::{Attempt, Checker, Fate, written_by};
 use crate::look::incarnation;
 
 impl Checker {
+    /// Whether a generation of a database was dropped.
+    pub(crate) fn is_dropped(&self, id: DatabaseId, generation: u64) -> bool {
+        self.generations.get(&id).is_some_and(|last| generation < *last)
+    }
+
     /// A database was dropped: what was written to it before is excused.
     pub(crate) fn dropped(&mut self, id: DatabaseId, generation: u64) {
         let known = self.generations.entry(id).or_default();

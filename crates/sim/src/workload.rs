@@ -116,6 +116,7 @@ impl World {
                 durability: terms.durability,
                 acks: terms.acks,
                 timeout: 2_000,
+                condition: None,
             });
         }
         let losses = self.losses;

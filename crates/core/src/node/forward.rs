@@ -74,10 +74,10 @@ impl Forwards {
 
 impl<S: Store> Node<S> {
     pub(super) fn forward_write(&mut self, submission: Submission, reply: ReplyTo, now: Now) {
-        let Submission { path, writes, durability, acks, timeout } = submission;
+        let Submission { path, writes, durability, acks, timeout, condition } = submission;
         let defined = || self.definition_of(path.as_str()).map(|definition| definition.durability);
         let durability = durability.or_else(defined).unwrap_or_default();
-        let operation = Operation::Write { writes, durability, acks, timeout };
+        let operation = Operation::Write { writes, durability, acks, timeout, condition };
         // The holder waits for the acknowledgements; this peer waits a little longer for its answer.
         self.forward(reply, path, operation, timeout.max(1_000).saturating_add(1_000), now);
     }
@@ -260,9 +260,9 @@ impl<S: Store> Node<S> {
                 return Ok(());
             }
         };
-        if let Operation::Write { writes, durability, acks, timeout } = operation {
+        if let Operation::Write { writes, durability, acks, timeout, condition } = operation {
             let durability = Some(durability);
-            let submission = Submission { path, writes, durability, acks, timeout };
+            let submission = Submission { path, writes, durability, acks, timeout, condition };
             let result = self.write_for(alloc::vec![(submission, to)], true, now).pop().flatten();
             if let Some(result) = result {
                 self.reply(to, result.map(Reply::Written));

@@ -1,7 +1,7 @@
 //! What the local user does: open, write, read.
 
 use alloc::collections::BTreeMap;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::ident::{DatabaseId, PeerId};
 use crate::interval::Interval;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_WRITES_MAX};
-use crate::message::{Operation, Reply, Write};
+use crate::message::{Condition, Operation, Reply, Write};
 use crate::name::Path;
 use crate::planted::{Planted, planted};
 use crate::record::Sent;
@@ -60,6 +60,8 @@ pub struct Submission {
     pub acks: u32,
     /// How long to wait for them, in milliseconds.
     pub timeout: Millis,
+    /// What must be true of every key before any of them is written.
+    pub condition: Option<Condition>,
 }
 
 /// Bytes of one outgoing interval beyond which a commit of many writes begins another one.
@@ -190,6 +192,11 @@ impl<S: Store> Node<S> {
             Place::Elsewhere => return Ok(None),
             Place::Nowhere => {
                 self.definition_for(&submission.path)?;
+                if let Some(condition @ (Condition::Present | Condition::Version(_))) =
+                    submission.condition
+                {
+                    return Err(unmet(&submission.writes[0].key, condition, None));
+                }
                 if !forwarded && self.creator(id, &submission.path) != self.config.peer {
                     return Ok(None);
                 }
@@ -249,7 +256,12 @@ impl<S: Store> Node<S> {
             let mut staged = StagedWrites::new();
             let mut versions = Vec::with_capacity(ready.len());
             let mut refused = None;
-            for (place, (_, id, submission, _)) in ready.iter().enumerate() {
+            for (place, (index, id, submission, _)) in ready.iter().enumerate() {
+                if let Some(error) = self.condition_failed(&work, *id, submission, now)? {
+                    results[*index] = Some(Err(error));
+                    versions.push(Vec::new());
+                    continue;
+                }
                 match self.stage_writes(&mut work, &mut staged, *id, submission, now)? {
                     Ok(written) => versions.push(written),
                     Err(error) => {
@@ -274,6 +286,9 @@ impl<S: Store> Node<S> {
         let needs_sync = staged.values().flatten().any(|s| s.durability == Durability::Synced);
         let ticket = (needs_sync && !synced).then(|| self.request_sync());
         for ((index, id, submission, reply), versions) in ready.into_iter().zip(versions) {
+            if results[index].is_some() {
+                continue;
+            }
             let durability = self.durability_of(id, submission.durability);
             let ticket = ticket
                 .filter(|_| durability == Durability::Synced && !planted(Planted::SyncedEarlyHere));
@@ -288,6 +303,33 @@ impl<S: Store> Node<S> {
         }
         self.push_staged(staged, now);
         Ok(())
+    }
+
+    /// Why a submission's condition does not hold, if it has one.
+    fn condition_failed(
+        &self,
+        work: &Work,
+        id: DatabaseId,
+        submission: &Submission,
+        now: Now,
+    ) -> Result<Option<Error>, StoreError> {
+        let (Some(condition), Some(held)) = (submission.condition, self.held.get(&id)) else {
+            return Ok(None);
+        };
+        for Write { key, .. } in &submission.writes {
+            let record = held.replica.record(&work.transaction, &self.store, key)?;
+            let record = record.filter(|record| record.is_visible(now.wall));
+            let version = record.map(|record| record.version());
+            let holds = match condition {
+                Condition::Absent => version.is_none(),
+                Condition::Present => version.is_some(),
+                Condition::Version(wanted) => version == Some(wanted),
+            };
+            if !holds {
+                return Ok(Some(unmet(key, condition, version)));
+            }
+        }
+        Ok(None)
     }
 
     fn push_staged(&mut self, staged: StagedWrites, now: Now) {
@@ -424,7 +466,8 @@ impl<S: Store> Node<S> {
         for (id, writes) in by_database {
             let Some(held) = self.held.get(&id) else { continue };
             let Ok(path) = Path::any(&held.replica.path) else { continue };
-            let submission = Submission { path, writes, durability: None, acks: 1, timeout: 0 };
+            let submission =
+                Submission { path, writes, durability: None, acks: 1, timeout: 0, condition: None };
             if self.stage_writes(&mut work, &mut staged, id, &submission, now)?.is_err() {
                 // A forged row at the end of time cannot be overwritten: what the peer wanted to say
                 // of it stays unsaid, and nothing else suffers.
@@ -467,6 +510,19 @@ impl<S: Store> Node<S> {
         holders.sort_by_key(|peer| self.rank_key(id, *peer));
         holders
     }
+}
+
+fn unmet(stored: &[u8], condition: Condition, found: Option<Version>) -> Error {
+    let key = String::from_utf8_lossy(stored.get(1..).unwrap_or_default()).into_owned();
+    let found = found
+        .map_or_else(|| "is not there".into(), |found| alloc::format!("has the version {found}"));
+    Error::ConditionFailed(match condition {
+        Condition::Absent => alloc::format!("the key {key:?} was to be absent and {found}"),
+        Condition::Present => alloc::format!("the key {key:?} was to be there and {found}"),
+        Condition::Version(wanted) => {
+            alloc::format!("the key {key:?} was to have the version {wanted} and {found}")
+        }
+    })
 }
 
 /// Checks the number and the sizes of writes that belong together.

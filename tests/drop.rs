@@ -5,6 +5,7 @@
 
 mod support;
 
+use serde_json::json;
 use support::trio::{Trio, encoded};
 use support::{said, wait_for};
 
@@ -61,4 +62,42 @@ fn what_is_dropped_stays_dropped() {
     trio.restart(2);
     let output = trio.peer(2).run(&["get", "data/a", "key7"]);
     assert_eq!(output.status.code(), Some(1), "a drop survives power: {}", said(&output));
+}
+
+/// What is written right after the drop is there, also where the peer that is asked has no copy and passes
+/// the write on.
+#[test]
+fn what_is_written_next_stays() {
+    let trio = Trio::start();
+    let ones = json!({ "definitions": [
+        { "name": "ones", "matcher": "glob:ones/*", "replication": { "min": 1, "max": 1 } },
+    ]});
+    let answer = trio.peer(0).ask("POST", "/v1/definitions", &[], ones.to_string().as_bytes());
+    assert_eq!(answer.status, 200, "{answer:?}");
+    for peer in trio.peers() {
+        wait_for("the definition everywhere", || {
+            (peer.ask("GET", "/v1/definitions/ones", &[], b"").status == 200).then_some(())
+        });
+    }
+    for round in 0..30 {
+        let path = format!("ones/{}", round % 6);
+        let target = format!("/v1/databases/{}", encoded(&path));
+        let asked = trio.peer(round % 3);
+        let key = format!("{target}/keys/key");
+        wait_for("a write", || (asked.ask("PUT", &key, &[], b"old").status == 200).then_some(()));
+        assert_eq!(asked.ask("DELETE", &target, &[], b"").status, 200);
+        let mut version = String::new();
+        wait_for("the write after the drop", || {
+            let answer = asked.ask("PUT", &format!("{target}/keys/other"), &[], b"new");
+            version = answer.json()["version"].as_str()?.to_owned();
+            Some(())
+        });
+        for peer in trio.peers() {
+            wait_for("what was written", || {
+                let other = format!("{target}/keys/other?min_version={version}");
+                (peer.ask("GET", &other, &[], b"").body == b"new").then_some(())
+            });
+            assert_eq!(peer.ask("GET", &key, &[], b"").status, 404, "round {round}");
+        }
+    }
 }

@@ -58,6 +58,7 @@ fn a_write_may_have_a_condition() {
     refused(put(&format!("If-Match: {second}"), b"4"));
     refused(put("If-Match: *", b"4"));
     assert_eq!(put("If-None-Match: *", b"5").status, 200, "deleted is absent");
+    peer.printed(&["put", "data/a", "k", "5", "--if-absent"]);
     let output = peer.run(&["put", "data/a", "k", "6", "--if-absent"]);
     assert_eq!(output.status.code(), Some(6), "{output:?}");
     let version = peer.printed(&["put", "data/a", "other", "1", "--if-absent"]);

@@ -412,6 +412,8 @@ pub enum Operation {
         timeout: Millis,
         /// What must be true of every key.
         condition: Option<Condition>,
+        /// How often the requester knows the database to be dropped: not for who knows less.
+        generation: u64,
     },
     /// Asks how the database is doing.
     Status,

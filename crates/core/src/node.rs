@@ -38,6 +38,7 @@ use crate::store::{Space, Store, StoreError, prefix_rows};
 use crate::wire;
 
 mod absent;
+mod admit;
 mod answer;
 mod check;
 mod collect;
@@ -56,6 +57,7 @@ mod lost;
 mod placement;
 mod pull;
 mod push;
+mod removal;
 mod repair;
 mod report;
 mod rounds;
@@ -448,7 +450,11 @@ impl<S: Store> Node<S> {
         let row = Interned { prefix, path: path.to_string() };
         transaction.put(Space::Meta, rows::intern_key(id), wire::encode(&row));
         let generation = self.directory.generation(id);
-        let state = State { generation, ..State::default() };
+        let mut state = State { generation, ..State::default() };
+        // Nothing of it is in this generation. What a client carries along as the version of a write to
+        // this one must not be one of a write to the one before.
+        let issued = self.leaves.issued_before(id, generation);
+        state.progress.vector.raise(self.epoch, issued);
         let mut replica = Replica::new(id, prefix, path.into(), state);
         replica.stage(&mut transaction);
         self.commit(transaction)?;

@@ -229,6 +229,7 @@ fn messages() -> Vec<(String, Message)> {
             acks: 2,
             timeout: 3,
             condition: Some(Condition::Version(version)),
+            generation: 4,
         },
         Operation::Status,
         Operation::Invite,

@@ -27,6 +27,10 @@
 //! `min_version` is a version that any write to the database returned: the answer waits until the copy that
 //! is read reflects that write, `timeout` at most, or 5 s.
 //!
+//! A single `PUT` or `DELETE` honours `If-None-Match: *` (the key is absent), `If-Match: *` (it is there) and
+//! `If-Match` with one entity tag (it has that version): at the holder that accepts the write. Where that
+//! does not hold the answer is 412, and nothing is written.
+//!
 //! `acks` is a number of holders, this one included, or `min`, that of the definition. Durations are a
 //! whole number and a unit, such as `250ms`, `30s`, `7d`; moments are RFC 3339, such as
 //! `2026-11-21T16:00:00.000Z`. A parameter that is unknown or given twice is an error. What the interface

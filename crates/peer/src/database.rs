@@ -220,12 +220,12 @@ impl Database {
         timeout: Duration,
     ) -> Result<Option<Entry>> {
         let key = key.as_ref();
-        let deadline = tokio::time::Instant::now() + timeout;
+        let began = tokio::time::Instant::now();
         loop {
             if let Some(record) = self.record_since(key, Some(version.dot)).await? {
                 return Ok(record.and_then(|record| self.visible(key, record)));
             }
-            if tokio::time::Instant::now() >= deadline {
+            if began.elapsed() >= timeout {
                 return Err(Error::TimedOut(timeout.as_millis() as u64));
             }
             tokio::time::sleep(BEHIND_POLL).await;
@@ -241,13 +241,16 @@ impl Database {
         let stored = checked_key(key)?;
         match self.place().await? {
             Place::Here(prefix) => {
-                if let Some(dot) = least {
-                    let id = self.handle.id;
-                    if !self.shared().with(|node, _| node.reflects(id, dot))? {
-                        return Ok(None);
-                    }
+                let (path, id) = (&self.handle.path, self.handle.id);
+                let reflects = |dot| {
+                    self.shared().with(|node, now| {
+                        node.place(path, now) == Place::Here(prefix) && node.reflects(id, dot)
+                    })
+                };
+                match least {
+                    Some(dot) if !reflects(dot)? => Ok(None),
+                    _ => Ok(Some(read_record(&self.shared().store, prefix, &stored)?)),
                 }
-                Ok(Some(read_record(&self.shared().store, prefix, &stored)?))
             }
             _ => {
                 Ok(self.got(vec![stored], least).await?.map(|mut records| records.pop().flatten()))

@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 
+use super::link::Link;
 use super::{Node, SECOND};
 use crate::clock::Now;
 use crate::ident::{DatabaseId, PeerId};
@@ -83,14 +84,14 @@ impl<S: Store> Node<S> {
 
     /// The same of the peers that are connected.
     pub(super) fn is_in_step_with_connected(&self, now: Now) -> bool {
-        self.is_in_step(now) && self.links.values().all(|link| link.in_step)
+        self.is_in_step(now) && !self.links.values().any(Link::is_stepping)
     }
 
     /// Compares the directories of all connected peers with ours once more.
     pub(super) fn step_anew(&mut self) {
         for peer in self.links.keys().copied().collect::<Vec<_>>() {
             if let Some(link) = self.links.get_mut(&peer) {
-                link.in_step = false;
+                link.anew = true;
                 link.to_step.clear();
             }
             self.compare_soon(peer);
@@ -103,7 +104,7 @@ impl<S: Store> Node<S> {
     }
 
     pub(super) fn send_summary(&mut self, peer: PeerId) {
-        let answer = self.links.get(&peer).is_some_and(|link| !link.in_step);
+        let answer = self.links.get(&peer).is_some_and(Link::is_stepping);
         self.tell_summary(peer, answer);
     }
 
@@ -119,8 +120,7 @@ impl<S: Store> Node<S> {
         }
         if system == own_system {
             if let Some(link) = self.links.get_mut(&peer) {
-                link.in_step = true;
-                link.to_step.clear();
+                link.stepped();
             }
         } else {
             self.compare_soon(peer);
@@ -195,7 +195,7 @@ impl<S: Store> Node<S> {
         }
         let Some(link) = self.links.get_mut(&peer) else { return };
         let fresh = !core::mem::replace(&mut link.compared, true);
-        let stepping = !link.in_step;
+        let stepping = link.is_stepping();
         let mut differ = Vec::new();
         let mut system_seen = false;
         for (id, theirs) in items {
@@ -218,7 +218,9 @@ impl<S: Store> Node<S> {
             let to_step = differ.iter().filter(|(_, system)| *system).map(|(id, _)| *id).collect();
             if let Some(link) = self.links.get_mut(&peer) {
                 link.to_step = to_step;
-                link.in_step = link.to_step.is_empty();
+                if link.to_step.is_empty() {
+                    link.stepped();
+                }
             }
         }
         self.count("differences", differ.len() as u64);

@@ -1,9 +1,9 @@
 //! Dropping a database: everything that was ever written to it, on every peer, for good.
 //!
 //! A drop raises the *generation* of the database in the directory, which every peer holds and which
-//! never forgets it. Whoever hears of that removes its copy. Dots are per generation, and every message
-//! names the one that it is about: what a peer that was away still has, or still sends, is of no
-//! database that there is. The next write begins the database anew.
+//! never forgets it. Whoever hears of that removes its copy. Every message names the generation that it is
+//! about: what a peer that was away still has, or still sends, is of no database that there is. The next
+//! write begins the database anew.
 
 use super::{Event, Node};
 use crate::clock::Now;
@@ -25,14 +25,15 @@ impl<S: Store> Node<S> {
     pub fn drop_database(&mut self, path: &Path, now: Now) -> Result<bool, Error> {
         self.alive()?;
         let id = self.database_id(path.as_str());
-        if !self.directory.is_known(id) {
-            if self.is_in_step(now) {
-                return Ok(false);
-            }
+        // Else it might be one that was dropped already.
+        if !self.is_in_step(now) {
             return Err(Error::Unavailable {
                 path: path.as_str().into(),
                 why: "the directory is not in step with the other peers yet".into(),
             });
+        }
+        if !self.directory.is_known(id) {
+            return Ok(false);
         }
         let write = self.directory.drop_write(id, path.as_str());
         let result = self.write_system(write.into_iter().collect(), now);
@@ -50,7 +51,7 @@ impl<S: Store> Node<S> {
     }
 
     /// Removes the copy here of a database that was dropped.
-    pub(super) fn remove_dropped(&mut self, id: DatabaseId) -> Result<(), StoreError> {
+    pub(super) fn remove_dropped(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
         if planted(Planted::DroppedCopyStays) {
             return Ok(());
         }
@@ -62,7 +63,9 @@ impl<S: Store> Node<S> {
         self.forget_pushes_of(id, &path);
         self.leaves.forget(id);
         self.joins.forget(id);
+        self.end_syncs(id);
         self.unlink(id)?;
+        self.start_waiting_pulls(now);
         self.count("databases_dropped", 1);
         self.event(Event::DatabaseDropped(path));
         Ok(())

@@ -77,7 +77,9 @@ impl<S: Store> Node<S> {
         let Submission { path, writes, durability, acks, timeout, condition } = submission;
         let defined = || self.definition_of(path.as_str()).map(|definition| definition.durability);
         let durability = durability.or_else(defined).unwrap_or_default();
-        let operation = Operation::Write { writes, durability, acks, timeout, condition };
+        let generation = self.directory.generation(self.database_id(path.as_str()));
+        let operation =
+            Operation::Write { writes, durability, acks, timeout, condition, generation };
         // The holder waits for the acknowledgements; this peer waits a little longer for its answer.
         self.forward(reply, path, operation, timeout.max(1_000).saturating_add(1_000), now);
     }
@@ -98,6 +100,12 @@ impl<S: Store> Node<S> {
             self.ask_invitation(id, &path, now);
         }
         self.dispatch(Call { reply, path, operation, peer, tried, deadline, timeout }, now);
+    }
+
+    /// Whether there is a holder that was not asked.
+    fn may_ask_another(&self, call: &Call) -> bool {
+        let untried = |peer: &PeerId| *peer != self.config.peer && !call.tried.contains(peer);
+        self.connected_holders(self.database_id(call.path.as_str())).iter().any(untried)
     }
 
     fn dispatch(&mut self, mut call: Call, now: Now) {
@@ -161,7 +169,8 @@ impl<S: Store> Node<S> {
         if result.is_err() {
             self.forward.watches.remove(&request);
         }
-        if matches!(result, Err(Error::Unavailable { .. })) {
+        let behind = matches!(result, Ok(Reply::Behind)) && self.may_ask_another(&call);
+        if behind || matches!(result, Err(Error::Unavailable { .. })) {
             // Nothing was done there: another holder may do it.
             self.dispatch(call, now);
         } else {
@@ -260,7 +269,13 @@ impl<S: Store> Node<S> {
                 return Ok(());
             }
         };
-        if let Operation::Write { writes, durability, acks, timeout, condition } = operation {
+        if let Operation::Write { writes, durability, acks, timeout, condition, generation } =
+            operation
+        {
+            if generation > self.directory.generation(self.database_id(path.as_str())) {
+                self.reply(to, Err(Self::not_here(&path)));
+                return Ok(());
+            }
             let durability = Some(durability);
             let submission = Submission { path, writes, durability, acks, timeout, condition };
             let result = self.write_for(alloc::vec![(submission, to)], true, now).pop().flatten();

@@ -19,11 +19,10 @@ use crate::ident::{DatabaseId, PeerId};
 use crate::interval::{Interval, Intervals};
 use crate::message::{Message, Target};
 use crate::planted::{Planted, planted};
-use crate::rows::{self, Prefix, Transaction};
+use crate::rows::Prefix;
 use crate::status::HolderState;
-use crate::store::{Space, Store, StoreError, prefix_rows};
+use crate::store::{Store, StoreError};
 use crate::vector::{Progress, Vector};
-use crate::wire;
 
 /// Most copies that a peer gives back at a time: leaving must not crowd out writing.
 const LEAVES_MAX: usize = 16;
@@ -36,8 +35,6 @@ const LEAVE_PATIENCE: u64 = 20 * SECOND;
 const RECENT: u64 = 3_600 * SECOND;
 /// Most copies that are gone looked at in one tick.
 const RECALLS_MAX: usize = 1_000;
-/// Most rows of unlinked copies that are removed in one tick.
-const SWEEP_ROWS: usize = 2_000;
 
 /// A copy on its way out.
 #[derive(Debug)]
@@ -77,7 +74,7 @@ pub(super) struct Leaves {
     pub(super) unlinked: BTreeSet<Prefix>,
     /// What was written to copies that are unlinked, under the live epoch: in which generation, and
     /// their last sequences.
-    issued: BTreeMap<DatabaseId, (u64, u64)>,
+    pub(super) issued: BTreeMap<DatabaseId, (u64, u64)>,
     /// Peers that are down, and since when.
     away: BTreeMap<PeerId, u64>,
     /// Peers that came or went within the last stability window, and when.
@@ -125,6 +122,11 @@ impl Leaves {
     /// The last sequence given to a database under the live epoch, by an unlinked copy of this generation.
     pub(super) fn issued(&self, id: DatabaseId, generation: u64) -> u64 {
         self.issued.get(&id).filter(|(of, _)| *of == generation).map_or(0, |(_, upto)| *upto)
+    }
+
+    /// The last sequence given to a database under the live epoch, in a lower generation.
+    pub(super) fn issued_before(&self, id: DatabaseId, generation: u64) -> u64 {
+        self.issued.get(&id).filter(|(of, _)| *of < generation).map_or(0, |(_, upto)| *upto)
     }
 
     /// A database was dropped: there is nothing to leave.
@@ -444,50 +446,5 @@ impl<S: Store> Node<S> {
             }
         }
         self.sweep()
-    }
-
-    /// Forgets a copy: from here on its rows belong to nothing.
-    pub(super) fn unlink(&mut self, id: DatabaseId) -> Result<(), StoreError> {
-        let Some(held) = self.held.remove(&id) else { return Ok(()) };
-        let prefix = held.replica.prefix;
-        let mut transaction = Transaction::default();
-        transaction.remove(Space::Meta, rows::state_key(prefix));
-        transaction.remove(Space::Meta, rows::intern_key(id));
-        transaction.put(Space::Meta, rows::unlinked_key(prefix), Vec::new());
-        transaction.put(Space::Meta, rows::peer_key("prefix"), wire::encode(&self.next_prefix));
-        self.commit(transaction)?;
-        self.leaves.unlinked.insert(prefix);
-        self.pull.forget(id);
-        self.losses.forget(id);
-        self.collects.forget(id);
-        self.scrub.forget(id);
-        let generation = held.replica.state.generation;
-        let issued = held.replica.state.progress.vector.get(self.epoch);
-        if issued > 0 {
-            // Should a copy come here again, it must not give these sequences twice.
-            let known = self.leaves.issued.entry(id).or_default();
-            *known = (generation, issued).max(*known);
-        }
-        self.sums.changed(id);
-        self.count("copies_removed", 1);
-        Ok(())
-    }
-
-    /// Removes rows of unlinked copies.
-    fn sweep(&mut self) -> Result<(), StoreError> {
-        let Some(&prefix) = self.leaves.unlinked.first() else { return Ok(()) };
-        let mut transaction = Transaction::default();
-        let mut budget = SWEEP_ROWS;
-        for space in [Space::Data, Space::Log] {
-            for row in prefix_rows(&self.store, space, &prefix.to_be_bytes()).take(budget) {
-                transaction.remove(space, row?.0);
-                budget -= 1;
-            }
-        }
-        if budget > 0 {
-            transaction.remove(Space::Meta, rows::unlinked_key(prefix));
-            self.leaves.unlinked.remove(&prefix);
-        }
-        self.commit(transaction)
     }
 }

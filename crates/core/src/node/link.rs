@@ -36,6 +36,8 @@ pub(super) struct Link {
     pub(super) told: Option<(u64, Epoch)>,
     /// Whether this peer's system databases have been compared with ours since it connected.
     pub(super) in_step: bool,
+    /// Whether they are to be compared once more.
+    pub(super) anew: bool,
     /// System databases still to be pulled before that is so.
     pub(super) to_step: BTreeSet<DatabaseId>,
     /// Whether a difference has been looked into since it connected.
@@ -46,6 +48,19 @@ pub(super) struct Link {
     pub(super) round_trip: Option<u64>,
     /// Its clock minus ours, in milliseconds.
     pub(super) clock_offset: Option<i64>,
+}
+
+impl Link {
+    /// Whether the system databases are still to be compared.
+    pub(super) fn is_stepping(&self) -> bool {
+        !self.in_step || self.anew
+    }
+
+    /// They have been.
+    pub(super) fn stepped(&mut self) {
+        (self.in_step, self.anew) = (true, false);
+        self.to_step.clear();
+    }
 }
 
 /// What travels in the probe stream beside SWIM.
@@ -210,6 +225,8 @@ impl<S: Store> Node<S> {
             }
             message => {
                 self.commit_arrived(peer, arrived, now)?;
+                // What came before may say that a copy here is of a database that was dropped.
+                while self.placement_step(now)? {}
                 self.act_on(peer, message, now)
             }
         }

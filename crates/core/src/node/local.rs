@@ -1,19 +1,20 @@
 //! What the local user does: open, write, read.
 
 use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::admit::{check_writes, unmet};
 use super::push::{ReplyTo, Waiting};
 use super::work::Work;
 use super::{Held, Node, Output, OwnRow};
 use crate::clock::Now;
-use crate::definition::{Definition, Durability, Replication};
+use crate::definition::{Definition, Durability};
 use crate::error::Error;
 use crate::ident::{DatabaseId, PeerId};
 use crate::interval::Interval;
-use crate::limits::{BATCH_BYTES_MAX, BATCH_WRITES_MAX};
+use crate::limits::BATCH_BYTES_MAX;
 use crate::message::{Condition, Operation, Reply, Write};
 use crate::name::Path;
 use crate::planted::{Planted, planted};
@@ -215,24 +216,6 @@ impl<S: Store> Node<S> {
         Ok(Some(id))
     }
 
-    /// More copies than `max` are on their way out: none of them may count.
-    fn check_acks(&self, submission: &Submission) -> Result<(), Error> {
-        let Submission { path, acks, .. } = submission;
-        if *acks <= 1 {
-            return Ok(());
-        }
-        match self.definition_of(path.as_str()) {
-            Some(definition) if *acks > definition.replication.max => {
-                let Definition { name, replication: Replication { max, .. }, .. } = &**definition;
-                Err(Error::BadArgument(alloc::format!(
-                    "acks={acks}: the definition {name:?} keeps at most {max} copies of {:?}; ask for 1 to {max}, or raise its `max`",
-                    path.as_str()
-                )))
-            }
-            _ => Ok(()),
-        }
-    }
-
     pub(super) fn not_here(path: &Path) -> Error {
         Error::Unavailable {
             path: path.to_string(),
@@ -303,33 +286,6 @@ impl<S: Store> Node<S> {
         }
         self.push_staged(staged, now);
         Ok(())
-    }
-
-    /// Why a submission's condition does not hold, if it has one.
-    fn condition_failed(
-        &self,
-        work: &Work,
-        id: DatabaseId,
-        submission: &Submission,
-        now: Now,
-    ) -> Result<Option<Error>, StoreError> {
-        let (Some(condition), Some(held)) = (submission.condition, self.held.get(&id)) else {
-            return Ok(None);
-        };
-        for Write { key, .. } in &submission.writes {
-            let record = held.replica.record(&work.transaction, &self.store, key)?;
-            let record = record.filter(|record| record.is_visible(now.wall));
-            let version = record.map(|record| record.version());
-            let holds = match condition {
-                Condition::Absent => version.is_none(),
-                Condition::Present => version.is_some(),
-                Condition::Version(wanted) => version == Some(wanted),
-            };
-            if !holds {
-                return Ok(Some(unmet(key, condition, version)));
-            }
-        }
-        Ok(None)
     }
 
     fn push_staged(&mut self, staged: StagedWrites, now: Now) {
@@ -510,38 +466,4 @@ impl<S: Store> Node<S> {
         holders.sort_by_key(|peer| self.rank_key(id, *peer));
         holders
     }
-}
-
-fn unmet(stored: &[u8], condition: Condition, found: Option<Version>) -> Error {
-    let key = String::from_utf8_lossy(stored.get(1..).unwrap_or_default()).into_owned();
-    let found = found
-        .map_or_else(|| "is not there".into(), |found| alloc::format!("has the version {found}"));
-    Error::ConditionFailed(match condition {
-        Condition::Absent => alloc::format!("the key {key:?} was to be absent and {found}"),
-        Condition::Present => alloc::format!("the key {key:?} was to be there and {found}"),
-        Condition::Version(wanted) => {
-            alloc::format!("the key {key:?} was to have the version {wanted} and {found}")
-        }
-    })
-}
-
-/// Checks the number and the sizes of writes that belong together.
-pub(super) fn check_writes(writes: &[Write]) -> Result<(), Error> {
-    let mut bytes = 0;
-    for write in writes {
-        let key = write.key.get(1..).unwrap_or_default();
-        crate::name::Key::new(key)?;
-        if write.payload.len() > crate::limits::VALUE_MAX {
-            return Err(Error::ValueLength { length: write.payload.len() });
-        }
-        bytes += write.key.len() + write.payload.len();
-    }
-    let count = writes.len();
-    if count == 0 {
-        return Err(Error::BadArgument("a batch has at least one write".into()));
-    }
-    if count > BATCH_WRITES_MAX || (count > 1 && bytes > BATCH_BYTES_MAX) {
-        return Err(Error::BatchTooLarge { writes: count, bytes });
-    }
-    Ok(())
 }

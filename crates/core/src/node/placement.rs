@@ -158,7 +158,7 @@ impl<S: Store> Node<S> {
     /// Does what the directory says of this peer's own copy.
     fn review_own(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
         if self.is_outdated(id) {
-            self.remove_dropped(id)?;
+            self.remove_dropped(id, now)?;
         }
         let Some(holder) = self.directory.holder(id, self.config.peer) else { return Ok(()) };
         let held = self.held.get(&id).map(|held| held.role);

@@ -239,7 +239,7 @@ impl<S: Store> Node<S> {
     }
 
     /// Begins pulls that waited for a free place.
-    fn start_waiting_pulls(&mut self, now: Now) {
+    pub(super) fn start_waiting_pulls(&mut self, now: Now) {
         while self.pull.fetches.len() < self.pull.window {
             let Pulls { wanted, fetches, begun, .. } = &mut self.pull;
             let free = |id: &DatabaseId| !fetches.contains_key(id);
@@ -538,7 +538,7 @@ impl<S: Store> Node<S> {
             && link.to_step.remove(&id)
             && link.to_step.is_empty()
         {
-            link.in_step = true;
+            link.stepped();
         }
         self.pulled_from(id, peer, PullEnd::Whole(session), now)?;
         self.start_pull(id, now);

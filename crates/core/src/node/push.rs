@@ -261,7 +261,7 @@ impl<S: Store> Node<S> {
             self.misbehaved(peer, "an interval with records outside it or out of bounds");
             return Ok(());
         }
-        if !self.held.contains_key(&id) {
+        if self.target(id).is_none_or(|held| held.generation < target.generation) {
             // The directory may say so in what arrived just before: then a copy is begun now.
             self.commit_arrived(peer, arrived, now)?;
             while self.placement_step(now)? {}
@@ -449,6 +449,9 @@ impl<S: Store> Node<S> {
         upto: u64,
         durability: Durability,
     ) {
+        if self.target(target.database) != Some(target) {
+            return;
+        }
         let key = (peer, target.database);
         if let Some(outstanding) = self.push.outstanding.get_mut(&key)
             && outstanding.epoch == epoch
@@ -460,7 +463,7 @@ impl<S: Store> Node<S> {
                 self.push.outstanding.remove(&key);
             }
         }
-        if self.push.waiters.is_empty() || self.target(target.database) != Some(target) {
+        if self.push.waiters.is_empty() {
             return;
         }
         for waiter in self.push.waiters.values_mut() {

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use core::ops::Bound;
 
 use super::Node;
+use super::link::Link;
 use crate::clock::Now;
 use crate::ident::{DatabaseId, PeerId};
 use crate::store::Store;
@@ -58,15 +59,14 @@ impl<S: Store> Node<S> {
         let mut peers =
             turn(&mut rounds.urgent_after, ROUND_LINKS / 2, |ring| urgent.range(ring).copied());
         let begun_here = |peer: &PeerId| {
-            !peers.contains(peer)
-                && (own < *peer || links.get(peer).is_some_and(|link| !link.in_step))
+            !peers.contains(peer) && (own < *peer || links.get(peer).is_some_and(Link::is_stepping))
         };
         let rest = turn(&mut rounds.summary_after, ROUND_LINKS - peers.len(), |ring| {
             links.range(ring).map(|(peer, _)| *peer).filter(begun_here)
         });
         peers.extend(rest);
         for peer in &peers {
-            if links.get(peer).is_none_or(|link| link.in_step) {
+            if !links.get(peer).is_some_and(Link::is_stepping) {
                 rounds.urgent.remove(peer);
             }
         }
@@ -98,7 +98,7 @@ impl<S: Store> Node<S> {
     /// The next rounds compare with this peer before others, if it is for this peer to begin.
     pub(super) fn compare_soon(&mut self, peer: PeerId) {
         let Some(link) = self.links.get(&peer) else { return };
-        if self.config.peer < peer || !link.in_step {
+        if self.config.peer < peer || link.is_stepping() {
             self.rounds.urgent.insert(peer);
         }
     }

@@ -89,6 +89,16 @@ impl<S: Store> Node<S> {
         again
     }
 
+    /// A database was dropped: what was waited for is not any more.
+    pub(super) fn end_syncs(&mut self, id: DatabaseId) {
+        let over: Vec<u64> =
+            self.syncs.iter().filter(|wait| wait.id == id).map(|wait| wait.token).collect();
+        self.syncs.retain(|wait| wait.id != id);
+        for token in over {
+            self.reply(ReplyTo::Token(token), Ok(Reply::Done));
+        }
+    }
+
     /// Ends the waits whose time is over; the earliest deadline of the others.
     pub(super) fn expire_syncs(&mut self, now: Now) -> u64 {
         let mut over = Vec::new();

@@ -4,6 +4,7 @@
 //! A request that met a connection closed in the meantime is sent once more on a new one, which is
 //! safe, because hyper hands it back only when nothing of it left.
 
+mod ask;
 mod stream;
 
 use std::io;
@@ -16,12 +17,12 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde::de::DeserializeOwned;
 use tidings::Definition;
 use tidings::status::{DatabaseStatus, DrainStatus, NodeStatus};
 use tokio::net::TcpStream;
 
+use ask::{Ask, Target};
 pub use stream::{Changes, Rows};
 
 use crate::json::{
@@ -36,9 +37,6 @@ use crate::problem::Problem;
 pub const DEFAULT_PORT: u16 = 7380;
 /// A peer on this machine answers a connect at once; one that does not within this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// What stands for itself in a segment or a query. The dot does not: `.` and `..` are legal keys, and
-/// anything between here and the peer might take them for directories.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 
 /// What went wrong, from the client's side.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +105,7 @@ pub struct Write {
 
 impl Write {
     /// The header that says the condition.
-    fn condition(&self) -> Option<(HeaderName, String)> {
+    pub(super) fn condition(&self) -> Option<(HeaderName, String)> {
         let tag =
             |version: &String| (header::IF_MATCH, format!("\"{}\"", version.trim_matches('"')));
         let absent = self.if_absent.then(|| (header::IF_NONE_MATCH, "*".to_owned()));
@@ -146,36 +144,6 @@ type Sender = SendRequest<Full<Bytes>>;
 pub struct Client {
     authority: String,
     idle: Mutex<Vec<Sender>>,
-}
-
-/// A request before it is sent.
-struct Ask {
-    method: Method,
-    target: String,
-    body: Bytes,
-    media_type: Option<&'static str>,
-    condition: Option<(HeaderName, String)>,
-}
-
-impl Ask {
-    fn new(method: Method, target: String) -> Self {
-        Self { method, target, body: Bytes::new(), media_type: None, condition: None }
-    }
-
-    fn get(target: String) -> Self {
-        Self::new(Method::GET, target)
-    }
-
-    fn on(mut self, write: &Write) -> Self {
-        self.condition = write.condition();
-        self
-    }
-
-    fn with(mut self, media_type: &'static str, body: impl Into<Bytes>) -> Self {
-        self.body = body.into();
-        self.media_type = Some(media_type);
-        self
-    }
 }
 
 impl Client {
@@ -474,43 +442,6 @@ impl Client {
 
     fn broken(&self, why: String) -> ClientError {
         ClientError::Broken { authority: self.authority.clone(), why }
-    }
-}
-
-/// A request target under construction.
-struct Target(String);
-
-impl Target {
-    fn database(path: &str) -> Self {
-        Self("/v1/databases".into()).segment(path.as_bytes())
-    }
-
-    fn push(self, segment: &str) -> Self {
-        self.segment(segment.as_bytes())
-    }
-
-    fn segment(mut self, bytes: &[u8]) -> Self {
-        self.0.push('/');
-        self.0.extend(percent_encode(bytes, PLAIN));
-        self
-    }
-
-    fn query(mut self, name: &str, value: Option<impl AsRef<[u8]>>) -> Self {
-        if let Some(value) = value {
-            self.0.push(if self.0.contains('?') { '&' } else { '?' });
-            self.0.push_str(name);
-            self.0.push('=');
-            self.0.extend(percent_encode(value.as_ref(), PLAIN));
-        }
-        self
-    }
-
-    fn write(self, write: &Write) -> Self {
-        self.query("durability", write.durability.as_ref())
-            .query("acks", write.acks.as_ref())
-            .query("ttl", write.ttl.as_ref())
-            .query("expires", write.expires.as_ref())
-            .query("timeout", write.timeout.as_ref())
     }
 }
 

@@ -148,7 +148,6 @@ impl Shared {
         // Under the mutex: what is asked after the end would wait for an answer for ever.
         self.check()?;
         let result = call(&mut node, self.now());
-        // Before anybody is told of what it means.
         self.moved.store(node.copies_moved(), Ordering::Release);
         while let Some(output) = node.poll_output() {
             self.carry_out(output);

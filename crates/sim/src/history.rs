@@ -27,7 +27,7 @@ pub enum Fate {
 pub struct Attempt {
     /// The database.
     pub of: DatabaseId,
-    /// Which incarnation of it: see [`incarnation`](crate::look::incarnation).
+    /// Which incarnation of it: see [`incarnation`].
     pub database: DatabaseId,
     /// The stored key.
     pub key: Vec<u8>,

@@ -159,6 +159,12 @@ fn near(nearest: &[String]) -> String {
 }
 
 impl Error {
+    /// Where a database is cannot be known before the directory was compared with the other peers'.
+    pub fn not_in_step(path: &str) -> Self {
+        let why = "the directory is not in step with the other peers yet".into();
+        Self::Unavailable { path: path.into(), why }
+    }
+
     /// The stable name of this kind of error, the same in every door.
     pub fn code(&self) -> &'static str {
         match self {

@@ -178,10 +178,7 @@ impl Database {
                     tokio::time::sleep(STEP_POLL).await;
                     continue;
                 }
-                Place::Unknown => {
-                    let why = "the directory is not in step with the other peers yet".into();
-                    return Err(Error::Unavailable { path: path.to_string(), why });
-                }
+                Place::Unknown => return Err(Error::not_in_step(path.as_str())),
                 Place::Elsewhere | Place::Nowhere => {}
             }
             return Ok(place);
@@ -212,7 +209,8 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::TimedOut`] when no copy that can be asked reflects it in time, as for a version that was
-    /// lost, or is of a database that was dropped since; and as for [`get`](Database::get).
+    /// lost; and as for [`get`](Database::get). Where the database was dropped since, the answer may be of
+    /// what was written to it afterwards.
     pub async fn get_entry_since(
         &self,
         key: impl AsRef<[u8]>,

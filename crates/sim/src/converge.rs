@@ -200,20 +200,17 @@ impl World {
                     && matches!(holder.state, HolderState::Active | HolderState::Leaving)
             });
             let copies = copies.count();
-            (copies > max && !self.is_gap_for_ever(id))
+            (copies > max && !self.is_gap_for_ever(path))
                 .then(|| format!("{path:?} has {copies} copies, at most {max} are wanted"))
         })
     }
 
     /// Whether a copy has a gap that only a peer could explain that never comes back: it is not given
     /// back.
-    fn is_gap_for_ever(&self, id: DatabaseId) -> bool {
+    fn is_gap_for_ever(&self, path: &str) -> bool {
         let copies = self.looks.disks().flat_map(Copies::iter).map(|(_, copy)| copy);
-        let path = self.processes.iter().find_map(|process| {
-            process.node.as_ref()?.directory().path(id).map(ToString::to_string)
-        });
         copies
-            .filter(|copy| path.as_ref() == Some(&copy.path))
+            .filter(|copy| copy.path == path)
             .flat_map(|copy| copy.state.progress.loose())
             .any(|(epoch, _)| !self.has_writer(epoch))
     }

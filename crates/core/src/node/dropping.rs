@@ -27,10 +27,7 @@ impl<S: Store> Node<S> {
         let id = self.database_id(path.as_str());
         // Else it might be one that was dropped already.
         if !self.is_in_step(now) {
-            return Err(Error::Unavailable {
-                path: path.as_str().into(),
-                why: "the directory is not in step with the other peers yet".into(),
-            });
+            return Err(Error::not_in_step(path.as_str()));
         }
         if !self.directory.is_known(id) {
             return Ok(false);
@@ -39,7 +36,6 @@ impl<S: Store> Node<S> {
         let result = self.write_system(write.into_iter().collect(), now);
         // Whoever was told that it is dropped must not find it there again.
         let result = result.and_then(|()| self.sync_store());
-        let result = self.fatal(result);
         self.finish(result, now);
         self.alive().map(|()| true)
     }

@@ -74,7 +74,7 @@ pub(super) struct Leaves {
     pub(super) unlinked: BTreeSet<Prefix>,
     /// What was written to copies that are unlinked, under the live epoch: in which generation, and
     /// their last sequences.
-    pub(super) issued: BTreeMap<DatabaseId, (u64, u64)>,
+    issued: BTreeMap<DatabaseId, (u64, u64)>,
     /// Peers that are down, and since when.
     away: BTreeMap<PeerId, u64>,
     /// Peers that came or went within the last stability window, and when.
@@ -116,6 +116,14 @@ impl Leaves {
     pub(super) fn interrupted(&mut self, id: DatabaseId) {
         if !self.under_way.contains_key(&id) {
             self.interrupted.insert(id);
+        }
+    }
+
+    /// A copy of a generation is unlinked, to which so much was written under the live epoch.
+    pub(super) fn note_issued(&mut self, id: DatabaseId, generation: u64, upto: u64) {
+        if upto > 0 {
+            let known = self.issued.entry(id).or_default();
+            *known = (generation, upto).max(*known);
         }
     }
 

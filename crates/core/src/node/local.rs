@@ -203,12 +203,7 @@ impl<S: Store> Node<S> {
                 }
                 self.create(id, &submission.path, now)?;
             }
-            Place::Unknown => {
-                return Err(Error::Unavailable {
-                    path: submission.path.to_string(),
-                    why: "the directory is not in step with the other peers yet".into(),
-                });
-            }
+            Place::Unknown => return Err(Error::not_in_step(submission.path.as_str())),
         }
         if let Some(offset_ms) = self.clock_off() {
             return Err(Error::ClockSkew { offset_ms, bound_ms: self.config.max_clock_skew });

@@ -27,13 +27,9 @@ impl<S: Store> Node<S> {
         self.losses.forget(id);
         self.collects.forget(id);
         self.scrub.forget(id);
-        let generation = held.replica.state.generation;
-        let issued = held.replica.state.progress.vector.get(self.epoch);
-        if issued > 0 {
-            // Should a copy come here again, it must not give these sequences twice.
-            let known = self.leaves.issued.entry(id).or_default();
-            *known = (generation, issued).max(*known);
-        }
+        // Should a copy come here again, it must not give these sequences twice.
+        let state = &held.replica.state;
+        self.leaves.note_issued(id, state.generation, state.progress.vector.get(self.epoch));
         self.sums.changed(id);
         self.count("copies_removed", 1);
         Ok(())

@@ -21,7 +21,7 @@ use crate::limits::PAGE_BYTES_MAX;
 use crate::message::{Cut, Message, Span, Target};
 use crate::planted::{Planted, planted};
 use crate::record::Sent;
-use crate::replica::{decode_record, is_below};
+use crate::replica::{Late, decode_record, is_below};
 use crate::rows::{self, Transaction};
 use crate::stamp::{Dot, Stamp};
 use crate::status::HolderState;
@@ -48,9 +48,11 @@ pub(super) struct Compare {
     deleted: Named,
     /// Stored keys of those under which something older is there, which came late.
     older: BTreeSet<Vec<u8>>,
-    /// Bytes of their keys.
+    /// Bytes of the keys of the rows to drop.
     bytes: usize,
-    /// Whether there are more of them.
+    /// Live rows here that are news there, and may have been deleted by what was collected there.
+    late: u64,
+    /// Whether there are more rows to drop.
     full: bool,
     poll: Option<Poll>,
 }
@@ -115,7 +117,8 @@ impl<S: Store> Node<S> {
         let below = is_below(&cut.floor, &progress.vector, &cut.found);
         self.count("compares_by_key", 1);
         let (at, deleted, older) = Default::default();
-        Some(Compare { cut, below, at, deleted, older, bytes: 0, full: false, poll: None })
+        let (bytes, late, full) = (0, 0, false);
+        Some(Compare { cut, below, at, deleted, older, bytes, late, full, poll: None })
     }
 
     /// Looks for rows here that a part of the answer does not name, before that is applied.
@@ -155,10 +158,15 @@ impl<S: Store> Node<S> {
             }
             let dot = record.dot();
             let covered = compare.cut.vector.covers(dot) && !theirs.contains(dot);
-            if !record.is_live() || !(covered || planted(Planted::NewsDropped)) {
+            if !record.is_live() {
                 continue;
             }
-            if compare.below && record.stamp().time <= compare.cut.newest_collected {
+            let is_old = compare.below && record.stamp().time <= compare.cut.newest_collected;
+            if !(covered || planted(Planted::NewsDropped)) {
+                compare.late += u64::from(is_old);
+                continue;
+            }
+            if is_old {
                 // Another record of the key, one that came late, may be there: this one is not.
                 if there.is_some() {
                     compare.older.insert(stored.clone());
@@ -310,7 +318,9 @@ impl<S: Store> Node<S> {
             wanted.extend(found.and_then(|_| compare.older.take(&stored)));
         }
         let taken = if compare.full { None } else { Some(held.take_cut(compare.cut)) };
+        let values = if taken.is_some() { compare.late } else { 0 };
         self.commit_work(work, now)?;
+        self.tell_late(id, Late { values, ..Late::default() }, now)?;
         if dropped > 0 {
             self.count("rows_dropped", dropped);
             let path = self.path_of(id);

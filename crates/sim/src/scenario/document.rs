@@ -106,13 +106,13 @@ impl fmt::Display for Value {
 /// Turns what the parser found into our tree.
 struct Builder<'a> {
     source: Arc<str>,
-    /// The text, where places in it are of use.
-    text: Option<&'a str>,
+    /// The text, where places in it are of use, and where each of its lines begins.
+    text: Option<(&'a str, Vec<usize>)>,
 }
 
 impl Builder<'_> {
     fn place(&self, at: usize) -> Place {
-        let at = self.text.map(|text| line_and_column(text, at));
+        let at = self.text.as_ref().map(|(text, lines)| line_and_column(text, lines, at));
         Place { source: Arc::clone(&self.source), at }
     }
 
@@ -144,11 +144,16 @@ impl Builder<'_> {
     }
 }
 
-fn line_and_column(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    (line, column)
+/// Where the lines of a text begin.
+fn lines(text: &str) -> Vec<usize> {
+    [0].into_iter().chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
+}
+
+fn line_and_column(text: &str, lines: &[usize], at: usize) -> (usize, usize) {
+    let line = lines.partition_point(|begins| *begins <= at);
+    let begins = lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
+    let before = text.get(begins..at).or_else(|| text.get(begins..)).unwrap_or_default();
+    (line, before.chars().count() + 1)
 }
 
 impl Table {
@@ -157,7 +162,7 @@ impl Table {
     /// # Errors
     /// When it is not TOML.
     pub fn parse(source: &str, text: &str) -> Result<Self, BadScenario> {
-        let builder = Builder { source: source.into(), text: Some(text) };
+        let builder = Builder { source: source.into(), text: Some((text, lines(text))) };
         match DeTable::parse(text) {
             Ok(table) => Ok(builder.table(0, table.get_ref())),
             Err(error) => {

@@ -147,6 +147,9 @@ async fn start(settings: &Settings) -> Result<Peer, Failure> {
     if let Some(ttl) = settings.holder_ttl {
         builder = builder.holder_ttl(ttl);
     }
+    if let Some(delay) = settings.rebalance_delay {
+        builder = builder.rebalance_delay(delay);
+    }
     if let Some(file) = &settings.secret_file {
         builder = builder.secret(read_secret(file)?);
     }

@@ -64,6 +64,10 @@ pub(crate) struct Serve {
     /// How long a holder may be away before deletes are no longer kept for it; the default is 7d.
     #[arg(long, value_name = "TIME", env = "TIDINGS_HOLDER_TTL")]
     holder_ttl: Option<String>,
+    /// How long a peer must have been there before it is handed copies that it is preferred for; the
+    /// default is 10m, and 0s means never.
+    #[arg(long, value_name = "TIME", env = "TIDINGS_REBALANCE_DELAY")]
+    rebalance_delay: Option<String>,
     /// Where to write, once the peer serves, who it is and where it listens, as JSON.
     #[arg(long, value_name = "FILE", env = "TIDINGS_READY_FILE")]
     ready_file: Option<PathBuf>,
@@ -92,6 +96,7 @@ struct ConfigFile {
     zone: Option<String>,
     tombstone_grace: Option<String>,
     holder_ttl: Option<String>,
+    rebalance_delay: Option<String>,
     ready_file: Option<PathBuf>,
 }
 
@@ -110,6 +115,7 @@ pub(super) struct Settings {
     pub(super) zone: Option<String>,
     pub(super) tombstone_grace: Option<Duration>,
     pub(super) holder_ttl: Option<Duration>,
+    pub(super) rebalance_delay: Option<Duration>,
     pub(super) ready_file: Option<PathBuf>,
 }
 
@@ -155,6 +161,10 @@ impl Serve {
                 self.tombstone_grace.or(file.tombstone_grace),
             )?,
             holder_ttl: time("holder-ttl", self.holder_ttl.or(file.holder_ttl))?,
+            rebalance_delay: time(
+                "rebalance-delay",
+                self.rebalance_delay.or(file.rebalance_delay),
+            )?,
             ready_file: self.ready_file.or(file.ready_file),
         })
     }

@@ -57,6 +57,7 @@ mod lost;
 mod placement;
 mod pull;
 mod push;
+mod rebalance;
 mod removal;
 mod repair;
 mod report;
@@ -140,6 +141,10 @@ pub struct Config {
     /// How long a database must have more live holders than `max`, and no peer come or go, before a
     /// copy is given back, in milliseconds.
     pub stability_window: Millis,
+    /// How long a peer must have been there before it is handed copies that it is preferred for, and how
+    /// long the users of a peer must not have used a copy before it is handed over, in milliseconds; 0:
+    /// copies stay where they are.
+    pub rebalance_delay: Millis,
     /// How long the rows of a copy that was given back are kept, in milliseconds.
     pub trash: Millis,
     /// How old a tombstone must be before it is collected, in milliseconds: a holder that was away for
@@ -156,6 +161,8 @@ pub const MAX_CLOCK_SKEW: Millis = 10_000;
 pub const REPLACEMENT_DELAY: Millis = 30_000;
 /// The usual [`Config::stability_window`]: longer than it takes to catch up after a cut.
 pub const STABILITY_WINDOW: Millis = 60_000;
+/// The usual [`Config::rebalance_delay`]: whoever stays this long is no visitor.
+pub const REBALANCE_DELAY: Millis = 10 * 60 * 1_000;
 /// The usual [`Config::trash`]: time to notice a mistake.
 pub const TRASH: Millis = 24 * 3_600 * 1_000;
 
@@ -173,6 +180,8 @@ struct Held {
     definition: Option<Arc<Definition>>,
     /// Monotonic time of the last change.
     touched: u64,
+    /// Monotonic time when a user of this peer last used it, to within half a rebalancing delay.
+    used: u64,
     /// Summaries in a row that differed while the database was busy.
     busy_rounds: u8,
     /// The digests, here and at a peer, that a pull back from it did not make equal.
@@ -220,6 +229,7 @@ pub struct Node<S: Store> {
     loading: bool,
     leaves: leave::Leaves,
     drain: drain::Drain,
+    rebalance: rebalance::Rebalance,
     scrub: scrub::Scrubs,
     timers: Timers,
     started: Now,
@@ -346,6 +356,7 @@ impl<S: Store> Node<S> {
             loading: true,
             leaves: leave::Leaves::default(),
             drain: drain::Drain::new(draining),
+            rebalance: rebalance::Rebalance::default(),
             scrub: scrub::Scrubs::default(),
             timers: Timers {
                 summary: now.monotonic + SUMMARY_EVERY,
@@ -433,11 +444,11 @@ impl<S: Store> Node<S> {
     }
 
     fn hold(&mut self, replica: Replica, role: HolderState, now: Now) {
-        let (touched, definition) = (now.monotonic, None);
+        let (touched, used, definition) = (now.monotonic, now.monotonic, None);
         self.losses.note(&replica);
         // Tombstones of an earlier life may be old enough already.
         self.collects.note(&replica, now.monotonic.saturating_add(SECOND));
-        let held = Held { replica, role, definition, touched, busy_rounds: 0, vain: None };
+        let held = Held { replica, role, definition, touched, used, busy_rounds: 0, vain: None };
         self.sums.changed(held.replica.id);
         self.held.insert(held.replica.id, Box::new(held));
     }

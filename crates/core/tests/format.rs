@@ -297,6 +297,7 @@ fn node(store: &MemoryStore, now: Now) -> Node<MemoryStore> {
         max_clock_skew: 10_000,
         replacement_delay: 30_000,
         stability_window: 60_000,
+        rebalance_delay: 600_000,
         trash: 60_000,
         tombstone_grace: 60_000,
         holder_ttl: 600_000,

@@ -58,6 +58,7 @@ impl Pair {
                 max_clock_skew: tidings_core::node::MAX_CLOCK_SKEW,
                 replacement_delay: tidings_core::node::REPLACEMENT_DELAY,
                 stability_window: tidings_core::node::STABILITY_WINDOW,
+                rebalance_delay: tidings_core::node::REBALANCE_DELAY,
                 trash: tidings_core::node::TRASH,
                 tombstone_grace: tidings_core::node::TOMBSTONE_GRACE,
                 holder_ttl: tidings_core::node::HOLDER_TTL,

@@ -9,8 +9,8 @@ use libp2p::identity::Keypair;
 use tidings_core::definition::Definition;
 use tidings_core::error::Error;
 use tidings_core::node::{
-    Config, HOLDER_TTL, MAX_CLOCK_SKEW, Node, REPLACEMENT_DELAY, STABILITY_WINDOW, TOMBSTONE_GRACE,
-    TRASH,
+    Config, HOLDER_TTL, MAX_CLOCK_SKEW, Node, REBALANCE_DELAY, REPLACEMENT_DELAY, STABILITY_WINDOW,
+    TOMBSTONE_GRACE, TRASH,
 };
 use tidings_core::store::MemoryStore;
 
@@ -39,6 +39,7 @@ pub struct PeerBuilder {
     zone: String,
     tombstone_grace: Duration,
     holder_ttl: Duration,
+    rebalance_delay: Duration,
     definitions: Vec<Definition>,
     store: StoreConfig,
 }
@@ -56,6 +57,7 @@ impl PeerBuilder {
             zone: String::new(),
             tombstone_grace: Duration::from_millis(TOMBSTONE_GRACE),
             holder_ttl: Duration::from_millis(HOLDER_TTL),
+            rebalance_delay: Duration::from_millis(REBALANCE_DELAY),
             definitions: Vec::new(),
             store: StoreConfig::default(),
         }
@@ -130,6 +132,15 @@ impl PeerBuilder {
         self
     }
 
+    /// How long another peer must have been there before this one hands it copies that it is preferred
+    /// for, from 1 s to ten years; the default is ten minutes, and zero means never. A copy that was
+    /// used through this peer within that time stays.
+    #[must_use]
+    pub fn rebalance_delay(mut self, delay: Duration) -> Self {
+        self.rebalance_delay = delay;
+        self
+    }
+
     /// Definitions to apply at the start.
     #[must_use]
     pub fn definitions(mut self, definitions: Vec<Definition>) -> Self {
@@ -180,6 +191,7 @@ impl PeerBuilder {
             max_clock_skew: MAX_CLOCK_SKEW,
             replacement_delay: REPLACEMENT_DELAY,
             stability_window: STABILITY_WINDOW,
+            rebalance_delay: millis(self.rebalance_delay),
             trash: TRASH,
             tombstone_grace: millis(self.tombstone_grace),
             holder_ttl: millis(self.holder_ttl),
@@ -222,12 +234,15 @@ impl PeerBuilder {
                 self.weight
             )));
         }
-        for (what, time) in
-            [("tombstone grace", self.tombstone_grace), ("holder ttl", self.holder_ttl)]
-        {
-            if !(FORGET_MIN..=FORGET_MAX).contains(&time) {
+        for (what, time, usual) in [
+            ("tombstone grace", self.tombstone_grace, "3 days are usual"),
+            ("holder ttl", self.holder_ttl, "7 days are usual"),
+            ("rebalance delay", self.rebalance_delay, "10 minutes are usual, 0 s means never"),
+        ] {
+            let never = time.is_zero() && what == "rebalance delay";
+            if !never && !(FORGET_MIN..=FORGET_MAX).contains(&time) {
                 return Err(Error::Start(format!(
-                    "a {what} of {time:?}: it is from 1 s to 3650 days; days are usual"
+                    "a {what} of {time:?}: it is from 1 s to 3650 days; {usual}"
                 )));
             }
         }

@@ -167,8 +167,9 @@ impl Database {
         let deadline = tokio::time::Instant::now() + STEP_TIMEOUT;
         loop {
             let path = &self.handle.path;
-            let (place, moved) =
-                self.shared().with(|node, now| (node.place(path, now), node.copies_moved()))?;
+            let (place, moved) = self
+                .shared()
+                .with(|node, now| (node.place_for_use(path, now), node.copies_moved()))?;
             match place {
                 Place::Here(prefix) => {
                     let known = (((moved & 0x7fff_ffff) + 1) << 32) | u64::from(prefix);

@@ -207,7 +207,9 @@ pub struct Scenario {
     pub replacement_delay: u64,
     /// How long a copy too many stays before it is given back, in milliseconds.
     pub stability_window: u64,
-    /// How long its rows are kept then, in milliseconds.
+    /// How long a peer must have been there before it takes copies over, in milliseconds; 0: it never does.
+    pub rebalance_delay: u64,
+    /// How long the rows of a copy that was given back are kept, in milliseconds.
     pub trash: u64,
     /// How old a tombstone must be before it is collected, in milliseconds.
     pub tombstone_grace: u64,
@@ -242,6 +244,7 @@ impl Scenario {
             stay_dead: 0,
             replacement_delay: 10_000,
             stability_window: 10_000,
+            rebalance_delay: 0,
             trash: 60_000,
             tombstone_grace: tidings_core::node::TOMBSTONE_GRACE,
             holder_ttl: tidings_core::node::HOLDER_TTL,

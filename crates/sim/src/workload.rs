@@ -232,8 +232,8 @@ impl World {
     /// Reads a key at a peer: from its own copy, or through a holder.
     pub fn read(&mut self, index: usize, path: &str, key: &[u8]) {
         let Ok(parsed) = Path::new(path) else { return };
-        let place =
-            self.call(index, |node, now| (node.place(&parsed, now), node.database_id(path)));
+        let place = self
+            .call(index, |node, now| (node.place_for_use(&parsed, now), node.database_id(path)));
         let Some((place, id)) = place else { return };
         match place {
             Place::Here(prefix) => {

@@ -320,6 +320,7 @@ impl World {
             max_clock_skew: tidings_core::node::MAX_CLOCK_SKEW,
             replacement_delay: self.scenario.replacement_delay,
             stability_window: self.scenario.stability_window,
+            rebalance_delay: self.scenario.rebalance_delay,
             trash: self.scenario.trash,
             tombstone_grace: self.scenario.tombstone_grace,
             holder_ttl: self.scenario.holder_ttl,

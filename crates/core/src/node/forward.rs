@@ -284,7 +284,7 @@ impl<S: Store> Node<S> {
             }
             return self.failure_as_result();
         }
-        let result = match self.place(&path, now) {
+        let result = match self.place_of(self.database_id(path.as_str()), now) {
             Place::Here(prefix) => self.serve(peer, request, &path, prefix, operation, now)?,
             _ => Err(Self::not_here(&path)),
         };

@@ -1,6 +1,7 @@
 //! Leaving: how a copy too many is given back, without ever falling below `min`.
 //!
-//! The lowest-ranked holder of a database with more than `max` live copies says that it is *leaving*,
+//! The lowest-ranked holder of a database with more than `max` live copies, or with a successor (see
+//! [`super::rebalance`]), says that it is *leaving*,
 //! and takes no more writes, from its users and soon from others. It is *gone* once all live keepers,
 //! still `max` or more, have told it that they durably reflect everything it does, and see it leaving.
 //! Nobody begins to leave a database that its directory shows somebody live leaving, which survives a
@@ -77,7 +78,7 @@ pub(super) struct Leaves {
     issued: BTreeMap<DatabaseId, (u64, u64)>,
     /// Peers that are down, and since when.
     away: BTreeMap<PeerId, u64>,
-    /// Peers that came or went within the last stability window, and when.
+    /// Peers that came or went lately, and when.
     changed: BTreeMap<PeerId, u64>,
     questions: u64,
 }
@@ -105,6 +106,11 @@ impl Leaves {
         } else {
             self.away.insert(peer, now.monotonic);
         }
+    }
+
+    /// Whether a peer came or went within this many microseconds, of those that are remembered.
+    pub(super) fn has_changed(&self, peer: PeerId, within: u64, now: Now) -> bool {
+        self.changed.get(&peer).is_some_and(|at| at.saturating_add(within) > now.monotonic)
     }
 
     /// A peer went that had handed over everything, to go for good.
@@ -179,9 +185,10 @@ impl<S: Store> Node<S> {
     /// Every second: begins, continues and gives up leaving; removes the rows of what is gone.
     pub(super) fn leave_tick(&mut self, now: Now) -> Result<(), StoreError> {
         self.leaves.away.retain(|_, since| *since + RECENT > now.monotonic);
-        let window = self.stability_window();
-        self.leaves.changed.retain(|_, since| *since + window > now.monotonic);
+        let longest = self.stability_window().max(self.config.rebalance_delay * MILLISECOND);
+        self.leaves.changed.retain(|_, since| since.saturating_add(longest) > now.monotonic);
         self.resume_leaving(now)?;
+        self.rebalance_tick(now)?;
         self.begin_leaves(now)?;
         for id in self.leaves.under_way.keys().copied().collect::<Vec<_>>() {
             self.leave_step(id, now)?;
@@ -196,7 +203,8 @@ impl<S: Store> Node<S> {
         let (ids, most) = if self.drain.on {
             (self.next_to_drain(), DRAINS_MAX)
         } else {
-            (self.long_crowded(now), LEAVES_MAX)
+            let crowded = self.long_crowded(now).into_iter();
+            (crowded.chain(self.handed_over()).collect(), LEAVES_MAX)
         };
         for id in ids {
             if self.leaves.under_way.len() >= most {
@@ -230,14 +238,15 @@ impl<S: Store> Node<S> {
     /// Whether none of a database's holders came or went for a stability window: one elsewhere that
     /// comes and goes all the time must not keep everyone from giving copies back.
     fn is_stable(&self, id: DatabaseId, now: Now) -> bool {
-        self.stability_window() <= now.monotonic
+        let window = self.stability_window();
+        window <= now.monotonic
             && !self.directory.holders(id).any(|(peer, holder)| {
-                holder.state != HolderState::Gone && self.leaves.changed.contains_key(&peer)
+                holder.state != HolderState::Gone && self.leaves.has_changed(peer, window, now)
             })
     }
 
     /// Whether this peer sees more than half of the peers that were there lately.
-    fn is_majority(&self) -> bool {
+    pub(super) fn is_majority(&self) -> bool {
         self.members.len() + 1 > self.leaves.away.len()
     }
 
@@ -343,7 +352,11 @@ impl<S: Store> Node<S> {
             return Some(self.fewest(id));
         }
         let definition = self.held.get(&id)?.definition.as_ref()?;
-        Some((definition.replication.max as usize).max(1))
+        let max = (definition.replication.max as usize).max(1);
+        // Of one that another peer takes over, as many stay as there were.
+        let copies = self.rebalance.copies(id).map(|copies| copies.max(self.fewest(id)));
+        let copies = if planted(Planted::MovedTooEarly) { copies.map(|_| 1) } else { copies };
+        Some(copies.unwrap_or(max).min(max))
     }
 
     /// How many copies elsewhere make this one superfluous: `min`.

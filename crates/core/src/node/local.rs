@@ -99,6 +99,20 @@ impl<S: Store> Node<S> {
         self.place_of(self.database_id(path.as_str()), now)
     }
 
+    /// Where a database is that a user of this peer is about to read: a copy that is used here is not
+    /// handed over to another peer.
+    pub fn place_for_use(&mut self, path: &Path, now: Now) -> Place {
+        let id = self.database_id(path.as_str());
+        self.note_use(id, now);
+        self.place_of(id, now)
+    }
+
+    fn note_use(&mut self, id: DatabaseId, now: Now) {
+        if let Some(held) = self.held.get_mut(&id) {
+            held.used = now.monotonic;
+        }
+    }
+
     pub(super) fn place_of(&self, id: DatabaseId, now: Now) -> Place {
         if let Some(held) = self.held.get(&id)
             && (held.role == HolderState::Active || planted(Planted::ReadsWhileJoining))
@@ -187,6 +201,9 @@ impl<S: Store> Node<S> {
         check_writes(&submission.writes)?;
         self.check_acks(submission)?;
         let id = self.database_id(submission.path.as_str());
+        if !forwarded {
+            self.note_use(id, now);
+        }
         match self.place_of(id, now) {
             Place::Here(_) => {}
             Place::Elsewhere if forwarded => return Err(Self::not_here(&submission.path)),

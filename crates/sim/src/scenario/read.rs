@@ -56,6 +56,7 @@ impl Scenario {
         scenario.peers = peers;
         scenario.replacement_delay = tidings_core::node::REPLACEMENT_DELAY;
         scenario.stability_window = tidings_core::node::STABILITY_WINDOW;
+        scenario.rebalance_delay = tidings_core::node::REBALANCE_DELAY;
         scenario.trash = tidings_core::node::TRASH;
         scenario.name = "scenario".into();
         fields.fill("name", &mut scenario.name, Item::text)?;
@@ -73,6 +74,7 @@ impl Scenario {
         let pauses = [
             ("replacement_delay", &mut scenario.replacement_delay),
             ("stability_window", &mut scenario.stability_window),
+            ("rebalance_delay", &mut scenario.rebalance_delay),
             ("trash", &mut scenario.trash),
             ("tombstone_grace", &mut scenario.tombstone_grace),
             ("holder_ttl", &mut scenario.holder_ttl),

@@ -46,6 +46,7 @@ impl Scenario {
         };
         let duration = (10 + random.below(50)) * SECOND;
         let mut forgetting = Random::new(seed, "forgetting");
+        let mut moving = Random::new(seed, "moving");
         Self {
             name: "swarm".into(),
             peers: classes(seed, peers, duration),
@@ -63,6 +64,7 @@ impl Scenario {
             stay_dead: usize::from(peers > 3 && random.chance(200)),
             replacement_delay: 1_000 + random.below(15_000),
             stability_window: 500 + random.below(12_000),
+            rebalance_delay: [0, 1_000, 5_000, 30_000][moving.index(4)],
             trash: [200, 5_000, 60_000][random.index(3)],
             tombstone_grace: [1_000, 4_000, 15_000, tidings_core::node::TOMBSTONE_GRACE]
                 [forgetting.index(4)],

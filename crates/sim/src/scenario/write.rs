@@ -33,6 +33,7 @@ impl Scenario {
         for (name, pause) in [
             ("replacement_delay", self.replacement_delay),
             ("stability_window", self.stability_window),
+            ("rebalance_delay", self.rebalance_delay),
             ("trash", self.trash),
             ("tombstone_grace", self.tombstone_grace),
             ("holder_ttl", self.holder_ttl),

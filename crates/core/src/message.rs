@@ -343,8 +343,6 @@ pub struct Cut {
     pub vector: Vector,
     /// Its pending intervals.
     pub pending: Vec<Interval>,
-    /// Its retired epochs and their last sequences.
-    pub retired: Vec<(Epoch, u64)>,
     /// Its floor.
     pub floor: Vector,
     /// Its newest collected tombstone.

@@ -30,7 +30,7 @@ use crate::name::Path;
 use crate::planted::{Planted, planted};
 use crate::record::{Fingerprint, Record};
 use crate::registry::Registry;
-use crate::replica::{Replica, State};
+use crate::replica::{Replica, State, Stored};
 use crate::rows::{self, Interned, Prefix, Transaction};
 use crate::stamp::{Dot, Millis, Time};
 use crate::status::HolderState;
@@ -403,11 +403,11 @@ impl<S: Store> Node<S> {
             let damaged = || StoreError::corrupt("the row that interns a database");
             let id = DatabaseId(key[1..].try_into().map_err(|_| damaged())?);
             let Interned { prefix, path } = wire::decode(&bytes).map_err(|_| damaged())?;
-            let state: State = read_row(&self.store, &rows::state_key(prefix))?.unwrap_or_default();
-            if state.generation > 0 {
-                self.directory.raise(id, state.generation);
+            let stored = Stored::read(prefix, |key| self.store.get(Space::Meta, key))?;
+            if stored.state.generation > 0 {
+                self.directory.raise(id, stored.state.generation);
             }
-            let replica = Replica::new(id, prefix, path.into(), state);
+            let replica = Replica::new(id, prefix, path.into(), stored);
             self.next_prefix = self.next_prefix.max(prefix + 1);
             self.hold(replica, HolderState::Joining, now);
         }
@@ -466,7 +466,7 @@ impl<S: Store> Node<S> {
         // this one must not be one of a write to the one before.
         let issued = self.leaves.issued_before(id, generation);
         state.progress.vector.raise(self.epoch, issued);
-        let mut replica = Replica::new(id, prefix, path.into(), state);
+        let mut replica = Replica::new(id, prefix, path.into(), state.into());
         replica.stage(&mut transaction);
         self.commit(transaction)?;
         Ok(replica)

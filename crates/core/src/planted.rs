@@ -176,6 +176,8 @@ bank! {
     NeverReplaced = "never-replaced",
     /// A copy is gone once one keeper said that it stays.
     OneKeeperIsEnough = "one-keeper-is-enough",
+    /// A start reads of a state only what changed since its base.
+    BaseIgnored = "base-ignored",
     /// A copy that another peer is to take over is gone before that one has it.
     MovedTooEarly = "moved-too-early",
     /// Where only joiners are left, none of them becomes a complete copy.

@@ -6,9 +6,9 @@
 
 mod derived;
 mod late;
+mod stored;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -26,17 +26,15 @@ use crate::vector::{Progress, Vector};
 use crate::wire;
 pub use derived::Derived;
 pub use late::{Late, is_below};
+pub use stored::{Base, HOT_MAX, StateRow, Stored};
 
-/// What is stored of a copy beside its rows: one row, in every batch that touches the copy.
+/// What is stored of a copy beside its rows, in every batch that touches the copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// How often the database was dropped: dots are per generation.
     pub generation: u64,
     /// What the rows reflect.
     pub progress: Progress,
-    /// Closed epochs that every holder has seen whole → their last sequence. Part of the vector
-    /// everywhere.
-    pub retired: BTreeMap<Epoch, u64>,
     /// Vector of the collected tombstones: whoever does not dominate it is not answered by log.
     pub floor: Vector,
     /// The greatest stamp time of any tombstone collected here or where this copy was filled from.
@@ -84,6 +82,8 @@ pub struct Replica {
     pub path: Arc<str>,
     /// What is stored beside the rows.
     pub state: State,
+    /// What its row is written against.
+    base: Option<Box<Base>>,
     /// The parts of the digest, where they are known or being counted.
     buckets: Option<Box<Buckets>>,
     /// Whether the sums are complete: until then they hold what changed since the count began.
@@ -94,11 +94,12 @@ pub struct Replica {
 
 impl Replica {
     /// A copy with a known state.
-    pub fn new(id: DatabaseId, prefix: Prefix, path: Arc<str>, state: State) -> Self {
-        Self { id, prefix, path, state, buckets: None, counted: false, summary: None }
+    pub fn new(id: DatabaseId, prefix: Prefix, path: Arc<str>, stored: Stored) -> Self {
+        let Stored { state, base } = stored;
+        Self { id, prefix, path, state, base, buckets: None, counted: false, summary: None }
     }
 
-    /// Whether the state reflects this dot, in the vector or in a retired epoch.
+    /// Whether the state reflects this dot.
     pub fn covers(&self, dot: Dot) -> bool {
         let mut loose = self.state.progress.loose();
         let mut seen = || loose.any(|(epoch, upto)| epoch == dot.epoch && upto >= dot.sequence);
@@ -106,7 +107,6 @@ impl Replica {
             return true;
         }
         self.state.progress.covers(dot)
-            || self.state.retired.get(&dot.epoch).is_some_and(|&last| last >= dot.sequence)
     }
 
     /// The record of a stored key, as staged or stored.
@@ -380,15 +380,15 @@ impl Replica {
         Ok(Some(self.issue(transaction, own, stored, (row, old), write)))
     }
 
-    /// Stages the state row.
+    /// Stages what is stored of the state.
     pub fn stage(&mut self, transaction: &mut Transaction) {
         self.summary = None;
-        transaction.put(Space::Meta, rows::state_key(self.prefix), wire::encode(&self.state));
+        self.state.stage(transaction, self.prefix, &mut self.base);
     }
 
     /// Goes back to a state as it is stored, forgetting what was staged since.
-    pub fn restore(&mut self, state: State) {
-        self.state = state;
+    pub fn restore(&mut self, stored: Stored) {
+        (self.state, self.base) = (stored.state, stored.base);
         self.summary = None;
         self.forget_buckets();
     }
@@ -425,12 +425,12 @@ impl Replica {
             let state = &self.state;
             let Progress { vector, .. } = &state.progress;
             let lost = state.progress.lost();
-            let agreed = (state.generation, vector, lost, &state.retired, state.digest);
+            let agreed = (state.generation, vector, lost, state.digest);
             if planted(Planted::SummaryWithoutVector) {
-                return fingerprint.short(&wire::encode(&(agreed.0, agreed.4)));
+                return fingerprint.short(&wire::encode(&(agreed.0, agreed.3)));
             }
             if planted(Planted::SummaryWithoutDigest) {
-                return fingerprint.short(&wire::encode(&(agreed.0, agreed.1, agreed.3)));
+                return fingerprint.short(&wire::encode(&(agreed.0, agreed.1)));
             }
             fingerprint.short(&wire::encode(&agreed))
         })

@@ -5,7 +5,8 @@
 //! | data | prefix, stored key | [`Record`](crate::record::Record) |
 //! | log | prefix, first half of the epoch, sequence | stored key |
 //! | meta | `d`, database id | [`Interned`] |
-//! | meta | `s`, prefix | [`State`](crate::replica::State) |
+//! | meta | `s`, prefix | [`StateRow`](crate::replica::StateRow) |
+//! | meta | `b`, prefix | [`Base`](crate::replica::Base), where there is one |
 //! | meta | `x`, prefix | nothing: the rows of this prefix are to be removed |
 //! | meta | `p`, name | a row of the peer itself |
 //!
@@ -99,6 +100,11 @@ pub fn intern_key(id: DatabaseId) -> Vec<u8> {
 /// The row of a database's state.
 pub fn state_key(prefix: Prefix) -> Vec<u8> {
     [b"s".as_slice(), &prefix.to_be_bytes()].concat()
+}
+
+/// The row that a database's state is written against.
+pub fn base_key(prefix: Prefix) -> Vec<u8> {
+    [b"b".as_slice(), &prefix.to_be_bytes()].concat()
 }
 
 /// The row of a prefix whose database is no longer here.

@@ -19,9 +19,9 @@ pub const PENDING_MAX: usize = 64;
 /// Most intervals that are called lost in one database; past it neighbours are called one.
 pub const LOST_MAX: usize = 256;
 
-/// Most epochs in a vector that a peer sends: beyond any number of holders and restarts that the
-/// retirement of closed epochs leaves behind.
-pub const EPOCHS_MAX: usize = 10_000;
+/// Most epochs in a vector that a peer sends: eight writers that start anew each night have so many after
+/// twenty years. At 19 bytes each, with as many in the floor, they fit a message.
+pub const EPOCHS_MAX: usize = 65_536;
 
 /// Epoch → highest sequence reflected, without a hole below it: a version vector (Parker et al.,
 /// 1983). Most have one or two entries and there are a few for every database, so they lie in an
@@ -86,6 +86,20 @@ impl Vector {
         if let Ok(at) = self.find(epoch) {
             self.0.remove(at);
         }
+    }
+
+    /// What it says otherwise than one that it dominates; `None`: it does not.
+    pub fn unlike(&self, below: &Self) -> Option<Self> {
+        let mut rest = below.0.iter().peekable();
+        let mut unlike = Vec::new();
+        for own in &self.0 {
+            match rest.next_if(|other| other.0 <= own.0) {
+                Some(other) if other.0 < own.0 || other.1 > own.1 => return None,
+                Some(other) if other == own => {}
+                Some(_) | None => unlike.push(*own),
+            }
+        }
+        rest.next().is_none().then_some(Self(unlike))
     }
 
     /// Epochs and sequences, ascending by epoch.

@@ -23,7 +23,7 @@ use tidings_core::message::{
 use tidings_core::name::Path;
 use tidings_core::node::{Config, Input, Node, Output, Submission};
 use tidings_core::record::{Payload, Record, Sent};
-use tidings_core::replica::State;
+use tidings_core::replica::{Base, State, StateRow};
 use tidings_core::rows::{Interned, stored_key};
 use tidings_core::stamp::{Dot, Time, Version};
 use tidings_core::status::{DatabaseStatus, HolderState, HolderStatus};
@@ -99,7 +99,6 @@ fn messages() -> Vec<(String, Message)> {
     let cut = Cut {
         vector: vector(),
         pending: vec![INTERVAL],
-        retired: vec![(Epoch(9), 10)],
         floor: Vector::default(),
         newest_collected: Time(11),
         digest: u128::MAX - 1,
@@ -357,12 +356,13 @@ fn lines() -> Vec<String> {
     lines.push(format!("row interned: {}", hex(&wire::encode(&interned))));
     lines.push(format!("row record: {}", hex(&wire::encode(&record()))));
     let mut state = State { generation: 1, floor: vector(), digest: 1 << 100, ..State::default() };
-    state.retired.insert(Epoch(4), 5);
     state.newest_collected = Time(6);
     (state.entries, state.tombstones, state.bytes) = (7, 8, 9);
     state.progress.reflect(Interval { epoch: E, from: 0, upto: 3 });
     state.progress.reflect(INTERVAL);
-    lines.push(format!("row state: {}", hex(&wire::encode(&state))));
+    lines.push(format!("row state: {}", hex(&wire::encode(&StateRow { base: 2, state }))));
+    let base = Base { mark: 2, vector: vector(), floor: vector() };
+    lines.push(format!("row base: {}", hex(&wire::encode(&base))));
     let (store, probes) = busy_store();
     for (index, probe) in probes.iter().enumerate() {
         lines.push(format!("probe {index}: {}", hex(probe)));
@@ -467,13 +467,13 @@ proptest! {
     fn random_bytes_do_no_harm(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = wire::decode::<Message>(&bytes);
         let _ = wire::decode::<Record>(&bytes);
-        let _ = wire::decode::<State>(&bytes);
+        let _ = wire::decode::<StateRow>(&bytes);
         if let Some(first) = bytes.first_mut() {
             *first = wire::FORMAT_VERSION;
         }
         let _ = wire::decode::<Message>(&bytes);
         let _ = wire::decode::<Record>(&bytes);
-        let _ = wire::decode::<State>(&bytes);
+        let _ = wire::decode::<StateRow>(&bytes);
         feed(&[bytes]);
     }
 

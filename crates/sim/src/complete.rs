@@ -6,12 +6,10 @@ use std::sync::Arc;
 
 use tidings_core::ident::DatabaseId;
 use tidings_core::node::Node;
-use tidings_core::replica::State;
-use tidings_core::rows;
+use tidings_core::replica::Stored;
 use tidings_core::status::HolderState;
 use tidings_core::store::Space;
 use tidings_core::vector::Vector;
-use tidings_core::wire;
 
 use crate::disk::FaultyStore;
 use crate::look::{Copies, incarnation};
@@ -122,13 +120,11 @@ impl World {
         let min = definition.map_or(1, |definition| definition.replication.min as usize);
         let keeps = |(other, disk): (usize, &Copies)| {
             let process = &self.processes[other];
-            let row = disk.get(there).and_then(|copy| {
-                process.disk.synced_row(Space::Meta, &rows::state_key(copy.prefix))
-            });
-            let state: Option<State> = row.and_then(|row| wire::decode(&row).ok());
+            let synced = |key: &[u8]| Ok(process.disk.synced_row(Space::Meta, key));
+            let stored = disk.get(there).and_then(|copy| Stored::read(copy.prefix, synced).ok());
             other != index
                 && process.node.as_ref().is_none_or(|node| is_active(node, id))
-                && state.is_some_and(|state| state.progress.vector.dominates(own))
+                && stored.is_some_and(|stored| stored.state.progress.vector.dominates(own))
         };
         let kept =
             self.looks.disks().enumerate().filter(|(other, disk)| keeps((*other, *disk))).count();

@@ -147,12 +147,7 @@ impl World {
                     continue;
                 }
                 let state = &copy.state;
-                let agreed = (
-                    state.generation,
-                    &state.progress.vector,
-                    state.progress.lost(),
-                    &state.retired,
-                );
+                let agreed = (state.generation, &state.progress.vector, state.progress.lost());
                 let (other, theirs) =
                     first.entry(tidings_core::wire::encode(&agreed)).or_insert((index, copy));
                 if !theirs.agrees_with(copy, self.checker.deletes.has_late(id)) {

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use tidings_core::ident::DatabaseId;
 use tidings_core::record::{Fingerprint, Record};
-use tidings_core::replica::{Derived, State, decode_record};
+use tidings_core::replica::{Derived, State, Stored, decode_record};
 use tidings_core::rows::{self, Interned};
 use tidings_core::stamp::Time;
 use tidings_core::store::{MemorySnapshot, Read, Space, StoreError, prefix_rows};
@@ -285,12 +285,7 @@ impl Copies {
 
 /// What is stored of a copy beside its rows.
 fn read_state(read: &impl Read, prefix: rows::Prefix) -> Result<State, StoreError> {
-    match read.get(Space::Meta, &rows::state_key(prefix))? {
-        Some(bytes) => {
-            wire::decode(&bytes).map_err(|_| StoreError::corrupt("the state row of a database"))
-        }
-        None => Ok(State::default()),
-    }
+    Stored::read(prefix, |key| read.get(Space::Meta, key)).map(|stored| stored.state)
 }
 
 /// The prefixes of the system databases: rows of all spaces begin with them.

@@ -305,7 +305,6 @@ impl<S: Store> Node<S> {
         let cut = Cut {
             vector: state.progress.vector.clone(),
             pending: state.progress.pending().collect(),
-            retired: state.retired.iter().map(|(&epoch, &last)| (epoch, last)).collect(),
             floor: state.floor.clone(),
             newest_collected: state.newest_collected,
             digest: state.digest,
@@ -700,10 +699,6 @@ impl Held {
                 state.progress.reflect(interval);
             }
         }
-        for (epoch, last) in cut.retired {
-            let known = state.retired.entry(epoch).or_default();
-            *known = last.max(*known);
-        }
         state.floor.merge(&cut.floor);
         state.newest_collected = state.newest_collected.max(cut.newest_collected);
         let diverged = cut.whole
@@ -715,15 +710,14 @@ impl Held {
     }
 }
 
-/// What a copy has above a vector, by its own vector, its rows above that, and its retired epochs.
+/// What a copy has above a vector, by its own vector and its rows above that.
 fn intervals_above(replica: &Replica, vector: &Vector) -> VecDeque<Interval> {
     let state = &replica.state;
     let named = state
         .progress
         .vector
         .iter()
-        .chain(state.progress.loose().filter(|_| !planted(Planted::LooseRowsNotAnswered)))
-        .chain(state.retired.iter().map(|(&epoch, &last)| (epoch, last)));
+        .chain(state.progress.loose().filter(|_| !planted(Planted::LooseRowsNotAnswered)));
     let mut above = BTreeMap::new();
     for (epoch, last) in named {
         if vector.get(epoch) < last {
@@ -759,8 +753,6 @@ fn is_sane_cut(cut: &Cut, now: Now) -> bool {
         && cut.vector.dominates(&cut.floor)
         && cut.newest_collected.millis() <= now.wall.saturating_add(COLLECTED_AHEAD)
         && cut.newest_collected <= TIME_CEILING
-        // Nothing is retired yet: who says otherwise would be believed for ever.
-        && cut.retired.is_empty()
         && cut.lost.len() <= most
         && cut.found.len() <= 2 * most
 }

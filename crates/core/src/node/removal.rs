@@ -18,6 +18,7 @@ impl<S: Store> Node<S> {
         let prefix = held.replica.prefix;
         let mut transaction = Transaction::default();
         transaction.remove(Space::Meta, rows::state_key(prefix));
+        transaction.remove(Space::Meta, rows::base_key(prefix));
         transaction.remove(Space::Meta, rows::intern_key(id));
         transaction.put(Space::Meta, rows::unlinked_key(prefix), Vec::new());
         transaction.put(Space::Meta, rows::peer_key("prefix"), wire::encode(&self.next_prefix));

@@ -36,9 +36,8 @@ impl<S: Store> Node<S> {
         };
         let definition = self.definition_of(path.as_str());
         let holders = self.holder_statuses(id);
-        let mut vector: alloc::collections::BTreeMap<String, u64> =
+        let vector: alloc::collections::BTreeMap<String, u64> =
             state.progress.vector.iter().map(|(e, s)| (e.to_string(), s)).collect();
-        vector.extend(state.retired.iter().map(|(epoch, last)| (epoch.to_string(), *last)));
         Ok(DatabaseStatus {
             path: path.to_string(),
             id: id.to_string(),

@@ -3,14 +3,15 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::{Node, read_row};
+use super::Node;
 use crate::clock::Now;
 use crate::ident::DatabaseId;
 use crate::planted::{Planted, planted};
 use crate::record::Record;
 use crate::replica::Applied;
-use crate::rows::{self, Transaction};
-use crate::store::{Store, StoreError};
+use crate::replica::Stored;
+use crate::rows::Transaction;
+use crate::store::{Space, Store, StoreError};
 
 /// A commit under construction.
 #[derive(Debug, Default)]
@@ -94,9 +95,8 @@ impl<S: Store> Node<S> {
     pub(super) fn roll_back(&mut self, work: Work) -> Result<(), StoreError> {
         for id in work.touched {
             if let Some(held) = self.held.get_mut(&id) {
-                let key = rows::state_key(held.replica.prefix);
-                let state = read_row(&self.store, &key)?.unwrap_or_default();
-                held.replica.restore(state);
+                let get = |key: &[u8]| self.store.get(Space::Meta, key);
+                held.replica.restore(Stored::read(held.replica.prefix, get)?);
                 self.sums.changed(id);
             }
         }

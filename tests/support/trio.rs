@@ -79,6 +79,28 @@ impl Trio {
         self.peers[index] = Ok(begun(directory, &known, self.arguments));
     }
 
+    /// Where the data of one that was killed lies.
+    #[track_caller]
+    pub fn disk(&self, index: usize) -> std::path::PathBuf {
+        match &self.peers[index] {
+            Ok(_) => panic!("peer {index} runs"),
+            Err(directory) => directory.path().join("data"),
+        }
+    }
+
+    /// Starts a peer beside the others, on a directory whose `data` was prepared.
+    pub fn beside(&self, directory: TempDir) -> Peer {
+        let known: Vec<String> = self.peers().flat_map(addresses).collect();
+        begun(directory, &known, self.arguments)
+    }
+
+    /// Puts a running peer in the place of one that was killed.
+    #[track_caller]
+    pub fn seat(&mut self, index: usize, peer: Peer) {
+        assert!(self.peers[index].is_err(), "peer {index} runs");
+        self.peers[index] = Ok(peer);
+    }
+
     /// Waits until those that run know each other.
     pub fn meet(&self) {
         let all = self.peers().count();

@@ -168,13 +168,13 @@ impl World {
         }
         let process = &mut self.processes[index];
         let Some(node) = &process.node else { return };
-        let Some(&since) = process.active.get(&id) else {
-            let own = node.directory().holders(id).find(|(peer, _)| *peer == process.peer);
-            if own.is_some_and(|(_, holder)| holder.state == HolderState::Active) {
-                process.active.insert(id, self.now);
-            }
+        let own = node.directory().holder(id, process.peer);
+        if own.is_none_or(|holder| holder.state != HolderState::Active) {
+            // What comes now fills the copy, and may be old.
+            process.active.remove(&id);
             return;
-        };
+        }
+        let since = *process.active.entry(id).or_insert(self.now);
         for (_, record) in changes {
             let Payload::Value(value, _) = record.payload() else { continue };
             let number = value.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes));

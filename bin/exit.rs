@@ -125,6 +125,16 @@ impl From<tidings::Error> for Failure {
     }
 }
 
+impl From<tidings_redis::BindError> for Failure {
+    fn from(error: tidings_redis::BindError) -> Self {
+        let code = match &error {
+            tidings_redis::BindError::BadAddress { .. } => Code::Usage,
+            _ => Code::Refused,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
 impl From<BindError> for Failure {
     fn from(error: BindError) -> Self {
         let code = match &error {

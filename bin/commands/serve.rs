@@ -1,4 +1,4 @@
-//! `tidings serve`: a peer with its HTTP door, from start to a clean stop.
+//! `tidings serve`: a peer with its HTTP door, and its Redis door if wanted, from start to a clean stop.
 
 mod settings;
 
@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 use tidings::Peer;
 use tidings_gateway::Gateway;
+use tidings_redis::RedisDoor;
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
@@ -22,7 +23,8 @@ use settings::Settings;
 
 /// What is logged unless `TIDINGS_LOG` says otherwise: the peer's own words, and of the libraries below
 /// it only what somebody should look at.
-const DEFAULT_LOG: &str = "warn,tidings=info,tidings_core=info,tidings_gateway=info";
+const DEFAULT_LOG: &str =
+    "warn,tidings=info,tidings_core=info,tidings_gateway=info,tidings_redis=info";
 /// Longest secret: nobody needs more, and a wrong file name shall not read a whole disk.
 const SECRET_MAX: usize = 4096;
 /// Shortest secret that the library takes.
@@ -40,24 +42,28 @@ impl Serve {
             let _ = std::fs::remove_file(file);
         }
         let http = settings.http.as_deref().unwrap_or(DEFAULT_HTTP);
-        // The door is bound first: a port in use is found before the data directory is touched.
+        // The doors are bound first: a port in use is found before the data directory is touched.
         let gateway = Gateway::bind(address_of(http)).await?;
+        let redis = redis_door(&settings).await?;
         let peer = start(&settings).await?;
         let door = gateway.address().to_string();
         if let Some(file) = &settings.ready_file {
-            let ready = json!({
+            let mut ready = json!({
                 "peer": peer.id(),
                 "pid": std::process::id(),
                 "listen": peer.listen_addresses(),
                 "http": door,
             });
+            if let Some(redis) = &redis {
+                ready["redis"] = json!(redis.address().to_string());
+            }
             write_whole(file, ready.to_string().as_bytes())
                 .map_err(|error| Failure::file("ready file", file, &error))?;
         }
         tracing::info!(peer = peer.id(), http = door, "serving");
         let stop = signals::stop(until_stdin_closes)
             .map_err(|error| Failure::internal(format!("no signals can be heard: {error}")))?;
-        let result = serve(peer, gateway, stop, &settings.data).await;
+        let result = serve(peer, Doors { gateway, redis }, stop, &settings.data).await;
         if let Some(file) = &settings.ready_file {
             let _ = std::fs::remove_file(file);
         }
@@ -65,25 +71,40 @@ impl Serve {
     }
 }
 
+/// What clients come through.
+struct Doors {
+    gateway: Gateway,
+    redis: Option<RedisDoor>,
+}
+
+async fn redis_door(settings: &Settings) -> Result<Option<RedisDoor>, Failure> {
+    let Some(address) = &settings.redis else { return Ok(None) };
+    let door = RedisDoor::bind(address).await?;
+    tracing::info!(redis = door.address().to_string(), "the Redis protocol is served");
+    Ok(Some(match &settings.redis_database {
+        Some(path) => door.database(path),
+        None => door,
+    }))
+}
+
 /// Serves until told to stop or until the peer's storage fails.
 async fn serve(
     peer: Peer,
-    gateway: Gateway,
+    doors: Doors,
     stop: impl Future<Output = &'static str>,
     data: &std::path::Path,
 ) -> Result<(), Failure> {
-    let (closing, mut closed) = watch::channel(false);
-    let door = tokio::spawn({
-        let peer = peer.clone();
+    let (closing, closed) = watch::channel(false);
+    let until_closed = || {
+        let mut closed = closed.clone();
         async move {
-            gateway
-                .serve(peer, async move {
-                    // The sender lives until the door is closed, so an error means the same.
-                    let _ = closed.wait_for(|closing| *closing).await;
-                })
-                .await;
+            // The sender lives until the doors are closed, so an error means the same.
+            let _ = closed.wait_for(|closing| *closing).await;
         }
-    });
+    };
+    let Doors { gateway, redis } = doors;
+    let http = tokio::spawn(gateway.serve(peer.clone(), until_closed()));
+    let redis = redis.map(|redis| tokio::spawn(redis.serve(peer.clone(), until_closed())));
     let told = tokio::spawn({
         let peer = peer.clone();
         async move {
@@ -104,7 +125,10 @@ async fn serve(
         error = peer.failed() => Some(error),
     };
     let _ = closing.send(true);
-    let _ = door.await;
+    let _ = http.await;
+    if let Some(redis) = redis {
+        let _ = redis.await;
+    }
     told.abort();
     if let Some(error) = failure {
         tracing::error!(%error, "the peer failed and stops");

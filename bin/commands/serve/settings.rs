@@ -46,10 +46,10 @@ pub(crate) struct Serve {
     /// Definitions to apply at the start, in YAML.
     #[arg(long, value_name = "FILE", env = "TIDINGS_DEFINITIONS")]
     definitions: Option<PathBuf>,
-    /// Not available in this version.
+    /// Serve the Redis protocol here, such as 127.0.0.1:7379; port 0 picks a free one. Not served without.
     #[arg(long, value_name = "ADDR", env = "TIDINGS_REDIS")]
     redis: Option<String>,
-    /// Not available in this version.
+    /// The path of the database of a new Redis connection, which is number 0; the default is redis/0.
     #[arg(long, value_name = "PATH", env = "TIDINGS_REDIS_DATABASE")]
     redis_database: Option<String>,
     /// This peer's share of the databases relative to other peers.
@@ -111,6 +111,8 @@ pub(super) struct Settings {
     pub(super) secret_file: Option<PathBuf>,
     pub(super) definitions: Option<PathBuf>,
     pub(super) http: Option<String>,
+    pub(super) redis: Option<String>,
+    pub(super) redis_database: Option<String>,
     pub(super) weight: Option<f64>,
     pub(super) zone: Option<String>,
     pub(super) tombstone_grace: Option<Duration>,
@@ -132,13 +134,16 @@ impl Serve {
                 })?
             }
         };
-        let redis = self.redis.or(file.redis).map(|_| "redis");
-        if let Some(name) =
-            redis.or(self.redis_database.or(file.redis_database).map(|_| "redis-database"))
-        {
-            return Err(Failure::refused(format!(
-                "the setting {name} is not available in this version: leave it out"
-            )));
+        let redis = self.redis.or(file.redis);
+        let redis_database = self.redis_database.or(file.redis_database);
+        if let Some(path) = &redis_database {
+            tidings_core::name::Path::new(path)
+                .map_err(|error| Failure::usage(format!("redis-database: {error}")))?;
+            if redis.is_none() {
+                return Err(Failure::usage(format!(
+                    "redis-database is {path:?} and the Redis protocol is not served: give an address with --redis, or leave it out"
+                )));
+            }
         }
         let data = self.data.or(file.data).ok_or_else(|| {
             Failure::usage(
@@ -154,6 +159,8 @@ impl Serve {
             secret_file: self.secret_file.or(file.secret_file),
             definitions: self.definitions.or(file.definitions),
             http: http.or(file.http),
+            redis,
+            redis_database,
             weight: self.weight.or(file.weight),
             zone: self.zone.or(file.zone),
             tombstone_grace: time(
@@ -230,8 +237,10 @@ mod tests {
         assert!(error.contains("line 3, column 1: unknown field `secret`"), "{error}");
         let error = merged(&[], "data = 7").unwrap_err();
         assert!(error.contains("line 1, column 8"), "{error}");
-        let error = merged(&[], "data = '/d'\nredis = ':6379'").unwrap_err();
-        assert!(error.contains("redis is not available in this version"), "{error}");
+        let error = merged(&[], "data = '/d'\nredis-database = 'cache'").unwrap_err();
+        assert!(error.contains("give an address with --redis"), "{error}");
+        let error = merged(&["--redis-database", ""], "data = '/d'\nredis = ':0'").unwrap_err();
+        assert!(error.contains("redis-database: the path"), "{error}");
         assert!(merged(&[], "").unwrap_err().contains("needs a data directory"));
     }
 }

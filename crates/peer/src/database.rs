@@ -35,6 +35,8 @@ const STEP_POLL: Duration = Duration::from_millis(20);
 const BEHIND_POLL: Duration = Duration::from_millis(5);
 /// How long to wait for other holders' acknowledgements, unless the call says otherwise.
 const ACKS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most bytes of values that several keys are read with at once: the answer is held as a whole.
+const MANY_BYTES: usize = 64 << 20;
 /// Rows read at a time by a scan.
 const SCAN_PAGE: u32 = 1000;
 
@@ -276,7 +278,8 @@ impl Database {
     /// Several keys from one snapshot, in the order asked.
     ///
     /// # Errors
-    /// As for [`get`](Database::get); [`Error::BadArgument`] above 10,000 keys.
+    /// As for [`get`](Database::get); [`Error::BadArgument`] above 10,000 keys, or where a copy here has
+    /// more than 64 MiB of values for them.
     pub async fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Entry>>> {
         let max = tidings_core::limits::BATCH_WRITES_MAX;
         if keys.len() > max {
@@ -288,8 +291,19 @@ impl Database {
         let records = match self.place().await? {
             Place::Here(prefix) => {
                 let snapshot = self.shared().store.snapshot();
-                let read = |stored: &Vec<u8>| Ok(read_record(&snapshot, prefix, stored)?);
-                stored.iter().map(read).collect::<Result<Vec<_>>>()?
+                let mut bytes = 0;
+                let mut read = |stored: &Vec<u8>| {
+                    let record = read_record(&snapshot, prefix, stored)?;
+                    bytes += record.as_ref().map_or(0, |record| record.payload().len());
+                    if bytes <= MANY_BYTES {
+                        return Ok(record);
+                    }
+                    let count = keys.len();
+                    Err(Error::BadArgument(format!(
+                        "{count} keys with more than {MANY_BYTES} bytes of values: ask for fewer at once"
+                    )))
+                };
+                stored.iter().map(&mut read).collect::<Result<Vec<_>>>()?
             }
             _ => self.got(stored, None).await?.unwrap_or_default(),
         };

@@ -1,0 +1,186 @@
+//! Commands about the connection itself.
+
+use crate::access;
+use crate::command::wrong_number;
+use crate::number;
+use crate::parser::Arguments;
+use crate::refusal::{Answer, Refusal, SYNTAX, shown};
+use crate::reply::{Output, Protocol};
+use crate::server_info::REDIS_VERSION;
+use crate::session::Session;
+use crate::subscriptions;
+
+/// Longest name of a client or of its library, in bytes.
+const NAME_MAX: usize = 256;
+
+/// `SELECT number` or `SELECT path`.
+pub(crate) async fn select(
+    session: &mut Session,
+    arguments: Arguments<'_>,
+    out: &mut Output,
+) -> Answer {
+    let selected = subscriptions::named(session, arguments.at(1))?;
+    session.select(selected).await?;
+    out.ok();
+    Ok(())
+}
+
+/// `PING [text]`.
+pub(crate) fn ping(session: &Session, arguments: Arguments<'_>, out: &mut Output) -> Answer {
+    if arguments.len() > 2 {
+        return Err(wrong_number("ping"));
+    }
+    if subscriptions::is_listening(session, out) {
+        out.array(2);
+        out.bulk(b"pong");
+        out.bulk(arguments.at(1));
+    } else if arguments.len() == 2 {
+        out.bulk(arguments.at(1));
+    } else {
+        out.simple("PONG");
+    }
+    Ok(())
+}
+
+/// `AUTH [user] password`.
+pub(crate) fn auth(arguments: Arguments<'_>, out: &mut Output) -> Answer {
+    match arguments.len() {
+        2 => access::authenticate(None, arguments.at(1))?,
+        3 => access::authenticate(Some(arguments.at(1)), arguments.at(2))?,
+        _ => return Err(SYNTAX),
+    }
+    out.ok();
+    Ok(())
+}
+
+/// `HELLO [version [AUTH user password] [SETNAME name]]`.
+pub(crate) fn hello(session: &mut Session, arguments: Arguments<'_>, out: &mut Output) -> Answer {
+    let mut protocol = out.protocol();
+    if arguments.len() > 1 {
+        let version = number::parse(arguments.at(1))
+            .ok_or(Refusal::new("ERR Protocol version is not an integer or out of range"))?;
+        protocol = match version {
+            2 => Protocol::Resp2,
+            3 => Protocol::Resp3,
+            _ => return Err(Refusal::new("NOPROTO unsupported protocol version")),
+        };
+    }
+    let mut name = None;
+    let mut at = 2;
+    while at < arguments.len() {
+        let left = arguments.len() - at - 1;
+        match arguments.at(at).to_ascii_lowercase().as_slice() {
+            b"auth" if left >= 2 => {
+                access::authenticate(Some(arguments.at(at + 1)), arguments.at(at + 2))?;
+                at += 3;
+            }
+            b"setname" if left >= 1 => {
+                name = Some(client_name(arguments.at(at + 1))?);
+                at += 2;
+            }
+            _ => {
+                let option = shown(arguments.at(at));
+                return Err(format!("ERR Syntax error in HELLO option '{option}'").into());
+            }
+        }
+    }
+    if let Some(name) = name {
+        session.name = name;
+    }
+    out.speak(protocol);
+    out.map(7);
+    for (key, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
+        out.bulk(key.as_bytes());
+        out.bulk(value.as_bytes());
+    }
+    out.bulk(b"proto");
+    out.integer(if protocol == Protocol::Resp3 { 3 } else { 2 });
+    out.bulk(b"id");
+    out.integer(session.id as i64);
+    for (key, value) in [("mode", "standalone"), ("role", "master")] {
+        out.bulk(key.as_bytes());
+        out.bulk(value.as_bytes());
+    }
+    out.bulk(b"modules");
+    out.array(0);
+    Ok(())
+}
+
+/// `CLIENT` and what stands behind it.
+pub(crate) fn client(session: &mut Session, arguments: Arguments<'_>, out: &mut Output) -> Answer {
+    let word = arguments.at(1).to_ascii_lowercase();
+    match word.as_slice() {
+        b"id" => out.integer(session.id as i64),
+        b"getname" => {
+            let name = session.name.as_bytes();
+            out.value(Some(name).filter(|name| !name.is_empty()));
+        }
+        b"setname" => {
+            session.name = client_name(arguments.at(2))?;
+            out.ok();
+        }
+        b"setinfo" => {
+            set_library(session, arguments)?;
+            out.ok();
+        }
+        b"list" if arguments.len() > 2 => return Err(SYNTAX),
+        b"info" | b"list" => out.verbatim(&about(session, out.protocol())),
+        // `NO-EVICT` and `NO-TOUCH`: nothing is evicted here, and nothing counts reads.
+        _ => {
+            let word = arguments.at(2);
+            if !(word.eq_ignore_ascii_case(b"on") || word.eq_ignore_ascii_case(b"off")) {
+                return Err(SYNTAX);
+            }
+            out.ok();
+        }
+    }
+    Ok(())
+}
+
+fn client_name(name: &[u8]) -> Result<String, Refusal> {
+    words_of(name).ok_or(Refusal::new(
+        "ERR Client names cannot contain spaces, newlines or special characters.",
+    ))
+}
+
+/// Text that may stand in a list of clients: no blanks, nothing that is not seen, not too long.
+fn words_of(name: &[u8]) -> Option<String> {
+    let fine = name.len() <= NAME_MAX && name.iter().all(u8::is_ascii_graphic);
+    fine.then(|| String::from_utf8_lossy(name).into_owned())
+}
+
+fn set_library(session: &mut Session, arguments: Arguments<'_>) -> Answer {
+    let option = arguments.at(2).to_ascii_lowercase();
+    let place = match option.as_slice() {
+        b"lib-name" => &mut session.library[0],
+        b"lib-ver" => &mut session.library[1],
+        _ => {
+            return Err(format!("ERR Unrecognized option '{}'", shown(arguments.at(2))).into());
+        }
+    };
+    *place = words_of(arguments.at(3)).ok_or_else(|| {
+        let option = String::from_utf8_lossy(&option);
+        format!("ERR {option} cannot contain spaces, newlines or special characters.")
+    })?;
+    Ok(())
+}
+
+/// One line about the connection.
+fn about(session: &Session, protocol: Protocol) -> String {
+    let (channels, patterns) = session.subscriptions.counts();
+    let queued = session.transaction.as_ref().map_or(-1, |queued| queued.len() as i64);
+    let number: i64 = session.selected.label.parse().unwrap_or(-1);
+    let flags = if channels + patterns > 0 { "P" } else { "N" };
+    format!(
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle=0 flags={flags} db={number} sub={channels} psub={patterns} multi={queued} cmd=client user=default resp={} lib-name={} lib-ver={} path={}\n",
+        session.id,
+        session.client,
+        session.local,
+        session.name,
+        session.born.elapsed().as_secs(),
+        if protocol == Protocol::Resp3 { 3 } else { 2 },
+        session.library[0],
+        session.library[1],
+        session.selected.path.replace(' ', "%20"),
+    )
+}

@@ -1,0 +1,246 @@
+//! Accepting connections: where the door listens, how many it serves at once, and how it stops.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tidings::Peer;
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use crate::connection::Connection;
+use crate::door::{Door, LIMITS, Limits, path_of};
+
+/// How long commands may take to finish once the door closes.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause after a failed accept: the usual reason is a lack of file descriptors, which takes a moment
+/// to pass.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A door that could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address does not belong to loopback; nothing listens.
+    #[error(
+        "the Redis door cannot listen on {address}: it has no token support yet, bind to loopback, such as 127.0.0.1:7379"
+    )]
+    NotLoopback {
+        /// The address asked for.
+        address: String,
+    },
+    /// Something else listens there.
+    #[error(
+        "the Redis door cannot listen on {address}: the port is in use; choose another with --redis, or port 0 for a free one"
+    )]
+    InUse {
+        /// The address asked for.
+        address: String,
+    },
+    /// The address cannot be understood.
+    #[error("{address:?} is not an address to listen on: write host:port, such as 127.0.0.1:7379")]
+    BadAddress {
+        /// The address asked for.
+        address: String,
+    },
+    /// The system refused for another reason.
+    #[error("the Redis door cannot listen on {address}: {source}")]
+    Io {
+        /// The address asked for.
+        address: String,
+        /// The reason.
+        source: io::Error,
+    },
+}
+
+/// A bound door that does not serve yet.
+#[derive(Debug)]
+pub struct RedisDoor {
+    listener: TcpListener,
+    address: SocketAddr,
+    database: Option<String>,
+    limits: Limits,
+}
+
+impl RedisDoor {
+    /// Binds `host:port`; port 0 picks a free one. Only loopback addresses are allowed.
+    ///
+    /// # Errors
+    /// [`BindError`], with the address and the reason.
+    pub async fn bind(address: &str) -> Result<Self, BindError> {
+        let resolved = lookup_host(address).await.ok().and_then(|mut found| found.next());
+        let Some(socket_address) = resolved else {
+            return Err(BindError::BadAddress { address: address.into() });
+        };
+        if !socket_address.ip().is_loopback() {
+            return Err(BindError::NotLoopback { address: address.into() });
+        }
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse { address: address.into() },
+            _ => BindError::Io { address: address.into(), source },
+        };
+        let listener = TcpListener::bind(socket_address).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address: bound, database: None, limits: LIMITS })
+    }
+
+    /// The path of the database of a new connection, which is also database 0; `redis/0` without this.
+    /// Whether a definition accepts it is found out by the commands.
+    #[must_use]
+    pub fn database(mut self, path: impl Into<String>) -> Self {
+        self.database = Some(path.into());
+        self
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves a peer until `shutdown` resolves, then lets running commands finish for a few seconds.
+    pub async fn serve(self, peer: Peer, shutdown: impl Future<Output = ()> + Send) {
+        let default = self.database.unwrap_or_else(|| path_of(0));
+        if let Err(error) = peer.database(&default).await {
+            tracing::warn!(%error, "the default database of the Redis door cannot be opened yet");
+        }
+        let door = Arc::new(Door::new(peer, self.address, default, self.limits));
+        let mut tasks = JoinSet::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        // Dropped all at once, which every connection notices.
+        let mut closing: Vec<oneshot::Sender<Infallible>> = Vec::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                Some(_) = tasks.join_next() => continue,
+                () = &mut shutdown => break,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            door.connected.fetch_add(1, Ordering::Relaxed);
+            if door.connections.load(Ordering::Relaxed) >= self.limits.connections {
+                turn_away(&stream);
+                continue;
+            }
+            let connection = match Connection::new(stream, Arc::clone(&door)) {
+                Ok(connection) => connection,
+                Err(error) => {
+                    tracing::debug!(%error, "a connection ended at once");
+                    continue;
+                }
+            };
+            if closing.len() >= 2 * self.limits.connections {
+                closing.retain(|sender| !sender.is_closed());
+            }
+            let (sender, receiver) = oneshot::channel();
+            closing.push(sender);
+            tasks.spawn(async move {
+                if let Err(error) = connection.serve(receiver).await {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+            });
+        }
+        drop(self.listener);
+        drop(closing);
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(CLOSING_TIMEOUT, all).await.is_err() {
+            tracing::warn!("commands still running after {CLOSING_TIMEOUT:?} were cut off");
+        }
+    }
+}
+
+/// Says why, as far as the socket takes it without waiting.
+fn turn_away(stream: &TcpStream) {
+    let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_free_loopback_addresses_are_bound() {
+        let door = RedisDoor::bind("127.0.0.1:0").await.unwrap();
+        let taken = door.address().to_string();
+        assert!(matches!(RedisDoor::bind(&taken).await, Err(BindError::InUse { .. })));
+        let error = RedisDoor::bind("0.0.0.0:0").await.unwrap_err();
+        assert!(error.to_string().contains("no token support yet, bind to loopback"), "{error}");
+        assert!(matches!(RedisDoor::bind("7379").await, Err(BindError::BadAddress { .. })));
+    }
+
+    /// One connection more than there may be is told so, and has its turn when another one ends.
+    #[tokio::test]
+    async fn there_are_so_many_connections() {
+        let peer = Peer::in_memory().start().await.unwrap();
+        let mut door = RedisDoor::bind("127.0.0.1:0").await.unwrap();
+        door.limits.connections = 2;
+        let address = door.address();
+        let serving = tokio::spawn(door.serve(peer.clone(), std::future::pending()));
+        let connect = async || {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            // One that is turned away is closed, perhaps before this is sent.
+            let _ = client.write_all(b"PING\r\n").await;
+            let mut answer = [0; 7];
+            let whole = client.read_exact(&mut answer).await.is_ok();
+            (whole && answer == *b"+PONG\r\n").then_some(client)
+        };
+        let (one, other) = (connect().await, connect().await);
+        assert!(one.is_some() && other.is_some());
+        let mut more = TcpStream::connect(address).await.unwrap();
+        let mut told = String::new();
+        more.read_to_string(&mut told).await.unwrap();
+        assert_eq!(told, "-ERR max number of clients reached\r\n");
+        drop(one);
+        // The door counts it out a moment after it was closed.
+        tokio::time::timeout(Duration::from_secs(20), async { while connect().await.is_none() {} })
+            .await
+            .unwrap();
+        serving.abort();
+        peer.shutdown().await.unwrap();
+    }
+
+    /// Who is silent is let go, with a request begun or without; who listens is not.
+    #[tokio::test]
+    async fn silent_connections_end() {
+        let any = tidings::Definition::new("any", "**", 1, 1);
+        let peer = Peer::in_memory().definitions(vec![any]).start().await.unwrap();
+        let mut door = RedisDoor::bind("127.0.0.1:0").await.unwrap();
+        door.limits.request = Duration::from_millis(20);
+        door.limits.idle = Duration::from_millis(60);
+        let address = door.address();
+        let serving = tokio::spawn(door.serve(peer.clone(), std::future::pending()));
+        let deadline = Duration::from_secs(20);
+        let send = async |request: &str| {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(request.as_bytes()).await.unwrap();
+            client
+        };
+        let mut listener = send("SUBSCRIBE __keyevent@0__:set\r\n").await;
+        let mut confirmed = [0; 48];
+        listener.read_exact(&mut confirmed).await.unwrap();
+        for request in ["", "*1\r\n$4\r\nPI", "PI", "*1\r\n"] {
+            let mut silent = send(request).await;
+            let mut told = Vec::new();
+            let end = silent.read_to_end(&mut told);
+            assert_eq!(tokio::time::timeout(deadline, end).await.unwrap().unwrap(), 0);
+        }
+        peer.database("redis/0").await.unwrap().put("k", "v").await.unwrap();
+        let mut message = [0; 49];
+        let told = listener.read_exact(&mut message);
+        tokio::time::timeout(deadline, told).await.unwrap().unwrap();
+        assert!(message.ends_with(b"$1\r\nk\r\n"), "{}", message.escape_ascii());
+        serving.abort();
+        peer.shutdown().await.unwrap();
+    }
+}

@@ -3,6 +3,7 @@
 mod apply;
 mod batch;
 mod bench;
+mod completions;
 mod databases;
 mod definitions;
 mod delete;
@@ -13,6 +14,7 @@ mod export;
 mod get;
 mod import;
 mod list;
+mod man;
 mod peers;
 mod put;
 mod scan;
@@ -20,17 +22,19 @@ mod serve;
 mod simulate;
 mod status;
 mod sync;
+mod token;
 mod watch;
 
 use std::ffi::OsString;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use tidings_gateway::Client;
 use tidings_gateway::client::Write;
+use tidings_gateway::tokens::TOKEN_MAX;
+use tidings_gateway::{Client, private};
 
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::output::Format;
 
 /// What to do.
@@ -56,7 +60,10 @@ pub(crate) enum Command {
     Drop(drop::Drop),
     Import(import::Import),
     Export(export::Export),
+    Token(token::Token),
     Simulate(simulate::Simulate),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl Command {
@@ -82,7 +89,10 @@ impl Command {
             Self::Sync(command) => command.run(context).await,
             Self::Import(command) => command.run(context).await,
             Self::Export(command) => command.run(context).await,
+            Self::Token(command) => command.run(context),
             Self::Simulate(command) => command.run(context).await,
+            Self::Completions(command) => command.run(),
+            Self::Man(command) => command.run(),
         }
     }
 }
@@ -92,6 +102,10 @@ impl Command {
 pub(crate) struct Context {
     /// `--http`, if given.
     pub(crate) http: Option<String>,
+    /// `--token`, if given.
+    pub(crate) token: Option<String>,
+    /// `--token-file`, if given.
+    pub(crate) token_file: Option<PathBuf>,
     /// `--output`, if given.
     pub(crate) output: Option<Format>,
 }
@@ -102,7 +116,29 @@ pub(crate) const DEFAULT_HTTP: &str = "127.0.0.1:7380";
 impl Context {
     /// A client of the peer that the command shall talk to.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::new(self.http.as_deref().unwrap_or(DEFAULT_HTTP))?)
+        let client = Client::new(self.http.as_deref().unwrap_or(DEFAULT_HTTP))?;
+        match self.token()? {
+            Some(token) => Ok(client.with_token(&token)?),
+            None => Ok(client),
+        }
+    }
+
+    /// The token: what the command line says, or else the environment, of which `TIDINGS_TOKEN` counts first.
+    fn token(&self) -> Result<Option<String>, Failure> {
+        let of_environment = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        if let Some(token) = &self.token {
+            return Ok(Some(token.clone()));
+        }
+        if let Some(file) = &self.token_file {
+            return read_token(file).map(Some);
+        }
+        if let Some(token) = of_environment("TIDINGS_TOKEN") {
+            let token = token.into_string();
+            return token
+                .map(Some)
+                .map_err(|_| Failure::usage("TIDINGS_TOKEN is not a token: it is not Unicode"));
+        }
+        of_environment("TIDINGS_TOKEN_FILE").map(|file| read_token(Path::new(&file))).transpose()
     }
 
     /// The format, with what the command prints unless told otherwise.
@@ -119,6 +155,16 @@ impl Context {
             format => Ok(format),
         }
     }
+}
+
+/// Reads a token from a file that only its owner can read, without the line end that editors leave.
+fn read_token(file: &Path) -> Result<String, Failure> {
+    let denied = |why: &dyn std::fmt::Display| {
+        Failure::new(Code::Denied, format!("the token file {} is not used: {why}", file.display()))
+    };
+    let bytes = private::read(file, TOKEN_MAX + 2).map_err(|error| denied(&error))?;
+    let text = String::from_utf8(bytes).map_err(|_| denied(&"it is not a token"))?;
+    Ok(text.trim_end().to_owned())
 }
 
 /// How a write is acknowledged.

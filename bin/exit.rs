@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use tidings_gateway::tokens::FileError;
 use tidings_gateway::{BindError, ClientError, Problem};
 
 /// Shown below `--help`.
@@ -11,7 +12,7 @@ pub(crate) const HELP: &str = "Exit codes:
    1  not found
    2  usage: something handed in is wrong, such as a flag, a key, a file or a definition
    3  unreachable: no peer answers, or no holder of the database does
-   4  denied: a credential is missing, wrong or not kept private
+   4  denied: a credential is missing, wrong, not kept private, or may not do this
    5  timed out, under-replicated, or fell behind: it may still happen
    6  refused: well formed, and not possible as things are, such as no matching definition,
       no space, a port in use or a data directory in use
@@ -44,11 +45,20 @@ impl Code {
     pub(crate) fn of(code: &str) -> Self {
         match code {
             "not-found" => Self::NotFound,
-            "bad-argument" | "key-length" | "value-length" | "batch-too-large"
-            | "body-too-large" | "bad-path" | "bad-definition" => Self::Usage,
+            "bad-argument"
+            | "key-length"
+            | "value-length"
+            | "batch-too-large"
+            | "body-too-large"
+            | "uri-too-long"
+            | "unsupported-media-type"
+            | "bad-path"
+            | "bad-definition" => Self::Usage,
             "unavailable" | "closed" => Self::Unreachable,
-            "denied" => Self::Denied,
-            "timed-out" | "under-replicated" | "outcome-unknown" | "lagged" => Self::TimedOut,
+            "denied" | "unauthenticated" => Self::Denied,
+            "timed-out" | "request-timeout" | "under-replicated" | "outcome-unknown" | "lagged" => {
+                Self::TimedOut
+            }
             "no-match" | "no-space" | "condition-failed" | "clock-skew" | "cloned"
             | "not-available" | "start" => Self::Refused,
             _ => Self::Internal,
@@ -111,7 +121,7 @@ impl Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let code = match &error {
-            ClientError::BadUrl { .. } => Code::Usage,
+            ClientError::BadUrl { .. } | ClientError::BadToken => Code::Usage,
             ClientError::Unreachable { .. } | ClientError::Broken { .. } => Code::Unreachable,
             ClientError::Problem(Problem { code, .. }) => Code::of(code),
         };
@@ -130,6 +140,16 @@ impl From<tidings_redis::BindError> for Failure {
         let code = match &error {
             tidings_redis::BindError::BadAddress { .. } => Code::Usage,
             _ => Code::Refused,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        let code = match &error {
+            FileError::Private { .. } => Code::Denied,
+            _ => Code::Usage,
         };
         Self::new(code, error.to_string())
     }

@@ -12,6 +12,7 @@ mod output;
 mod signals;
 
 use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -51,6 +52,22 @@ struct Arguments {
     )]
     output: Option<Format>,
 
+    /// The token that the peer asks for; also `TIDINGS_TOKEN`. Others on this machine can read a command
+    /// line, so --token-file is the better place.
+    #[arg(
+        long,
+        global = true,
+        value_name = "TOKEN",
+        conflicts_with = "token_file",
+        help_heading = "Global options"
+    )]
+    token: Option<String>,
+
+    /// A file with the token that the peer asks for, which only its owner can read; also
+    /// `TIDINGS_TOKEN_FILE`.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    token_file: Option<PathBuf>,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -58,7 +75,12 @@ struct Arguments {
 fn main() -> ExitCode {
     // Help and mistakes of usage end in here, the latter with code 2.
     let arguments = Arguments::parse();
-    let context = Context { http: arguments.http, output: arguments.output };
+    let context = Context {
+        http: arguments.http,
+        token: arguments.token,
+        token_file: arguments.token_file,
+        output: arguments.output,
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::internal(format!("no threads to run on: {error}")).report(),

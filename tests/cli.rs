@@ -366,7 +366,7 @@ fn serve_refuses_what_it_cannot_run_with() {
         serve(&arguments)
     };
     assert_fails(&serve(&["--http", &peer.http, "--data", &fresh]), 6, "the port is in use");
-    assert_fails(&serve(&["--http", "0.0.0.0:0", "--data", &fresh]), 6, "bind to loopback");
+    assert_fails(&serve(&["--http", "0.0.0.0:0", "--data", &fresh]), 6, "without tokens");
     assert_fails(&serve(&["--http", "127.0.0.1:0"]), 2, "needs a data directory");
     let used = peer.data().display().to_string();
     assert_fails(&with(&used, &[]), 6, "in use by another process");
@@ -380,7 +380,11 @@ fn serve_refuses_what_it_cannot_run_with() {
     assert_fails(&with(&fresh, &["--secret-file", &short]), 4, "at least 16");
     let open = file(directory.path(), "open", "0123456789abcdef");
     set_mode(&open, 0o644);
-    assert_fails(&with(&fresh, &["--secret-file", &open]), 4, "others may read it; run chmod 600");
+    assert_fails(
+        &with(&fresh, &["--secret-file", &open]),
+        4,
+        "others may read or change it; run chmod 600",
+    );
     let config = file(directory.path(), "tidings.toml", "data = 'x'\nsecert-file = 'y'\n");
     assert_fails(
         &serve(&["--config", &config]),
@@ -446,4 +450,28 @@ fn help_names_the_exit_codes() {
     let output = tidings(&["--help"]).stderr(Stdio::null()).output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
     assert!(help.contains("Exit codes:") && help.contains("under-replicated"), "{help}");
+}
+
+/// Completions and manual pages are of this program, and name its commands.
+#[test]
+fn completions_and_manual_pages_name_the_commands() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = tidings(&["completions", shell]).output().unwrap();
+        assert_eq!(code(&output), 0, "{}", said(&output));
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(script.contains("definitions") && script.contains("token-file"), "{shell}");
+    }
+    assert_fails(&tidings(&["completions", "csh"]).output().unwrap(), 2, "possible values");
+    let page = tidings(&["man"]).output().unwrap().stdout;
+    let page = String::from_utf8(page).unwrap();
+    assert!(page.contains(".TH tidings 1") && page.contains("tidings\\-watch(1)"), "{page}");
+    let directory = tempfile::tempdir().unwrap();
+    let output = tidings(&["man", "--dir"]).arg(directory.path()).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", said(&output));
+    for page in ["tidings.1", "tidings-watch.1", "tidings-token-new.1"] {
+        assert!(directory.path().join(page).exists(), "{page}");
+    }
+    let none = directory.path().join("none");
+    let output = tidings(&["man", "--dir"]).arg(none).output().unwrap();
+    assert_fails(&output, 2, "cannot be used");
 }

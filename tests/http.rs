@@ -199,6 +199,7 @@ fn health_and_metrics() {
     assert!(text.contains("\ntidings_live_peers 1\n"), "{text}");
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
-        assert!(name.starts_with("tidings_") && value.parse::<f64>().is_ok(), "{line}");
+        let known = name.starts_with("tidings_") || name.starts_with("process_");
+        assert!(known && value.parse::<f64>().is_ok(), "{line}");
     }
 }

@@ -5,11 +5,13 @@ mod settings;
 use std::future::Future;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use tidings::Peer;
-use tidings_gateway::Gateway;
+use tidings_gateway::tokens::{LiveTokens, TokenFile};
+use tidings_gateway::{Gateway, private};
 use tidings_redis::RedisDoor;
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -43,7 +45,11 @@ impl Serve {
         }
         let http = settings.http.as_deref().unwrap_or(DEFAULT_HTTP);
         // The doors are bound first: a port in use is found before the data directory is touched.
-        let gateway = Gateway::bind(address_of(http)).await?;
+        let tokens = match &settings.tokens {
+            None => None,
+            Some(file) => Some(Arc::new(LiveTokens::open(TokenFile::new(file))?)),
+        };
+        let gateway = Gateway::bind(address_of(http), tokens.clone()).await?;
         let redis = redis_door(&settings).await?;
         let peer = start(&settings).await?;
         let door = gateway.address().to_string();
@@ -63,7 +69,17 @@ impl Serve {
         tracing::info!(peer = peer.id(), http = door, "serving");
         let stop = signals::stop(until_stdin_closes)
             .map_err(|error| Failure::internal(format!("no signals can be heard: {error}")))?;
+        if !gateway.address().ip().is_loopback() {
+            tracing::warn!(
+                "the HTTP door is open to other machines and not encrypted: whoever reads the network reads tokens and \
+                 values; put a proxy that speaks TLS before it, or a network that encrypts"
+            );
+        }
+        let followed = tokens.map(|tokens| tokio::spawn(tokens.follow()));
         let result = serve(peer, Doors { gateway, redis }, stop, &settings.data).await;
+        if let Some(followed) = followed {
+            followed.abort();
+        }
         if let Some(file) = &settings.ready_file {
             let _ = std::fs::remove_file(file);
         }
@@ -189,22 +205,7 @@ fn read_secret(file: &Path) -> Result<Vec<u8>, Failure> {
     let denied = |why: String| {
         Failure::new(Code::Denied, format!("the secret file {} is not used: {why}", file.display()))
     };
-    let metadata = std::fs::metadata(file).map_err(|error| denied(error.to_string()))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = metadata.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(denied(format!(
-                "its mode is {mode:03o}, so others may read it; run chmod 600 {}",
-                file.display()
-            )));
-        }
-    }
-    if metadata.len() > SECRET_MAX as u64 {
-        return Err(denied(format!("it has {} bytes, at most {SECRET_MAX}", metadata.len())));
-    }
-    let mut secret = std::fs::read(file).map_err(|error| denied(error.to_string()))?;
+    let mut secret = private::read(file, SECRET_MAX).map_err(|error| denied(error.to_string()))?;
     while secret.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
         secret.pop();
     }

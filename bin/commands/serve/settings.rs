@@ -52,6 +52,10 @@ pub(crate) struct Serve {
     /// The path of the database of a new Redis connection, which is number 0; the default is redis/0.
     #[arg(long, value_name = "PATH", env = "TIDINGS_REDIS_DATABASE")]
     redis_database: Option<String>,
+    /// The tokens that the HTTP door asks for: the file that `tidings token` keeps. Without one the
+    /// door asks for none and stays on loopback.
+    #[arg(long, value_name = "FILE", env = "TIDINGS_TOKENS")]
+    tokens: Option<PathBuf>,
     /// This peer's share of the databases relative to other peers.
     #[arg(long, env = "TIDINGS_WEIGHT")]
     weight: Option<f64>,
@@ -92,6 +96,7 @@ struct ConfigFile {
     http: Option<String>,
     redis: Option<String>,
     redis_database: Option<String>,
+    tokens: Option<PathBuf>,
     weight: Option<f64>,
     zone: Option<String>,
     tombstone_grace: Option<String>,
@@ -113,6 +118,7 @@ pub(super) struct Settings {
     pub(super) http: Option<String>,
     pub(super) redis: Option<String>,
     pub(super) redis_database: Option<String>,
+    pub(super) tokens: Option<PathBuf>,
     pub(super) weight: Option<f64>,
     pub(super) zone: Option<String>,
     pub(super) tombstone_grace: Option<Duration>,
@@ -161,6 +167,7 @@ impl Serve {
             http: http.or(file.http),
             redis,
             redis_database,
+            tokens: self.tokens.or(file.tokens),
             weight: self.weight.or(file.weight),
             zone: self.zone.or(file.zone),
             tombstone_grace: time(

@@ -3,11 +3,11 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use axum::http::HeaderMap;
 use tidings::Batch;
 
 use crate::json::{BatchWritten, Operation, Row};
-use crate::keys::{WRITE_PARAMETERS, refuse_conditions, write_options};
+use crate::keys::{refuse_conditions, write_options};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::routes::{Door, read_body};
@@ -19,15 +19,12 @@ use crate::target::Named;
 pub(crate) async fn batch(
     State(door): State<Door>,
     Named(path): Named,
-    uri: Uri,
+    query: Query,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<BatchWritten>, Problem> {
     let body = read_body(&headers, body).await?;
     refuse_conditions(&headers)?;
-    let [durability, acks, ttl, expires, timeout] = WRITE_PARAMETERS;
-    let known = [durability, acks, ttl, expires, timeout, "versions"];
-    let query = Query::parse(&uri, &known)?;
     let with_versions = query.flag("versions", true)?;
     let batch = parse(&body)?;
     let database = door.peer.database(&path).await?;

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -49,6 +49,11 @@ pub enum ClientError {
         /// Why not.
         why: &'static str,
     },
+    /// The token cannot be sent.
+    #[error(
+        "the token cannot be sent: it has characters that no token has; write it as `tidings token new` printed it"
+    )]
+    BadToken,
     /// Nobody answers.
     #[error(
         "no peer answers at http://{authority}: {source}; start one with `tidings serve`, or name another with --http or TIDINGS_HTTP"
@@ -143,6 +148,7 @@ type Sender = SendRequest<Full<Bytes>>;
 #[derive(Debug)]
 pub struct Client {
     authority: String,
+    token: Option<HeaderValue>,
     idle: Mutex<Vec<Sender>>,
 }
 
@@ -156,7 +162,7 @@ impl Client {
         let rest = match url.split_once("://") {
             None => url,
             Some(("http", rest)) => rest,
-            Some(("https", _)) => return bad("this version speaks plain HTTP on loopback only"),
+            Some(("https", _)) => return bad("this version speaks plain HTTP only"),
             Some(_) => return bad("only http is spoken"),
         };
         let host = rest.strip_suffix('/').unwrap_or(rest);
@@ -172,7 +178,21 @@ impl Client {
             Some(_) => return bad("its port is not a number below 65536"),
             None => format!("{host}:{DEFAULT_PORT}"),
         };
-        Ok(Self { authority, idle: Mutex::new(Vec::new()) })
+        Ok(Self { authority, token: None, idle: Mutex::new(Vec::new()) })
+    }
+
+    /// The same client, which sends a token with every request.
+    ///
+    /// # Errors
+    /// [`ClientError::BadToken`], when it has characters that no header can have.
+    pub fn with_token(self, token: &str) -> Result<Self, ClientError> {
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(ClientError::BadToken);
+        }
+        let value = HeaderValue::try_from(format!("Bearer {token}"));
+        let mut value = value.map_err(|_| ClientError::BadToken)?;
+        value.set_sensitive(true);
+        Ok(Self { token: Some(value), ..self })
     }
 
     /// Sets a key.
@@ -374,6 +394,9 @@ impl Client {
             .method(ask.method)
             .uri(ask.target)
             .header(header::HOST, &self.authority);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, token);
+        }
         if let Some((name, value)) = &ask.condition {
             request = request.header(name, value);
         }

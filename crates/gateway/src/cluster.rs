@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::Uri;
+use axum::{Extension, Json};
 use tidings::limits;
 use tidings::status::{DatabaseStatus, DrainStatus, NodeStatus};
 
+use crate::guard::Caller;
 use crate::json::{DatabasePage, Dropped, PeerList};
 use crate::problem::Problem;
 use crate::query::Query;
@@ -17,18 +17,31 @@ use crate::target::Named;
 /// How long a sync waits unless the request says otherwise.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// `GET /v1/databases?limit=&cursor=`. The cursor is the last path of the page.
+/// `GET /v1/databases?limit=&cursor=`: those that the caller's token is for. The cursor is the last path
+/// of the page.
 pub(crate) async fn databases(
     State(door): State<Door>,
-    uri: Uri,
+    Extension(caller): Extension<Caller>,
+    query: Query,
 ) -> Result<Json<DatabasePage>, Problem> {
-    let query = Query::parse(&uri, &["limit", "cursor"])?;
     let limit = match query.number::<usize>("limit")? {
         None | Some(0) => limits::PAGE_MAX,
         Some(limit) => limit.min(limits::PAGE_MAX),
     };
+    let mut databases = Vec::new();
+    let mut after = query.text("cursor")?.map(ToOwned::to_owned);
     // One more than asked for tells whether anything follows.
-    let mut databases = door.peer.databases(query.text("cursor")?, limit + 1)?;
+    while databases.len() <= limit {
+        let wanted = limit + 1 - databases.len();
+        let mut page = door.peer.databases(after.as_deref(), wanted)?;
+        let whole = page.len() == wanted;
+        after = page.last().map(|last| last.path.clone());
+        page.retain(|database| caller.may_see(&database.path));
+        databases.append(&mut page);
+        if !whole {
+            break;
+        }
+    }
     let truncated = databases.len() > limit;
     databases.truncate(limit);
     let cursor = databases.last().filter(|_| truncated).map(|last| last.path.clone());
@@ -39,9 +52,7 @@ pub(crate) async fn databases(
 pub(crate) async fn database_status(
     State(door): State<Door>,
     Named(path): Named,
-    uri: Uri,
 ) -> Result<Json<DatabaseStatus>, Problem> {
-    Query::parse(&uri, &[])?;
     Ok(Json(door.peer.database_status(&path).await?))
 }
 
@@ -49,9 +60,7 @@ pub(crate) async fn database_status(
 pub(crate) async fn drop_database(
     State(door): State<Door>,
     Named(path): Named,
-    uri: Uri,
 ) -> Result<Json<Dropped>, Problem> {
-    Query::parse(&uri, &[])?;
     if door.peer.drop_database(&path).await? {
         Ok(Json(Dropped { dropped: true }))
     } else {
@@ -63,48 +72,36 @@ pub(crate) async fn drop_database(
 pub(crate) async fn sync(
     State(door): State<Door>,
     Named(path): Named,
-    uri: Uri,
+    query: Query,
 ) -> Result<Json<serde_json::Value>, Problem> {
-    let query = Query::parse(&uri, &["timeout"])?;
     let timeout = query.duration("timeout")?.unwrap_or(SYNC_TIMEOUT);
     door.peer.database(&path).await?.sync(timeout).await?;
     Ok(Json(serde_json::json!({ "synced": true })))
 }
 
 /// `GET /v1/peers`.
-pub(crate) async fn peers(State(door): State<Door>, uri: Uri) -> Result<Json<PeerList>, Problem> {
-    Query::parse(&uri, &[])?;
+pub(crate) async fn peers(State(door): State<Door>) -> Result<Json<PeerList>, Problem> {
     Ok(Json(PeerList { peers: door.peer.peers() }))
 }
 
 /// `GET /v1/status`.
-pub(crate) async fn status(
-    State(door): State<Door>,
-    uri: Uri,
-) -> Result<Json<NodeStatus>, Problem> {
-    Query::parse(&uri, &[])?;
+pub(crate) async fn status(State(door): State<Door>) -> Result<Json<NodeStatus>, Problem> {
     Ok(Json(door.peer.status()))
 }
 
 /// `GET /v1/drain`: how far this peer is with handing over everything.
-pub(crate) async fn drain_status(
-    State(door): State<Door>,
-    uri: Uri,
-) -> Result<Json<DrainStatus>, Problem> {
-    Query::parse(&uri, &[])?;
+pub(crate) async fn drain_status(State(door): State<Door>) -> Result<Json<DrainStatus>, Problem> {
     Ok(Json(door.peer.drain_status()?))
 }
 
 /// `PUT /v1/drain`: begins it.
-pub(crate) async fn drain(state: State<Door>, uri: Uri) -> Result<Json<DrainStatus>, Problem> {
-    Query::parse(&uri, &[])?;
+pub(crate) async fn drain(state: State<Door>) -> Result<Json<DrainStatus>, Problem> {
     state.peer.drain(true)?;
-    drain_status(state, uri).await
+    drain_status(state).await
 }
 
 /// `DELETE /v1/drain`: ends it.
-pub(crate) async fn undrain(state: State<Door>, uri: Uri) -> Result<Json<DrainStatus>, Problem> {
-    Query::parse(&uri, &[])?;
+pub(crate) async fn undrain(state: State<Door>) -> Result<Json<DrainStatus>, Problem> {
     state.peer.drain(false)?;
-    drain_status(state, uri).await
+    drain_status(state).await
 }

@@ -3,33 +3,26 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use axum::http::HeaderMap;
 use serde::de::DeserializeOwned;
 use tidings::Definition;
 
 use crate::json::{Applied, DefinitionList};
 use crate::problem::Problem;
-use crate::query::Query;
 use crate::routes::{Door, read_body};
 use crate::target::Named;
 
 /// `GET /v1/definitions`.
-pub(crate) async fn list(
-    State(door): State<Door>,
-    uri: Uri,
-) -> Result<Json<DefinitionList>, Problem> {
-    Query::parse(&uri, &[])?;
+pub(crate) async fn list(State(door): State<Door>) -> Result<Json<DefinitionList>, Problem> {
     Ok(Json(DefinitionList { definitions: door.peer.definitions()? }))
 }
 
 /// `POST /v1/definitions`: creates or changes several, all of them or none.
 pub(crate) async fn apply(
     State(door): State<Door>,
-    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Applied>, Problem> {
-    Query::parse(&uri, &[])?;
     let body = read_body(&headers, body).await?;
     let list: DefinitionList = parse(&body, "a list of definitions")?;
     Ok(Json(door.peer.apply(list.definitions).await?.into()))
@@ -39,9 +32,7 @@ pub(crate) async fn apply(
 pub(crate) async fn get(
     State(door): State<Door>,
     Named(name): Named,
-    uri: Uri,
 ) -> Result<Json<Definition>, Problem> {
-    Query::parse(&uri, &[])?;
     let found = door.peer.definitions()?.into_iter().find(|definition| definition.name == name);
     found.map(Json).ok_or_else(|| absent(&name))
 }
@@ -50,11 +41,9 @@ pub(crate) async fn get(
 pub(crate) async fn put(
     State(door): State<Door>,
     Named(name): Named,
-    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Applied>, Problem> {
-    Query::parse(&uri, &[])?;
     let body = read_body(&headers, body).await?;
     let definition: Definition = parse(&body, "a definition")?;
     if definition.name != name {
@@ -70,9 +59,7 @@ pub(crate) async fn put(
 pub(crate) async fn delete(
     State(door): State<Door>,
     Named(name): Named,
-    uri: Uri,
 ) -> Result<Json<serde_json::Value>, Problem> {
-    Query::parse(&uri, &[])?;
     if door.peer.remove_definition(&name).await? {
         Ok(Json(serde_json::json!({ "removed": name })))
     } else {

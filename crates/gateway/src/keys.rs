@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
 use tidings::{Condition, Database, Durability, Error, ListOptions, Version, WriteOptions, limits};
@@ -17,8 +17,6 @@ use crate::query::Query;
 use crate::routes::{Door, read_body};
 use crate::target::{KeyBytes, Named};
 
-/// The query parameters of every write.
-pub(crate) const WRITE_PARAMETERS: [&str; 5] = ["durability", "acks", "ttl", "expires", "timeout"];
 /// How long a read waits for a version that it asks for, unless the request says otherwise.
 const BEHIND_TIMEOUT: Duration = Duration::from_secs(5);
 /// The header that says from when on the entry is hidden, where there is such a moment.
@@ -29,13 +27,12 @@ pub(crate) async fn put(
     State(door): State<Door>,
     Named(path): Named,
     KeyBytes(key): KeyBytes,
-    uri: Uri,
+    query: Query,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let value = read_body(&headers, body).await;
     let condition = condition(&headers)?;
-    let query = Query::parse(&uri, &WRITE_PARAMETERS)?;
     let database = door.peer.database(&path).await?;
     let options = WriteOptions { condition, ..write_options(&database, &query)? };
     check_key(&key)?;
@@ -55,11 +52,10 @@ pub(crate) async fn delete(
     State(door): State<Door>,
     Named(path): Named,
     KeyBytes(key): KeyBytes,
-    uri: Uri,
+    query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let condition = condition(&headers)?;
-    let query = Query::parse(&uri, &["durability", "acks", "timeout"])?;
     let database = door.peer.database(&path).await?;
     let options = WriteOptions { condition, ..write_options(&database, &query)? };
     check_key(&key)?;
@@ -71,10 +67,9 @@ pub(crate) async fn get(
     State(door): State<Door>,
     Named(path): Named,
     KeyBytes(key): KeyBytes,
-    uri: Uri,
+    query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(&uri, &["min_version", "timeout"])?;
     let database = door.peer.database(&path).await?;
     check_key(&key)?;
     let timeout = query.duration("timeout")?.unwrap_or(BEHIND_TIMEOUT);
@@ -119,9 +114,8 @@ pub(crate) async fn get(
 pub(crate) async fn list(
     State(door): State<Door>,
     Named(path): Named,
-    uri: Uri,
+    query: Query,
 ) -> Result<Json<RowPage>, Problem> {
-    let query = Query::parse(&uri, &["prefix", "limit", "cursor", "reverse", "values"])?;
     let cursor = match query.bytes("cursor") {
         None => None,
         Some(text) => Some(BASE64URL_NOPAD.decode(text).map_err(|_| {
@@ -170,10 +164,14 @@ pub(crate) fn write_options(database: &Database, query: &Query) -> Result<WriteO
     };
     let acks = match query.text("acks")? {
         Some("min") => Some(database.definition().replication.min),
-        Some("0") => {
-            return Err(Problem::bad_argument("acks=0: this peer itself is the first of 1"));
-        }
-        _ => query.number("acks")?,
+        _ => match query.number("acks")? {
+            Some(0) => {
+                return Err(Problem::bad_argument(
+                    "acks=0: this peer itself is the first, so write 1 or more",
+                ));
+            }
+            number => number,
+        },
     };
     Ok(WriteOptions {
         durability,

@@ -1,7 +1,7 @@
 //! The HTTP door of a tidings peer, and the client that speaks to it.
 //!
-//! A [`Gateway`] binds a loopback address and serves `/v1` over a [`tidings::Peer`]; a [`Client`] is
-//! the other end, which the command line uses. Both share the JSON forms in [`json`].
+//! A [`Gateway`] binds an address and serves `/v1` over a [`tidings::Peer`]; a [`Client`] is the other
+//! end, which the command line uses. Both share the JSON forms in [`json`].
 //!
 //! # The interface
 //!
@@ -14,6 +14,7 @@
 //! | `GET …/{path}/scan?start=&end=` | a [`Row`](json::Row) per line (NDJSON), from `start` to before `end`, of one moment |
 //! | `POST …/{path}/batch?durability=&acks=&ttl=&expires=&timeout=&versions=` | [`BatchWritten`](json::BatchWritten); the body is a JSON list of [`Operation`](json::Operation)s or one per line |
 //! | `GET …/{path}/watch?prefix=` | server-sent events: `ready`, then `change` with an `Operation`, at last `error` with a problem |
+//! | `POST …/{path}/tarmac/get`, `set`, `delete`, `keys` | the key-value capability of Tarmac, in JSON or protobuf; `set` and `delete` take the parameters of `PUT` and `DELETE` |
 //! | `GET …/{path}/status` | [`DatabaseStatus`](tidings::status::DatabaseStatus) |
 //! | `POST …/{path}/sync?timeout=` | `{"synced": true}` once this peer has what its reachable holders have |
 //! | `DELETE /v1/databases/{path}` | `{"dropped": true}`: the database is gone for good, from every peer |
@@ -22,6 +23,7 @@
 //! | `GET`, `PUT`, `DELETE /v1/definitions/{name}` | the definition; `Applied`; `{"removed"}` |
 //! | `PUT /v1/drain`, `GET` and `DELETE` of the same | [`DrainStatus`](tidings::status::DrainStatus): begins to hand over every copy, tells how far that is, ends it |
 //! | `GET /v1/peers`, `GET /v1/status` | [`PeerList`](json::PeerList), [`NodeStatus`](tidings::status::NodeStatus) |
+//! | `GET /openapi.json` | all of this as an OpenAPI 3.1 document |
 //! | `GET /health/live`, `/health/ready`, `/metrics` | text |
 //!
 //! `min_version` is a version that any write to the database returned: the answer waits until the copy that
@@ -62,27 +64,37 @@
 //!
 //! # Who may speak
 //!
-//! Programs on this machine: the door binds to loopback only, answers only to a `Host` that is this
-//! machine, and refuses requests of web pages of any other origin.
+//! Without [`tokens`], programs on this machine: the door binds to loopback only and answers only to a
+//! `Host` that is this machine. With them, every request but `/health` needs one that may do it: `GET`s
+//! need the scope `read`, puts, deletes and batches `write`, and what changes definitions, drops a
+//! database or drains the peer `admin`. Requests of web pages of any other origin are refused always.
 
 mod batch;
+mod bounds;
 mod cluster;
 mod definitions;
+mod endpoint;
 mod guard;
 mod health;
 mod keys;
+mod metrics;
+mod openapi;
 mod query;
 mod routes;
 mod scan;
 mod server;
+mod stream;
 mod target;
+mod tarmac;
 mod watch;
 
 pub mod client;
 pub mod duration;
 pub mod json;
 pub mod moment;
+pub mod private;
 pub mod problem;
+pub mod tokens;
 pub mod yaml;
 
 pub use client::{Client, ClientError};

@@ -1,7 +1,6 @@
 //! Errors as the door tells them: problem bodies after RFC 9457, with stable codes.
 //!
-//! The codes of the library are those of [`Error::code`]. The door's own are `not-found`, `denied`,
-//! `no-endpoint`, `method-not-allowed`, `body-too-large` and `not-available`.
+//! The codes of the library are those of [`Error::code`]; the door's own are in [`Code`].
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -11,6 +10,74 @@ use tidings::Error;
 
 /// The media type of a problem body.
 pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// The problems of the door itself, each with its status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// What was asked for by name is absent.
+    NotFound,
+    /// There is nothing at the address.
+    NoEndpoint,
+    /// The address has other methods.
+    MethodNotAllowed,
+    /// A token is missing, or not one of this door.
+    Unauthenticated,
+    /// The token, or the place that the request comes from, does not permit it.
+    Denied,
+    /// The body is longer than the endpoint takes.
+    BodyTooLarge,
+    /// The address is longer than any that is served.
+    UriTooLong,
+    /// The body is of a type that the endpoint does not understand.
+    UnsupportedMediaType,
+    /// The request was not complete in time.
+    RequestTimeout,
+    /// Part of the interface, but not of this version.
+    NotAvailable,
+}
+
+impl Code {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::NotFound,
+        Self::NoEndpoint,
+        Self::MethodNotAllowed,
+        Self::Unauthenticated,
+        Self::Denied,
+        Self::BodyTooLarge,
+        Self::UriTooLong,
+        Self::UnsupportedMediaType,
+        Self::RequestTimeout,
+        Self::NotAvailable,
+    ];
+
+    /// The stable code.
+    pub const fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The status that it comes with.
+    pub const fn status(self) -> StatusCode {
+        self.row().1
+    }
+
+    const fn row(self) -> (&'static str, StatusCode) {
+        match self {
+            Self::NotFound => ("not-found", StatusCode::NOT_FOUND),
+            Self::NoEndpoint => ("no-endpoint", StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED),
+            Self::Unauthenticated => ("unauthenticated", StatusCode::UNAUTHORIZED),
+            Self::Denied => ("denied", StatusCode::FORBIDDEN),
+            Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::UriTooLong => ("uri-too-long", StatusCode::URI_TOO_LONG),
+            Self::UnsupportedMediaType => {
+                ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            }
+            Self::RequestTimeout => ("request-timeout", StatusCode::REQUEST_TIMEOUT),
+            Self::NotAvailable => ("not-available", StatusCode::NOT_IMPLEMENTED),
+        }
+    }
+}
 
 /// A problem body: what went wrong, for programs (`code`) and for people (`detail`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -31,7 +98,11 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of the door itself.
-    pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self::with(code.status(), code.name(), detail.into())
+    }
+
+    fn with(status: StatusCode, code: &str, detail: String) -> Self {
         let mut title = code.replace('-', " ");
         if let Some(first) = title.get_mut(..1) {
             first.make_ascii_uppercase();
@@ -41,25 +112,24 @@ impl Problem {
             title,
             status: status.as_u16(),
             code: code.into(),
-            detail: detail.into(),
+            detail,
         }
     }
 
     /// An argument of the request is wrong.
     pub fn bad_argument(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad-argument", detail)
+        Error::BadArgument(detail.into()).into()
     }
 
     /// What was asked for is absent: the one meaning of 404.
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", detail)
+        Self::new(Code::NotFound, detail)
     }
 
     /// The body is too large.
     pub fn body_too_large(limit: usize) -> Self {
         Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body-too-large",
+            Code::BodyTooLarge,
             format!(
                 "the body has more than {limit} bytes, which is all this endpoint takes; split it"
             ),
@@ -68,11 +138,7 @@ impl Problem {
 
     /// Part of the interface, but not of this version.
     pub fn not_available(what: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "not-available",
-            format!("{what} is not available in this version"),
-        )
+        Self::new(Code::NotAvailable, format!("{what} is not available in this version"))
     }
 }
 
@@ -98,7 +164,7 @@ fn status_of(error: &Error) -> StatusCode {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        Self::new(status_of(&error), error.code(), error.to_string())
+        Self::with(status_of(&error), error.code(), error.to_string())
     }
 }
 
@@ -125,6 +191,15 @@ mod tests {
         let text = serde_json::to_string(&problem).unwrap();
         assert!(text.starts_with(r#"{"type":"urn:tidings:problem:key-length""#), "{text}");
         assert_eq!(serde_json::from_str::<Problem>(&text).unwrap(), problem);
+    }
+
+    #[test]
+    fn the_codes_of_the_door_are_no_codes_of_the_library() {
+        let library = include_str!("../../core/src/error.rs");
+        for (at, code) in Code::ALL.into_iter().enumerate() {
+            assert!(!library.contains(&format!("\"{}\"", code.name())), "{code:?}");
+            assert!(Code::ALL[..at].iter().all(|other| other.name() != code.name()), "{code:?}");
+        }
     }
 
     #[test]

@@ -3,16 +3,19 @@
 //! A parameter that is unknown, repeated or malformed is an error that names it: a misspelt `durabilty`
 //! must not quietly weaken a write.
 
+use std::convert::Infallible;
 use std::time::{Duration, SystemTime};
 
+use axum::extract::FromRequestParts;
 use axum::http::Uri;
+use axum::http::request::Parts;
 use percent_encoding::percent_decode;
 
 use crate::problem::Problem;
 use crate::{duration, moment};
 
 /// The parameters of one request.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Query {
     pairs: Vec<(String, Vec<u8>)>,
 }
@@ -59,9 +62,10 @@ impl Query {
     /// A parameter as a whole number.
     pub(crate) fn number<N: std::str::FromStr>(&self, name: &str) -> Result<Option<N>, Problem> {
         let Some(text) = self.text(name)? else { return Ok(None) };
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse() {
-            Ok(number) => Ok(Some(number)),
-            Err(_) => Err(Problem::bad_argument(format!(
+            Ok(number) if digits => Ok(Some(number)),
+            _ => Err(Problem::bad_argument(format!(
                 "{name}={text:?} is not a whole number in range"
             ))),
         }
@@ -98,6 +102,15 @@ impl Query {
     }
 }
 
+/// The query as it was read against the table of endpoints, before the handler was asked.
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.remove().unwrap_or_default())
+    }
+}
+
 /// Decodes `%41` to `A` and `+` to a space, as every form encoder writes them.
 fn decode(text: &str) -> Vec<u8> {
     let spaced: Vec<u8> = text.bytes().map(|byte| if byte == b'+' { b' ' } else { byte }).collect();
@@ -127,7 +140,10 @@ mod tests {
     fn what_is_not_understood_is_refused_by_name() {
         assert!(query("durabilty=synced").unwrap_err().detail.contains("\"durabilty\""));
         assert!(query("limit=1&limit=2").unwrap_err().detail.contains("twice"));
-        assert!(query("limit=-1").unwrap().number::<usize>("limit").is_err());
+        for wrong in ["-1", "%2B1", "1.0", "", "99999999999999999999"] {
+            let query = query(&format!("limit={wrong}")).unwrap();
+            assert!(query.number::<usize>("limit").is_err(), "{wrong}");
+        }
         assert!(query("reverse=maybe").unwrap().flag("reverse", false).is_err());
         assert!(query("timeout=5").unwrap().duration("timeout").is_err());
         let error = query("expires=7d").unwrap().moment("expires").unwrap_err().detail;

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{Uri, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use tidings::{Entry, Error};
@@ -31,9 +31,8 @@ type Entries = Pin<Box<dyn Stream<Item = Result<Entry, Error>> + Send>>;
 pub(crate) async fn scan(
     State(door): State<Door>,
     Named(path): Named,
-    uri: Uri,
+    query: Query,
 ) -> Result<Response, Problem> {
-    let query = Query::parse(&uri, &["start", "end"])?;
     let start = bound(query.bytes("start"), Bound::Included);
     let end = bound(query.bytes("end"), Bound::Excluded);
     let database = door.peer.database(&path).await?;

@@ -14,19 +14,12 @@ use tidings::Peer;
 use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::{Semaphore, watch};
 
-use crate::routes;
+use crate::bounds::{Bounds, CLOSING_TIMEOUT, HEAD_BYTES_MAX};
+use crate::metrics::Counts;
+use crate::routes::{self, Door};
+use crate::stream::Impatient;
+use crate::tokens::LiveTokens;
 
-/// Connections served at once; more wait in the backlog. Watches hold one each, so this is also the
-/// bound on watches through this door.
-const CONNECTIONS_MAX: usize = 1024;
-/// A client that has not sent a whole request head after this long is dropped, so that slow ones
-/// cannot hold every connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest request head. The longest legal target, a path and a key with every byte percent-encoded,
-/// is under 5 KiB.
-const HEAD_BYTES_MAX: usize = 64 << 10;
-/// How long requests may take to finish once the door closes.
-const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause after a failed accept: the usual reason is a lack of file descriptors, which takes a moment
 /// to pass.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -34,9 +27,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A door that could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The address does not belong to loopback; nothing listens.
+    /// The address does not belong to loopback and the door asks for no tokens; nothing listens.
     #[error(
-        "the HTTP door cannot listen on {address}: it has no token support yet, bind to loopback, such as 127.0.0.1:7380"
+        "the HTTP door does not listen on {address} without tokens, since others than this machine could reach it: hand in a token file with --tokens FILE (`tidings token new` makes one), or listen on loopback, such as 127.0.0.1:7380"
     )]
     NotLoopback {
         /// The address asked for.
@@ -69,21 +62,24 @@ pub enum BindError {
 /// A bound door that does not serve yet.
 #[derive(Debug)]
 pub struct Gateway {
+    tokens: Option<Arc<LiveTokens>>,
+    bounds: Bounds,
     listener: TcpListener,
     address: SocketAddr,
 }
 
 impl Gateway {
-    /// Binds `host:port`; port 0 picks a free one. Only loopback addresses are allowed.
+    /// Binds `host:port`; port 0 picks a free one. With `tokens` every request needs one of them;
+    /// without, the door asks for none, and only loopback addresses are allowed.
     ///
     /// # Errors
     /// [`BindError`], with the address and the reason.
-    pub async fn bind(address: &str) -> Result<Self, BindError> {
+    pub async fn bind(address: &str, tokens: Option<Arc<LiveTokens>>) -> Result<Self, BindError> {
         let resolved = lookup_host(address).await.ok().and_then(|mut found| found.next());
         let Some(socket_address) = resolved else {
             return Err(BindError::BadAddress { address: address.into() });
         };
-        if !socket_address.ip().is_loopback() {
+        if tokens.is_none() && !socket_address.ip().is_loopback() {
             return Err(BindError::NotLoopback { address: address.into() });
         }
         let failed = |source: io::Error| match source.kind() {
@@ -92,7 +88,7 @@ impl Gateway {
         };
         let listener = TcpListener::bind(socket_address).await.map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address: bound })
+        Ok(Self { tokens, bounds: Bounds::default(), listener, address: bound })
     }
 
     /// Where it listens.
@@ -103,8 +99,14 @@ impl Gateway {
     /// Serves a peer until `shutdown` resolves, then lets running requests finish for a few seconds.
     pub async fn serve(self, peer: Peer, shutdown: impl Future<Output = ()> + Send) {
         let (closing, closed) = watch::channel(false);
-        let router = routes::router(peer, closed);
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let counts = Arc::new(Counts::new());
+        let router = routes::router(Door {
+            peer,
+            tokens: self.tokens,
+            counts: Arc::clone(&counts),
+            closing: closed,
+        });
+        let permits = Arc::new(Semaphore::new(self.bounds.connections));
         let graceful = GracefulShutdown::new();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
@@ -126,17 +128,20 @@ impl Gateway {
             };
             // Answers are written whole; waiting to fill a packet would only delay them.
             let _ = stream.set_nodelay(true);
+            let stream = Impatient::new(stream, self.bounds.write_timeout);
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
+                .header_read_timeout(self.bounds.head_timeout)
                 .max_buf_size(HEAD_BYTES_MAX)
+                .max_header_size(HEAD_BYTES_MAX)
                 .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
             let connection = graceful.watch(connection);
+            let connected = Arc::clone(&counts).connected();
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection ended early");
                 }
-                drop(permit);
+                drop((permit, connected));
             });
         }
         drop(self.listener);
@@ -148,16 +153,4 @@ impl Gateway {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn only_free_loopback_addresses_are_bound() {
-        let gateway = Gateway::bind("127.0.0.1:0").await.unwrap();
-        let taken = gateway.address().to_string();
-        assert!(matches!(Gateway::bind(&taken).await, Err(BindError::InUse { .. })));
-        let error = Gateway::bind("0.0.0.0:0").await.unwrap_err();
-        assert!(error.to_string().contains("no token support yet, bind to loopback"), "{error}");
-        assert!(matches!(Gateway::bind("7380").await, Err(BindError::BadAddress { .. })));
-    }
-}
+mod tests;

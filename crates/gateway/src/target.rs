@@ -24,13 +24,18 @@ fn segment(path: &str, index: usize) -> Vec<u8> {
     percent_decode_str(path.split('/').nth(index).unwrap_or_default()).collect()
 }
 
+/// The `{path}` or `{name}` of an address; `None` when it is not UTF-8.
+pub(crate) fn name(address: &str) -> Option<String> {
+    String::from_utf8(segment(address, NAME_SEGMENT)).ok()
+}
+
 impl<S: Sync> FromRequestParts<S> for Named {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        match String::from_utf8(segment(parts.uri.path(), NAME_SEGMENT)) {
-            Ok(name) => Ok(Self(name)),
-            Err(_) => Err(Problem::from(tidings::Error::BadPath {
+        match name(parts.uri.path()) {
+            Some(name) => Ok(Self(name)),
+            None => Err(Problem::from(tidings::Error::BadPath {
                 path: segment_lossy(parts.uri.path()),
                 why: "names and paths are UTF-8".into(),
             })),

@@ -55,7 +55,7 @@ pub use tidings_core::definition::{Definition, Durability, Replication};
 pub use tidings_core::error::Error;
 pub use tidings_core::message::Condition;
 pub use tidings_core::stamp::Version;
-pub use tidings_core::{limits, status};
+pub use tidings_core::{limits, matcher, name, status};
 pub use watch::{Change, Watch};
 
 /// A result with this crate's error.

@@ -266,6 +266,15 @@ impl Progress {
         missing
     }
 
+    /// Rows are gone, nobody knows which: from here on nothing is known to be reflected, and all rows lie
+    /// above the vector. Whoever has them whole says it again.
+    pub fn doubt(&mut self) {
+        for (epoch, upto) in core::mem::take(&mut self.vector).iter() {
+            self.loose.raise(epoch, upto);
+        }
+        (self.pending, self.lost) = Default::default();
+    }
+
     /// Calling more lost than is does no harm: it is asked for again.
     fn bound_lost(&mut self) {
         while self.lost.len() > LOST_MAX && self.lost.coalesce() {}

@@ -7,14 +7,18 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 
+use super::join::PullEnd;
 use super::work::Work;
 use super::{Event, MILLISECOND, NEVER, Node, SECOND};
 use crate::clock::Now;
+use crate::directory::Holder;
 use crate::ident::{DatabaseId, PeerId};
 use crate::record::{Record, bucket_of};
 use crate::replica::{Buckets, Derived, State, decode_record};
 use crate::rows;
+use crate::status::HolderState;
 use crate::store::{Rows, Space, Store, StoreError, prefix_rows};
+use crate::vector::Vector;
 
 /// Rows recomputed in one step: well under a millisecond or two, so that writers do not notice.
 const STEP_ROWS: usize = 512;
@@ -159,6 +163,7 @@ impl<S: Store> Node<S> {
             self.count("copies_damaged", 1);
             let path = self.path_of(current.id);
             self.event(Event::Damaged(path));
+            self.doubt(current.id, now)?;
         }
         if let Some(peer) = self.scrub.compares.remove(&current.id) {
             self.scrub.counted.insert(current.id, now.monotonic + FORGET_AFTER);
@@ -168,6 +173,41 @@ impl<S: Store> Node<S> {
             held.replica.forget_buckets();
         }
         Ok(())
+    }
+
+    /// Rows of a copy are gone, and with them perhaps tombstones, which no digest covers: it no longer
+    /// says that it reflects them, but joins again, with the rows that it has. Else whoever pulls from it
+    /// would take a deleted value of their own for one that nobody deleted, and give it back to all.
+    /// Where there is no other complete copy, nobody has more.
+    fn doubt(&mut self, id: DatabaseId, now: Now) -> Result<(), StoreError> {
+        let own = self.config.peer;
+        let complete =
+            |(peer, holder): (PeerId, Holder)| peer != own && holder.state == HolderState::Active;
+        if self.directory.is_system(id) || !self.directory.holders(id).any(complete) {
+            return Ok(());
+        }
+        let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
+        let state = &mut held.replica.state;
+        let issued = state.progress.vector.get(self.epoch) > 0;
+        state.progress.doubt();
+        // A cut that says less than its floor would be none.
+        state.floor = Vector::default();
+        let mut work = Work::default();
+        work.touched.insert(id);
+        self.commit_work(work, now)?;
+        if issued {
+            // I3: what was written under it is not known any more.
+            self.take_new_epoch()?;
+        }
+        if self.held.get(&id).is_some_and(|held| held.role == HolderState::Gone) {
+            return Ok(());
+        }
+        self.take_role(id, HolderState::Joining, now)?;
+        self.end_watches(id);
+        // What came, or is on its way, is what this copy lacked before.
+        self.joins.forget(id);
+        self.abort_pull(id, PullEnd::Lost, now)?;
+        self.start_join(id, now)
     }
 
     /// Frees the bucket sums that were counted a while ago.

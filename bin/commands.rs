@@ -30,9 +30,10 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use tidings_gateway::Client;
 use tidings_gateway::client::Write;
-use tidings_gateway::tokens::TOKEN_MAX;
-use tidings_gateway::{Client, private};
+use tidings_tokens::TOKEN_MAX;
+use tidings_tokens::private;
 
 use crate::exit::{Code, Failure};
 use crate::output::Format;

@@ -3,8 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
-use tidings_gateway::tokens::FileError;
 use tidings_gateway::{BindError, ClientError, Problem};
+use tidings_tokens::FileError;
 
 /// Shown below `--help`.
 pub(crate) const HELP: &str = "Exit codes:

@@ -17,7 +17,7 @@ use support::trio::{Trio, encoded, rows};
 use support::{Peer, found_within, said, wait_for};
 
 const PATH: &str = "data/disks";
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// What every key has to say.
 type Expected = BTreeMap<String, String>;

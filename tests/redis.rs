@@ -4,20 +4,24 @@
 
 mod support;
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
-use support::{DEADLINE, Peer, assert_fails, tidings};
+use support::{DEADLINE, Peer, assert_fails, code, said, tidings, wait_for};
 
 /// A peer with the door, whose default database is one of those that the support defines.
 fn start(directory: tempfile::TempDir) -> Peer {
+    start_with(directory, &["--redis", "127.0.0.1:0"])
+}
+
+fn start_with(directory: tempfile::TempDir, arguments: &[&str]) -> Peer {
     let definitions = directory.path().join("definitions.yaml");
     let yaml =
         "definitions:\n  - { name: any, matcher: 'data/*', replication: { min: 1, max: 3 } }\n";
     std::fs::write(&definitions, yaml).unwrap();
     let definitions = definitions.display().to_string();
-    let redis = ["--redis", "127.0.0.1:0", "--redis-database", "data/a"];
-    Peer::bare(directory, &[&redis[..], &["--definitions", &definitions]].concat())
+    let more = ["--redis-database", "data/a", "--definitions", &definitions];
+    Peer::bare(directory, &[arguments, &more].concat())
 }
 
 /// Sends requests to the door, and gives so many bytes of answers.
@@ -56,5 +60,55 @@ fn the_door_is_only_opened_on_request() {
     let arguments = ["serve", "--data", "none", "--redis-database", "data/a"];
     assert_fails(&tidings(&arguments).output().unwrap(), 2, "give an address with --redis");
     let arguments = ["serve", "--data", "none", "--redis", "0.0.0.0:0", "--http", "127.0.0.1:0"];
-    assert_fails(&tidings(&arguments).output().unwrap(), 6, "bind to loopback");
+    assert_fails(&tidings(&arguments).output().unwrap(), 6, "without tokens");
+}
+
+/// The doors ask for the same tokens, and other machines may be let in: from `tidings token new` to `revoke`.
+#[test]
+fn both_doors_ask_for_the_same_tokens() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tokens").display().to_string();
+    let token = |arguments: &[&str]| {
+        let output = tidings(&["token", "--tokens", &file]).args(arguments).output().unwrap();
+        assert_eq!(code(&output), 0, "{}", said(&output));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let app = token(&["new", "--name", "app", "--scope", "write", "--path", "data/*"]);
+    let eye = token(&["new", "--name", "eye", "--scope", "read"]);
+    let peer = start_with(directory, &["--redis", "0.0.0.0:0", "--tokens", &file]);
+    let (_, port) = peer.ready["redis"].as_str().unwrap().rsplit_once(':').unwrap();
+    let connect = || {
+        let stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        BufReader::new(stream)
+    };
+    let ask = |connection: &mut BufReader<TcpStream>, request: &str| {
+        connection.get_mut().write_all(format!("{request}\r\n").as_bytes()).unwrap();
+        let mut line = String::new();
+        connection.read_line(&mut line).unwrap();
+        line
+    };
+    let mut writer = connect();
+    assert_eq!(ask(&mut writer, "SET k v"), "-NOAUTH Authentication required.\r\n");
+    assert!(ask(&mut writer, &format!("AUTH {app}x")).starts_with("-WRONGPASS "));
+    assert_eq!(ask(&mut writer, &format!("AUTH app {app}")), "+OK\r\n");
+    assert_eq!(ask(&mut writer, "SET k hello"), "+OK\r\n");
+    assert!(ask(&mut writer, "SELECT 1").starts_with("-NOPERM "));
+    assert_eq!(peer.printed(&["get", "data/a", "k", "--token", &eye]), b"hello");
+    let mut reader = connect();
+    assert_eq!(ask(&mut reader, &format!("AUTH {eye}")), "+OK\r\n");
+    assert_eq!(ask(&mut reader, "STRLEN k"), ":5\r\n");
+    assert!(ask(&mut reader, "DEL k").starts_with("-NOPERM "));
+
+    token(&["revoke", "app"]);
+    wait_for("the end of the token", || {
+        let answer = ask(&mut writer, "SET k w");
+        (answer == "-NOAUTH Authentication required.\r\n").then_some(())
+    });
+    assert!(ask(&mut writer, &format!("AUTH {app}")).starts_with("-WRONGPASS "));
+    assert_eq!(ask(&mut reader, "STRLEN none"), ":0\r\n");
+    let log = peer.log();
+    assert!(log.contains("the Redis door is open to other machines and not encrypted"), "{log}");
+    assert!(log.contains("a wrong token came to the Redis door"), "{log}");
+    assert!(!log.contains(&app) && !log.contains(&eye), "a token is never logged");
 }

@@ -4,15 +4,17 @@ mod settings;
 
 use std::future::Future;
 use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use tidings::Peer;
-use tidings_gateway::tokens::{LiveTokens, TokenFile};
-use tidings_gateway::{Gateway, private};
+use tidings_gateway::Gateway;
 use tidings_redis::RedisDoor;
+use tidings_tokens::private;
+use tidings_tokens::{LiveTokens, TokenFile};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
@@ -25,8 +27,7 @@ use settings::Settings;
 
 /// What is logged unless `TIDINGS_LOG` says otherwise: the peer's own words, and of the libraries below
 /// it only what somebody should look at.
-const DEFAULT_LOG: &str =
-    "warn,tidings=info,tidings_core=info,tidings_gateway=info,tidings_redis=info";
+const DEFAULT_LOG: &str = "warn,tidings=info,tidings_core=info,tidings_gateway=info,tidings_redis=info,tidings_tokens=info";
 /// Longest secret: nobody needs more, and a wrong file name shall not read a whole disk.
 const SECRET_MAX: usize = 4096;
 /// Shortest secret that the library takes.
@@ -50,7 +51,7 @@ impl Serve {
             Some(file) => Some(Arc::new(LiveTokens::open(TokenFile::new(file))?)),
         };
         let gateway = Gateway::bind(address_of(http), tokens.clone()).await?;
-        let redis = redis_door(&settings).await?;
+        let redis = redis_door(&settings, tokens.clone()).await?;
         let peer = start(&settings).await?;
         let door = gateway.address().to_string();
         if let Some(file) = &settings.ready_file {
@@ -69,11 +70,9 @@ impl Serve {
         tracing::info!(peer = peer.id(), http = door, "serving");
         let stop = signals::stop(until_stdin_closes)
             .map_err(|error| Failure::internal(format!("no signals can be heard: {error}")))?;
-        if !gateway.address().ip().is_loopback() {
-            tracing::warn!(
-                "the HTTP door is open to other machines and not encrypted: whoever reads the network reads tokens and \
-                 values; put a proxy that speaks TLS before it, or a network that encrypts"
-            );
+        warn_if_open("HTTP", gateway.address());
+        if let Some(redis) = &redis {
+            warn_if_open("Redis", redis.address());
         }
         let followed = tokens.map(|tokens| tokio::spawn(tokens.follow()));
         let result = serve(peer, Doors { gateway, redis }, stop, &settings.data).await;
@@ -93,14 +92,27 @@ struct Doors {
     redis: Option<RedisDoor>,
 }
 
-async fn redis_door(settings: &Settings) -> Result<Option<RedisDoor>, Failure> {
+async fn redis_door(
+    settings: &Settings,
+    tokens: Option<Arc<LiveTokens>>,
+) -> Result<Option<RedisDoor>, Failure> {
     let Some(address) = &settings.redis else { return Ok(None) };
-    let door = RedisDoor::bind(address).await?;
+    let door = RedisDoor::bind(address, tokens).await?;
     tracing::info!(redis = door.address().to_string(), "the Redis protocol is served");
     Ok(Some(match &settings.redis_database {
         Some(path) => door.database(path),
         None => door,
     }))
+}
+
+/// Says so where others than this machine may reach a door.
+fn warn_if_open(door: &str, address: SocketAddr) {
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            "the {door} door is open to other machines and not encrypted: whoever reads the network reads tokens and \
+             values; put a proxy that speaks TLS before it, or a network that encrypts"
+        );
+    }
 }
 
 /// Serves until told to stop or until the peer's storage fails.

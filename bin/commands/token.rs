@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tidings_gateway::tokens::{Scope, Token as Known, TokenFile};
+use tidings_tokens::{Scope, Token as Known, TokenFile};
 
 use super::Context;
 use crate::exit::{Code, Failure};

@@ -52,8 +52,8 @@ pub(crate) struct Serve {
     /// The path of the database of a new Redis connection, which is number 0; the default is redis/0.
     #[arg(long, value_name = "PATH", env = "TIDINGS_REDIS_DATABASE")]
     redis_database: Option<String>,
-    /// The tokens that the HTTP door asks for: the file that `tidings token` keeps. Without one the
-    /// door asks for none and stays on loopback.
+    /// The tokens that the HTTP door and the Redis door ask for: the file that `tidings token` keeps.
+    /// Without one they ask for none and stay on loopback.
     #[arg(long, value_name = "FILE", env = "TIDINGS_TOKENS")]
     tokens: Option<PathBuf>,
     /// This peer's share of the databases relative to other peers.

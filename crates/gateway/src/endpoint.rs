@@ -18,11 +18,11 @@ use crate::problem::Problem;
 use crate::query::Query;
 use crate::routes::Door;
 use crate::target;
-use crate::tokens::Scope::{self, Admin, Read, Write};
-use crate::tokens::Subject;
 use crate::{
     batch, cluster, definitions, duration, health, keys, metrics, openapi, scan, tarmac, watch,
 };
+use tidings_tokens::Scope::{self, Admin, Read, Write};
+use tidings_tokens::Subject;
 
 /// Who may use an endpoint, where the door asks for tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

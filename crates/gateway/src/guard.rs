@@ -21,7 +21,7 @@ use crate::bounds::{REFUSED_BODY_MAX, REFUSED_BODY_TIMEOUT, URI_BYTES_MAX};
 use crate::endpoint;
 use crate::problem::{Code, Problem};
 use crate::routes::Door;
-use crate::tokens::{Denied, Token, Tokens};
+use tidings_tokens::{Denied, Token, Tokens};
 
 /// Who sends a request.
 #[derive(Clone, Debug)]
@@ -209,7 +209,7 @@ mod tests {
     use axum::body::Body;
 
     use super::*;
-    use crate::tokens::Scope;
+    use tidings_tokens::Scope;
 
     fn verdict(host: &str, origin: Option<&str>) -> Option<u16> {
         let mut headers = HeaderMap::new();

@@ -64,7 +64,7 @@
 //!
 //! # Who may speak
 //!
-//! Without [`tokens`], programs on this machine: the door binds to loopback only and answers only to a
+//! Without [tokens](tidings_tokens), programs on this machine: the door binds to loopback only and answers only to a
 //! `Host` that is this machine. With them, every request but `/health` needs one that may do it: `GET`s
 //! need the scope `read`, puts, deletes and batches `write`, and what changes definitions, drops a
 //! database or drains the peer `admin`. Requests of web pages of any other origin are refused always.
@@ -92,9 +92,7 @@ pub mod client;
 pub mod duration;
 pub mod json;
 pub mod moment;
-pub mod private;
 pub mod problem;
-pub mod tokens;
 pub mod yaml;
 
 pub use client::{Client, ClientError};

@@ -17,8 +17,8 @@ use crate::bounds::{BODY_DRAIN_MAX, BODY_MAX, BODY_TIMEOUT};
 use crate::endpoint::Endpoint;
 use crate::metrics::Counts;
 use crate::problem::{Code, Problem};
-use crate::tokens::LiveTokens;
 use crate::{duration, endpoint, guard};
+use tidings_tokens::LiveTokens;
 
 /// What every handler works with.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ use crate::bounds::{Bounds, CLOSING_TIMEOUT, HEAD_BYTES_MAX};
 use crate::metrics::Counts;
 use crate::routes::{self, Door};
 use crate::stream::Impatient;
-use crate::tokens::LiveTokens;
+use tidings_tokens::LiveTokens;
 
 /// Pause after a failed accept: the usual reason is a lack of file descriptors, which takes a moment
 /// to pass.

@@ -17,7 +17,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 use crate::routes::Door;
 use crate::target::Named;
-use crate::tokens::Tokens;
+use tidings_tokens::Tokens;
 
 /// A comment this often keeps an idle watch alive through whatever drops silent connections, and finds
 /// out that a client went away.

@@ -20,6 +20,7 @@ pub(crate) async fn select(
     out: &mut Output,
 ) -> Answer {
     let selected = subscriptions::named(session, arguments.at(1))?;
+    session.access.may_read("select", &selected.path)?;
     session.select(selected).await?;
     out.ok();
     Ok(())
@@ -43,10 +44,10 @@ pub(crate) fn ping(session: &Session, arguments: Arguments<'_>, out: &mut Output
 }
 
 /// `AUTH [user] password`.
-pub(crate) fn auth(arguments: Arguments<'_>, out: &mut Output) -> Answer {
+pub(crate) fn auth(session: &mut Session, arguments: Arguments<'_>, out: &mut Output) -> Answer {
     match arguments.len() {
-        2 => access::authenticate(None, arguments.at(1))?,
-        3 => access::authenticate(Some(arguments.at(1)), arguments.at(2))?,
+        2 => access::authenticate(session, None, arguments.at(1))?,
+        3 => access::authenticate(session, Some(arguments.at(1)), arguments.at(2))?,
         _ => return Err(SYNTAX),
     }
     out.ok();
@@ -71,7 +72,8 @@ pub(crate) fn hello(session: &mut Session, arguments: Arguments<'_>, out: &mut O
         let left = arguments.len() - at - 1;
         match arguments.at(at).to_ascii_lowercase().as_slice() {
             b"auth" if left >= 2 => {
-                access::authenticate(Some(arguments.at(at + 1)), arguments.at(at + 2))?;
+                let (user, token) = (arguments.at(at + 1), arguments.at(at + 2));
+                access::authenticate(session, Some(user), token)?;
                 at += 3;
             }
             b"setname" if left >= 1 => {
@@ -84,6 +86,7 @@ pub(crate) fn hello(session: &mut Session, arguments: Arguments<'_>, out: &mut O
             }
         }
     }
+    session.access.may_greet()?;
     if let Some(name) = name {
         session.name = name;
     }
@@ -172,12 +175,13 @@ fn about(session: &Session, protocol: Protocol) -> String {
     let number: i64 = session.selected.label.parse().unwrap_or(-1);
     let flags = if channels + patterns > 0 { "P" } else { "N" };
     format!(
-        "id={} addr={} laddr={} fd=-1 name={} age={} idle=0 flags={flags} db={number} sub={channels} psub={patterns} multi={queued} cmd=client user=default resp={} lib-name={} lib-ver={} path={}\n",
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle=0 flags={flags} db={number} sub={channels} psub={patterns} multi={queued} cmd=client user={} resp={} lib-name={} lib-ver={} path={}\n",
         session.id,
         session.client,
         session.local,
         session.name,
         session.born.elapsed().as_secs(),
+        session.access.user(),
         if protocol == Protocol::Resp3 { 3 } else { 2 },
         session.library[0],
         session.library[1],

@@ -23,6 +23,8 @@ const READ_BYTES: usize = 16 << 10;
 const READ_BYTES_MAX: usize = 256 << 10;
 /// Answers beyond this are written before the next request is looked at.
 pub(crate) const ANSWER_BYTES: usize = 64 << 10;
+/// Most bytes of a request that is not complete, of a client that has not said who it is; as in Redis.
+const STRANGER_BYTES_MAX: usize = 16 << 10;
 /// How long a client may take to read what it asked for.
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -80,6 +82,10 @@ impl Connection {
                         self.hold();
                     }
                 }
+                () = self.session.access.revoked(), if watching => {
+                    tracing::info!(client = %self.session.client, "a token was revoked: its subscriber is let go");
+                    self.session.closing = true;
+                }
                 goes_on = self.session.subscriptions.tell(&mut self.out), if watching => {
                     self.session.closing |= !goes_on;
                 }
@@ -126,7 +132,8 @@ impl Connection {
     /// How long nothing may come from the client; `None`: for ever. Subscribers only listen, as in Redis.
     fn patience(&self) -> Option<Duration> {
         let limits = &self.session.door.limits;
-        if self.parser.is_amid() || !self.buffer.is_empty() {
+        let stranger = self.session.access.is_stranger();
+        if stranger || self.parser.is_amid() || !self.buffer.is_empty() {
             Some(limits.request)
         } else if self.session.subscriptions.count() > 0 {
             None
@@ -164,6 +171,10 @@ impl Connection {
             self.flush_above(ANSWER_BYTES).await?;
         }
         self.buffer.advance(at);
+        if self.session.access.is_stranger() && self.buffer.len() > STRANGER_BYTES_MAX {
+            self.out.error("ERR Protocol error: unauthenticated bulk length");
+            self.session.closing = true;
+        }
         if self.buffer.is_empty() && self.buffer.capacity() > READ_BYTES_MAX {
             self.buffer = BytesMut::new();
         }

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tidings::Peer;
+use tidings_tokens::LiveTokens;
 
 use crate::cursors::Cursors;
+use crate::notice::Notice;
 use crate::session::Selected;
 
 /// How many databases have a number, as in Redis unless it is told otherwise.
@@ -26,7 +28,7 @@ const HELD_BYTES_MAX: usize = 512 << 20;
 pub(crate) struct Limits {
     /// Connections served at once; more are answered so and closed, as Redis does.
     pub(crate) connections: usize,
-    /// A client that began a request and says nothing for so long is let go.
+    /// A client that began a request, or has not said who it is, and says nothing for so long is let go.
     pub(crate) request: Duration,
     /// A client that says nothing for so long is let go, unless it listens to messages. Pools keep
     /// connections for a while, and open them again by themselves.
@@ -72,6 +74,8 @@ pub(crate) struct Door {
     pub(crate) peer: Peer,
     /// Where the door is.
     pub(crate) address: SocketAddr,
+    /// The tokens that it asks for; `None`: it asks for none.
+    pub(crate) tokens: Option<Arc<LiveTokens>>,
     /// The path of database 0.
     default: String,
     /// What connections may do.
@@ -88,16 +92,27 @@ pub(crate) struct Door {
     pub(crate) born: Instant,
     /// Bytes of long requests.
     pub(crate) held: Budget,
+    /// HTTP that came here.
+    pub(crate) http: Notice,
+    /// Tokens that nobody has.
+    pub(crate) wrong_tokens: Notice,
     cursors: Mutex<Cursors>,
     turns: [tokio::sync::Mutex<()>; TURNS],
 }
 
 impl Door {
     /// A door to a peer.
-    pub(crate) fn new(peer: Peer, address: SocketAddr, default: String, limits: Limits) -> Self {
+    pub(crate) fn new(
+        peer: Peer,
+        address: SocketAddr,
+        tokens: Option<Arc<LiveTokens>>,
+        default: String,
+        limits: Limits,
+    ) -> Self {
         Self {
             peer,
             address,
+            tokens,
             default,
             limits,
             next_id: AtomicU64::new(1),
@@ -106,6 +121,8 @@ impl Door {
             commands: AtomicU64::new(0),
             born: Instant::now(),
             held: Budget { used: AtomicUsize::new(0), most: HELD_BYTES_MAX },
+            http: Notice::default(),
+            wrong_tokens: Notice::default(),
             cursors: Mutex::new(Cursors::new()),
             turns: std::array::from_fn(|_| tokio::sync::Mutex::new(())),
         }

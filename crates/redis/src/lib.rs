@@ -1,6 +1,6 @@
 //! The Redis door of a tidings peer: a port that Redis clients talk to.
 //!
-//! A [`RedisDoor`] binds a loopback address and answers RESP2 and RESP3 over a [`tidings::Peer`]. It
+//! A [`RedisDoor`] binds an address and answers RESP2 and RESP3 over a [`tidings::Peer`]. It
 //! offers strings, expiries, scans, transactions of writes and key events; which command does what, what
 //! is exact and what differs from Redis is told in `docs/redis.md`.
 //!
@@ -13,7 +13,7 @@
 //!
 //! let any = Definition::new("any", "**", 1, 1);
 //! let peer = Peer::in_memory().definitions(vec![any]).start().await?;
-//! let door = RedisDoor::bind("127.0.0.1:0").await?.database("cache");
+//! let door = RedisDoor::bind("127.0.0.1:0", None).await?.database("cache");
 //! let mut client = tokio::net::TcpStream::connect(door.address()).await?;
 //! tokio::spawn(door.serve(peer, std::future::pending()));
 //!
@@ -30,6 +30,11 @@
 //! runs them one after the other on the handle of its selected database, and writes all answers at once.
 //! Commands that read before they write use the library's conditional writes, so they are atomic at the
 //! holder that accepts the write.
+//!
+//! # Who may speak
+//! Without tokens, programs on this machine: the door binds to loopback only. With
+//! [tokens](tidings_tokens), every connection sends one with `AUTH` or `HELLO`, and each command needs a
+//! scope for the selected database. A token that is revoked is refused from the next command on.
 //!
 //! # Bounds
 //! Everything that a client can make grow has a bound, and is checked before space is taken: connections,
@@ -48,6 +53,7 @@ mod door;
 mod expiry;
 mod glob;
 mod keys;
+mod notice;
 mod number;
 mod parser;
 mod refusal;

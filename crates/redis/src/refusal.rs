@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use tidings_tokens::PREFIX;
+
 /// An error answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal(Cow<'static, str>);
@@ -40,9 +42,15 @@ impl From<tidings::Error> for Refusal {
     }
 }
 
-/// Bytes of a client in a sentence, shortened.
+/// Bytes of a client in a sentence, shortened, and without a token that came in a wrong place: errors are
+/// logged by many clients.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     /// As many as Redis shows.
     const SHOWN_MAX: usize = 128;
-    String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_MAX)]).into_owned()
+    let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_MAX)]).into_owned();
+    if let Some(at) = text.find(PREFIX) {
+        text.truncate(at + PREFIX.len());
+        text.push('…');
+    }
+    text
 }

@@ -112,8 +112,7 @@ fn place(session: &Session, cursor: u64) -> Result<Vec<u8>, Refusal> {
     };
     if place.path != session.selected.path {
         return Err(format!(
-            "ERR the cursor {cursor} belongs to the database {:?}: select that, or begin with cursor 0",
-            place.path
+            "ERR the cursor {cursor} belongs to another database: select that, or begin with cursor 0"
         )
         .into());
     }

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tidings::Peer;
+use tidings_tokens::LiveTokens;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -25,9 +26,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A door that could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The address does not belong to loopback; nothing listens.
+    /// The address does not belong to loopback and the door asks for no tokens; nothing listens.
     #[error(
-        "the Redis door cannot listen on {address}: it has no token support yet, bind to loopback, such as 127.0.0.1:7379"
+        "the Redis door does not listen on {address} without tokens, since others than this machine could reach it: hand in a token file with --tokens FILE (`tidings token new` makes one), or listen on loopback, such as 127.0.0.1:7379"
     )]
     NotLoopback {
         /// The address asked for.
@@ -62,21 +63,23 @@ pub enum BindError {
 pub struct RedisDoor {
     listener: TcpListener,
     address: SocketAddr,
+    tokens: Option<Arc<LiveTokens>>,
     database: Option<String>,
     limits: Limits,
 }
 
 impl RedisDoor {
-    /// Binds `host:port`; port 0 picks a free one. Only loopback addresses are allowed.
+    /// Binds `host:port`; port 0 picks a free one. With `tokens` every connection needs one of them;
+    /// without, the door asks for none, and only loopback addresses are allowed.
     ///
     /// # Errors
     /// [`BindError`], with the address and the reason.
-    pub async fn bind(address: &str) -> Result<Self, BindError> {
+    pub async fn bind(address: &str, tokens: Option<Arc<LiveTokens>>) -> Result<Self, BindError> {
         let resolved = lookup_host(address).await.ok().and_then(|mut found| found.next());
         let Some(socket_address) = resolved else {
             return Err(BindError::BadAddress { address: address.into() });
         };
-        if !socket_address.ip().is_loopback() {
+        if tokens.is_none() && !socket_address.ip().is_loopback() {
             return Err(BindError::NotLoopback { address: address.into() });
         }
         let failed = |source: io::Error| match source.kind() {
@@ -85,7 +88,7 @@ impl RedisDoor {
         };
         let listener = TcpListener::bind(socket_address).await.map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address: bound, database: None, limits: LIMITS })
+        Ok(Self { listener, address: bound, tokens, database: None, limits: LIMITS })
     }
 
     /// The path of the database of a new connection, which is also database 0; `redis/0` without this.
@@ -107,7 +110,7 @@ impl RedisDoor {
         if let Err(error) = peer.database(&default).await {
             tracing::warn!(%error, "the default database of the Redis door cannot be opened yet");
         }
-        let door = Arc::new(Door::new(peer, self.address, default, self.limits));
+        let door = Arc::new(Door::new(peer, self.address, self.tokens, default, self.limits));
         let mut tasks = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
         // Dropped all at once, which every connection notices.
@@ -165,25 +168,57 @@ fn turn_away(stream: &TcpStream) {
 
 #[cfg(test)]
 mod tests {
+    use tidings_tokens::TokenFile;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
     #[tokio::test]
     async fn only_free_loopback_addresses_are_bound() {
-        let door = RedisDoor::bind("127.0.0.1:0").await.unwrap();
+        let door = RedisDoor::bind("127.0.0.1:0", None).await.unwrap();
         let taken = door.address().to_string();
-        assert!(matches!(RedisDoor::bind(&taken).await, Err(BindError::InUse { .. })));
-        let error = RedisDoor::bind("0.0.0.0:0").await.unwrap_err();
-        assert!(error.to_string().contains("no token support yet, bind to loopback"), "{error}");
-        assert!(matches!(RedisDoor::bind("7379").await, Err(BindError::BadAddress { .. })));
+        assert!(matches!(RedisDoor::bind(&taken, None).await, Err(BindError::InUse { .. })));
+        let error = RedisDoor::bind("0.0.0.0:0", None).await.unwrap_err();
+        assert!(error.to_string().contains("without tokens"), "{error}");
+        assert!(error.to_string().contains("--tokens FILE"), "{error}");
+        assert!(matches!(RedisDoor::bind("7379", None).await, Err(BindError::BadAddress { .. })));
+    }
+
+    /// A list of no tokens.
+    fn tokens() -> Arc<LiveTokens> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = TokenFile::new(directory.path().join("tokens"));
+        file.change(|_| Ok(())).unwrap();
+        Arc::new(LiveTokens::open(file).unwrap())
+    }
+
+    #[tokio::test]
+    async fn with_tokens_any_address_is_bound() {
+        let door = RedisDoor::bind("0.0.0.0:0", Some(tokens())).await.unwrap();
+        assert!(door.address().ip().is_unspecified());
+    }
+
+    /// Who does not say who it is has as long as a request, and not as long as a connection may idle.
+    #[tokio::test]
+    async fn silent_strangers_end() {
+        let peer = Peer::in_memory().start().await.unwrap();
+        let mut door = RedisDoor::bind("127.0.0.1:0", Some(tokens())).await.unwrap();
+        door.limits.request = Duration::from_millis(20);
+        let address = door.address();
+        let serving = tokio::spawn(door.serve(peer.clone(), std::future::pending()));
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let mut told = Vec::new();
+        let end = silent.read_to_end(&mut told);
+        assert_eq!(tokio::time::timeout(Duration::from_secs(20), end).await.unwrap().unwrap(), 0);
+        serving.abort();
+        peer.shutdown().await.unwrap();
     }
 
     /// One connection more than there may be is told so, and has its turn when another one ends.
     #[tokio::test]
     async fn there_are_so_many_connections() {
         let peer = Peer::in_memory().start().await.unwrap();
-        let mut door = RedisDoor::bind("127.0.0.1:0").await.unwrap();
+        let mut door = RedisDoor::bind("127.0.0.1:0", None).await.unwrap();
         door.limits.connections = 2;
         let address = door.address();
         let serving = tokio::spawn(door.serve(peer.clone(), std::future::pending()));
@@ -215,7 +250,7 @@ mod tests {
     async fn silent_connections_end() {
         let any = tidings::Definition::new("any", "**", 1, 1);
         let peer = Peer::in_memory().definitions(vec![any]).start().await.unwrap();
-        let mut door = RedisDoor::bind("127.0.0.1:0").await.unwrap();
+        let mut door = RedisDoor::bind("127.0.0.1:0", None).await.unwrap();
         door.limits.request = Duration::from_millis(20);
         door.limits.idle = Duration::from_millis(60);
         let address = door.address();

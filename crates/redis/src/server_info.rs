@@ -92,11 +92,12 @@ fn replication(session: &Session) -> String {
     format!("# Replication\r\nrole:master\r\nconnected_slaves:{others}\r\n")
 }
 
-/// The selected database. Nothing of it where it cannot be asked.
+/// The selected database. Nothing of it where it cannot be asked, or the client may not read it.
 async fn keyspace(session: &mut Session) -> String {
     let mut text = "# Keyspace\r\n".to_owned();
     let label = session.selected.label.replace(['\r', '\n'], " ");
-    if let Ok(database) = session.database().await
+    if session.access.may_read("info", &session.selected.path).is_ok()
+        && let Ok(database) = session.database().await
         && let Ok(status) = database.status().await
         && status.entries > 0
     {

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tidings::Database;
 
+use crate::access::Access;
 use crate::command::{self, Command, Spec};
 use crate::door::Door;
 use crate::parser::{Arguments, TooLarge};
@@ -16,8 +17,7 @@ use crate::reply::{Output, Protocol};
 use crate::subscriptions::Subscriptions;
 use crate::transaction::Transaction;
 use crate::{
-    about, access, client, counters, expiry, keys, scan, server_info, set, strings, subscriptions,
-    wait,
+    about, client, counters, expiry, keys, scan, server_info, set, strings, subscriptions, wait,
 };
 
 /// A database as a client names it.
@@ -41,6 +41,8 @@ pub(crate) struct Session {
     pub(crate) local: SocketAddr,
     /// Since when.
     pub(crate) born: Instant,
+    /// What it may do.
+    pub(crate) access: Access,
     /// What the client calls itself; empty: nothing.
     pub(crate) name: String,
     /// What library it is: name and version.
@@ -67,6 +69,7 @@ impl Session {
         Self {
             id: door.next_id.fetch_add(1, Ordering::Relaxed),
             selected: door.default_database(),
+            access: Access::new(door.tokens.as_deref()),
             door,
             client,
             local,
@@ -98,6 +101,7 @@ impl Session {
     pub(crate) async fn select(&mut self, selected: Selected) -> Answer {
         self.database = Some(self.door.peer.database(&selected.path).await?);
         self.selected = selected;
+        self.access.moved();
         Ok(())
     }
 
@@ -107,8 +111,19 @@ impl Session {
         self.subscriptions = Subscriptions::default();
         self.selected = self.door.default_database();
         self.database = None;
+        self.access.forget();
         self.name.clear();
         out.speak(Protocol::Resp2);
+    }
+
+    /// Whether the connection may run a command. Before a transaction runs, the selected database is not
+    /// known where it may select another.
+    pub(crate) fn may_run(&mut self, spec: &Spec) -> Answer {
+        if self.access.refresh() {
+            self.closing |= self.subscriptions.count() > 0;
+        }
+        let known = !self.transaction.as_ref().is_some_and(Transaction::moves);
+        self.access.may(spec, known.then_some(&self.selected.path))
     }
 
     /// Bytes of commands that are kept for later.
@@ -127,14 +142,16 @@ impl Session {
         let Some(spec) = command::find(arguments.at(0)) else {
             if is_http(arguments.at(0)) {
                 // A browser that was made to send this is not told anything.
-                tracing::warn!(client = %self.client, "HTTP came to the Redis door: it is closed");
+                if let Some(count) = self.door.http.due(Instant::now()) {
+                    tracing::warn!(client = %self.client, count, "HTTP came to the Redis door: it is closed");
+                }
                 self.closing = true;
                 return;
             }
             return self.refuse(&unknown(arguments), out);
         };
         let checked = command::check(spec, arguments.at(1), arguments.len());
-        if let Err(refusal) = checked.and_then(|()| access::may_run(spec)) {
+        if let Err(refusal) = checked.and_then(|()| self.may_run(spec)) {
             return self.refuse(&refusal, out);
         }
         if out.protocol() == Protocol::Resp2
@@ -250,7 +267,7 @@ impl Session {
                 out.simple("RESET");
                 Ok(())
             }
-            Command::Auth => client::auth(arguments, out),
+            Command::Auth => client::auth(self, arguments, out),
             Command::Hello => client::hello(self, arguments, out),
             Command::Client => client::client(self, arguments, out),
             Command::Command => about::command(arguments, out),

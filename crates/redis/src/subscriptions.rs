@@ -178,6 +178,7 @@ pub(crate) async fn subscribe(
     for name in arguments.from(1).iter() {
         let selected =
             if patterns { of_pattern(session, name)? } else { of_channel(session, name)? };
+        session.access.may_read(spec.name, &selected.path)?;
         databases.push(watched(session, selected).await?);
     }
     for (name, database) in arguments.from(1).iter().zip(databases) {

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use tidings::Batch;
 
-use crate::command::Spec;
+use crate::command::{Command, Spec};
 use crate::parser::{Arguments, Place};
 use crate::refusal::{Answer, Refusal};
 use crate::reply::Output;
@@ -29,6 +29,8 @@ pub(crate) struct Transaction {
     places: Vec<Place>,
     /// Whether one of them cannot run.
     spoilt: bool,
+    /// Whether one of them may change what those behind it are for, or who sends them.
+    moves: bool,
 }
 
 /// One queued command.
@@ -48,6 +50,12 @@ impl Transaction {
     /// How many bytes they take.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len() + self.places.len() * size_of::<Place>()
+    }
+
+    /// Whether a command that is queued next may be for another database, or from another user, than the
+    /// connection has now.
+    pub(crate) fn moves(&self) -> bool {
+        self.moves
     }
 
     /// Makes sure that it will not run.
@@ -73,6 +81,7 @@ impl Transaction {
             self.spoil();
             return Err(refusal);
         }
+        self.moves |= matches!(spec.command, Command::Auth | Command::Hello | Command::Select);
         if !self.spoilt {
             let first = self.places.len();
             for word in arguments.iter() {
@@ -163,7 +172,10 @@ impl Session {
     pub(crate) async fn run_next(&mut self, out: &mut Output) -> bool {
         let Some((transaction, next)) = self.running.take() else { return false };
         let Some(queued) = transaction.commands.get(next) else { return false };
-        let answer = self.run(queued.spec, transaction.arguments(queued), out).await;
+        let answer = match self.may_run(queued.spec) {
+            Ok(()) => self.run(queued.spec, transaction.arguments(queued), out).await,
+            refused => refused,
+        };
         if let Err(refusal) = answer {
             out.error(refusal.text());
         }

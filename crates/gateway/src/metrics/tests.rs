@@ -7,7 +7,7 @@ use axum::http::Method;
 
 use super::*;
 use crate::routes::tests::{ALL, World};
-use crate::tokens::Scope;
+use tidings_tokens::Scope;
 
 /// The metrics of a door that answered a few requests.
 async fn text() -> String {

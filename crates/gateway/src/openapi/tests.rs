@@ -10,7 +10,7 @@ use super::*;
 use crate::endpoint::{Access, ENDPOINTS, Endpoint};
 use crate::problem::Code;
 use crate::routes::tests::{ALL, World, read};
-use crate::tokens::Scope;
+use tidings_tokens::Scope;
 
 fn parsed() -> Value {
     serde_json::from_str(DOCUMENT).unwrap()

@@ -9,7 +9,7 @@ use tidings::Definition;
 
 use super::*;
 use crate::endpoint::{Access, ENDPOINTS};
-use crate::tokens::{Scope, TokenFile};
+use tidings_tokens::{Scope, TokenFile};
 
 /// A door over a peer in memory, with a token file.
 pub(crate) struct World {

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::tokens::TokenFile;
+use tidings_tokens::TokenFile;
 
 #[tokio::test]
 async fn only_free_loopback_addresses_are_bound() {

@@ -7,7 +7,7 @@ use tidings::{Definition, Peer};
 
 use super::*;
 use crate::routes::tests::{ALL, World};
-use crate::tokens::Scope;
+use tidings_tokens::Scope;
 
 const JSON: &str = "application/json";
 const PROTO: &str = "application/protobuf";

@@ -47,7 +47,7 @@ async fn databases_have_numbers_and_paths() {
 #[tokio::test]
 async fn a_door_may_have_another_default() {
     let peer = tidings::Peer::in_memory().start().await.unwrap();
-    let door = Door::of(peer, Some("cache/a")).await;
+    let door = Door::of(peer, Some("cache/a"), None).await;
     let mut client = door.client().await;
     client.all(&[("PING", "+PONG\r\n")]).await;
     client.send(b"GET k\r\n").await;
@@ -68,7 +68,7 @@ async fn wait_counts_the_other_holders() {
     let a = tidings::Peer::in_memory().secret(secret).listen("/ip4/127.0.0.1/tcp/0");
     let definition = tidings::Definition::new("redis", "redis/*", 2, 2);
     let a = a.definitions(vec![definition]).start().await.unwrap();
-    let door = Door::of(a.clone(), None).await;
+    let door = Door::of(a.clone(), None, None).await;
     let mut client = door.client().await;
     client
         .all(&[

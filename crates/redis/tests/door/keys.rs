@@ -126,7 +126,7 @@ async fn a_cursor_belongs_to_its_database() {
             ("SELECT 1", "+OK\r\n"),
             (
                 &format!("SCAN {cursor}"),
-                &format!("-ERR the cursor {cursor} belongs to the database \"redis/0\": select that, or begin with cursor 0\r\n"),
+                &format!("-ERR the cursor {cursor} belongs to another database: select that, or begin with cursor 0\r\n"),
             ),
         ])
         .await;

@@ -12,4 +12,5 @@ mod keys;
 mod protocol;
 mod strings;
 mod support;
+mod tokens;
 mod transactions;

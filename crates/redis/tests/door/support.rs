@@ -1,10 +1,13 @@
 //! A peer in memory with a door, and a client that compares bytes.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tempfile::TempDir;
 use tidings::{Definition, Peer};
 use tidings_redis::RedisDoor;
+use tidings_tokens::{LiveTokens, Scope, TokenFile};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -26,18 +29,26 @@ impl Door {
     /// A peer alone, whose definitions are `redis/*`, `data/**`, `brief/*` with a time to live of an hour,
     /// and `small/*` of at most 1,000 bytes.
     pub(crate) async fn start() -> Self {
-        let brief =
-            Definition { ttl: Some(3_600_000), ..Definition::new("brief", "brief/*", 1, 1) };
-        let small = Definition { size: Some(1000), ..Definition::new("small", "small/*", 1, 1) };
-        let redis = Definition::new("redis", "redis/*", 1, 3);
-        let data = Definition::new("data", "data/**", 1, 3);
-        let peer = Peer::in_memory().definitions(vec![redis, data, brief, small]).start().await;
-        Self::of(peer.unwrap(), None).await
+        Self::of(peer().await, None, None).await
+    }
+
+    /// The same, with a door that asks for tokens.
+    pub(crate) async fn guarded() -> (Self, Guard) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = TokenFile::new(directory.path().join("tokens"));
+        file.change(|_| Ok(())).unwrap();
+        let live = Arc::new(LiveTokens::open(file.clone()).unwrap());
+        let door = Self::of(peer().await, None, Some(Arc::clone(&live))).await;
+        (door, Guard { file, live, _directory: directory })
     }
 
     /// A door to a peer.
-    pub(crate) async fn of(peer: Peer, database: Option<&str>) -> Self {
-        let mut door = RedisDoor::bind("127.0.0.1:0").await.unwrap();
+    pub(crate) async fn of(
+        peer: Peer,
+        database: Option<&str>,
+        tokens: Option<Arc<LiveTokens>>,
+    ) -> Self {
+        let mut door = RedisDoor::bind("127.0.0.1:0", tokens).await.unwrap();
         if let Some(path) = database {
             door = door.database(path);
         }
@@ -70,6 +81,36 @@ impl Door {
     }
 }
 
+async fn peer() -> Peer {
+    let brief = Definition { ttl: Some(3_600_000), ..Definition::new("brief", "brief/*", 1, 1) };
+    let small = Definition { size: Some(1000), ..Definition::new("small", "small/*", 1, 1) };
+    let redis = Definition::new("redis", "redis/*", 1, 3);
+    let data = Definition::new("data", "data/**", 1, 3);
+    Peer::in_memory().definitions(vec![redis, data, brief, small]).start().await.unwrap()
+}
+
+/// The tokens of a door.
+pub(crate) struct Guard {
+    file: TokenFile,
+    live: Arc<LiveTokens>,
+    _directory: TempDir,
+}
+
+impl Guard {
+    /// Makes a token, which the door knows from now on.
+    pub(crate) fn token(&self, name: &str, scope: Scope, paths: &[&str]) -> String {
+        let token = self.file.change(|tokens| tokens.add(name, scope, paths)).unwrap();
+        assert!(self.live.refresh().unwrap());
+        token
+    }
+
+    /// Revokes one, which the door has not known any more since.
+    pub(crate) fn revoke(&self, name: &str) {
+        assert!(self.file.change(|tokens| Ok(tokens.revoke(name))).unwrap());
+        assert!(self.live.refresh().unwrap());
+    }
+}
+
 /// One connection.
 pub(crate) struct Client {
     stream: TcpStream,
@@ -98,6 +139,21 @@ impl Client {
             }
             let shown = |bytes: &[u8]| bytes.escape_ascii().to_string().replace(r"\r\n", " ");
             assert_eq!(shown(&got), shown(expected), "{place}");
+        }
+    }
+
+    /// Sends lines one by one, and compares each answer. For who is not let in, which [`Self::all`] needs.
+    #[track_caller]
+    pub(crate) fn each(&mut self, lines: &[(&str, &str)]) -> impl Future<Output = ()> {
+        let place = std::panic::Location::caller();
+        let lines: Vec<(String, String)> =
+            lines.iter().map(|(line, answer)| ((*line).to_owned(), (*answer).to_owned())).collect();
+        async move {
+            for (line, expected) in lines {
+                self.send(format!("{line}\r\n").as_bytes()).await;
+                let got = self.read_past(b"\r\n").await;
+                assert_eq!(String::from_utf8_lossy(&got), expected, "{line} at {place}");
+            }
         }
     }
 

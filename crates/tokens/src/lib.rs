@@ -26,7 +26,7 @@
 //! client sent, and [`Token::check`] for what it wants to do:
 //!
 //! ```
-//! use tidings_gateway::tokens::{Scope, Subject, Tokens};
+//! use tidings_tokens::{Scope, Subject, Tokens};
 //!
 //! let mut tokens = Tokens::default();
 //! let secret = tokens.add("app", Scope::Write, &["profile/*"])?;
@@ -39,6 +39,7 @@
 
 mod file;
 mod live;
+pub mod private;
 
 use std::fmt;
 use std::str::FromStr;

@@ -8,6 +8,7 @@ mod databases;
 mod definitions;
 mod delete;
 mod demo;
+mod doctor;
 mod drain;
 mod drop;
 mod export;
@@ -23,6 +24,7 @@ mod simulate;
 mod status;
 mod sync;
 mod token;
+mod usage;
 mod watch;
 
 use std::ffi::OsString;
@@ -55,7 +57,9 @@ pub(crate) enum Command {
     Definitions(definitions::Definitions),
     Databases(databases::Databases),
     Status(status::Status),
+    Usage(usage::Usage),
     Peers(peers::Peers),
+    Doctor(Box<doctor::Doctor>),
     Sync(sync::Sync),
     Drain(drain::Drain),
     Drop(drop::Drop),
@@ -84,7 +88,9 @@ impl Command {
             Self::Definitions(command) => command.run(context).await,
             Self::Databases(command) => command.run(context).await,
             Self::Status(command) => command.run(context).await,
+            Self::Usage(command) => command.run(context).await,
             Self::Peers(command) => command.run(context).await,
+            Self::Doctor(command) => command.run(context).await,
             Self::Drain(command) => command.run(context).await,
             Self::Drop(command) => command.run(context).await,
             Self::Sync(command) => command.run(context).await,
@@ -117,7 +123,12 @@ pub(crate) const DEFAULT_HTTP: &str = "127.0.0.1:7380";
 impl Context {
     /// A client of the peer that the command shall talk to.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        let client = Client::new(self.http.as_deref().unwrap_or(DEFAULT_HTTP))?;
+        self.client_of(self.http.as_deref().unwrap_or(DEFAULT_HTTP))
+    }
+
+    /// A client of the peer at an address.
+    fn client_of(&self, http: &str) -> Result<Client, Failure> {
+        let client = Client::new(http)?;
         match self.token()? {
             Some(token) => Ok(client.with_token(&token)?),
             None => Ok(client),

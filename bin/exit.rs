@@ -16,8 +16,8 @@ pub(crate) const HELP: &str = "Exit codes:
    5  timed out, under-replicated, or fell behind: it may still happen
    6  refused: well formed, and not possible as things are, such as no matching definition,
       no space, a port in use or a data directory in use
-   7  failed: a simulated run broke an invariant or missed an expectation, or a comparison
-      is past its threshold
+   7  failed: a simulated run broke an invariant or missed an expectation, a comparison
+      is past its threshold, or a check of `doctor` failed
    8  unreached: a swarm never met a fault or a rare branch that it must meet
   70  internal: a defect of tidings, or its storage failed
  130  interrupted";
@@ -104,7 +104,7 @@ impl Failure {
         Self { message: extend(&self.message), ..self }
     }
 
-    #[cfg(test)]
+    /// What it says.
     pub(crate) fn message(&self) -> &str {
         &self.message
     }

@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use clap::Args;
 use tidings_gateway::client::Since;
+use tidings_gateway::moment;
 
 use super::{Context, bytes_of};
 use crate::exit::{Code, Failure};
@@ -12,7 +13,8 @@ use crate::output::{self, Format, say};
 
 /// Prints the value of a key.
 ///
-/// The bytes come as they are, with a line end after them only on a terminal.
+/// The bytes come as they are, with a line end after them only on a terminal. `-o json` has its version
+/// and its expiry as well.
 #[derive(Args, Debug)]
 pub(crate) struct Get {
     /// The path of the database.
@@ -22,6 +24,9 @@ pub(crate) struct Get {
     /// The key is given in base64.
     #[arg(long)]
     base64: bool,
+    /// Print when the entry expires instead of its value, or `never`.
+    #[arg(long)]
+    expires: bool,
     /// Wait until the copy that is read reflects the write with this version, which a put printed.
     #[arg(long, value_name = "VERSION")]
     min_version: Option<String>,
@@ -40,6 +45,10 @@ impl Get {
                 format!("the key {:?} is not in the database {:?}", output::shown(&key), self.path),
             ));
         };
+        if self.expires && matches!(context.format(Format::Raw), Format::Raw | Format::Table) {
+            say!("{}", row.expires.map_or_else(|| "never".into(), moment::format));
+            return Ok(());
+        }
         let value = row.value.as_deref().unwrap_or_default();
         match context.format(Format::Raw) {
             format @ (Format::Json | Format::Jsonl) => output::document(format, &row)?,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tidings::limits;
 use tidings_gateway::client::Write;
+use tidings_gateway::moment;
 
 use super::{Context, WriteArguments, bytes_of, read_whole};
 use crate::exit::Failure;
@@ -32,6 +33,9 @@ pub(crate) struct Put {
     /// Hide the entry this long after the write, such as 30s or 7d.
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
+    /// Hide the entry from this moment on, such as 2026-11-21T16:00:00Z; at once if it has passed.
+    #[arg(long, value_name = "MOMENT", conflicts_with = "ttl")]
+    expires: Option<String>,
     /// Only if there is no such key, as far as the holder that accepts the write knows.
     #[arg(long, conflicts_with = "if_version")]
     if_absent: bool,
@@ -54,7 +58,10 @@ impl Put {
             (None, None) => Vec::new(),
         };
         let Self { if_absent, if_version, .. } = self;
-        let write = Write { if_absent, if_version, ..self.write.write(self.ttl) };
+        let expires = self.expires.as_deref().map(moment::parse).transpose();
+        let expires = expires.map_err(|error| Failure::usage(format!("--expires: {error}")))?;
+        let expires = expires.map(moment::format);
+        let write = Write { if_absent, if_version, expires, ..self.write.write(self.ttl) };
         let written = context.client()?.put(&self.path, &key, value, &write).await?;
         match context.format(Format::Table) {
             format @ (Format::Json | Format::Jsonl) => output::document(format, &written)?,

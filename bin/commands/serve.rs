@@ -23,7 +23,7 @@ use crate::exit::{Code, Failure};
 use crate::signals;
 
 pub(crate) use settings::Serve;
-use settings::Settings;
+pub(super) use settings::Settings;
 
 /// What is logged unless `TIDINGS_LOG` says otherwise: the peer's own words, and of the libraries below
 /// it only what somebody should look at.
@@ -213,7 +213,7 @@ async fn start(settings: &Settings) -> Result<Peer, Failure> {
 
 /// Reads the cluster secret: the file without the line end that editors leave. Others must not be
 /// able to read it, since whoever can joins the cluster.
-fn read_secret(file: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read_secret(file: &Path) -> Result<Vec<u8>, Failure> {
     let denied = |why: String| {
         Failure::new(Code::Denied, format!("the secret file {} is not used: {why}", file.display()))
     };
@@ -232,7 +232,7 @@ fn read_secret(file: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// `TIDINGS_HTTP` serves clients too, who write a URL.
-fn address_of(http: &str) -> &str {
+pub(super) fn address_of(http: &str) -> &str {
     let address = http.strip_prefix("http://").unwrap_or(http);
     address.strip_suffix('/').unwrap_or(address)
 }

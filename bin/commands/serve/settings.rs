@@ -107,29 +107,40 @@ struct ConfigFile {
 
 /// The settings that hold.
 #[derive(Debug)]
-pub(super) struct Settings {
-    pub(super) data: PathBuf,
-    pub(super) name: Option<String>,
-    pub(super) listen: Vec<String>,
-    pub(super) peer: Vec<String>,
-    pub(super) no_mdns: bool,
-    pub(super) secret_file: Option<PathBuf>,
-    pub(super) definitions: Option<PathBuf>,
-    pub(super) http: Option<String>,
-    pub(super) redis: Option<String>,
-    pub(super) redis_database: Option<String>,
-    pub(super) tokens: Option<PathBuf>,
-    pub(super) weight: Option<f64>,
-    pub(super) zone: Option<String>,
-    pub(super) tombstone_grace: Option<Duration>,
-    pub(super) holder_ttl: Option<Duration>,
-    pub(super) rebalance_delay: Option<Duration>,
-    pub(super) ready_file: Option<PathBuf>,
+pub(in crate::commands) struct Settings {
+    pub(in crate::commands) data: PathBuf,
+    pub(in crate::commands) name: Option<String>,
+    pub(in crate::commands) listen: Vec<String>,
+    pub(in crate::commands) peer: Vec<String>,
+    pub(in crate::commands) no_mdns: bool,
+    pub(in crate::commands) secret_file: Option<PathBuf>,
+    pub(in crate::commands) definitions: Option<PathBuf>,
+    pub(in crate::commands) http: Option<String>,
+    pub(in crate::commands) redis: Option<String>,
+    pub(in crate::commands) redis_database: Option<String>,
+    pub(in crate::commands) tokens: Option<PathBuf>,
+    pub(in crate::commands) weight: Option<f64>,
+    pub(in crate::commands) zone: Option<String>,
+    pub(in crate::commands) tombstone_grace: Option<Duration>,
+    pub(in crate::commands) holder_ttl: Option<Duration>,
+    pub(in crate::commands) rebalance_delay: Option<Duration>,
+    pub(in crate::commands) ready_file: Option<PathBuf>,
 }
 
 impl Serve {
     /// Fills what flags and environment leave open from the config file, and checks the whole.
     pub(super) fn merge(self, http: Option<String>) -> Result<Settings, Failure> {
+        let settings = self.merge_any(http)?;
+        if settings.data.as_os_str().is_empty() {
+            return Err(Failure::usage(
+                "serve needs a data directory: --data DIR, TIDINGS_DATA, or data = \"DIR\" in the config file",
+            ));
+        }
+        Ok(settings)
+    }
+
+    /// The same for who can do without a data directory: its path is empty where none is named.
+    pub(in crate::commands) fn merge_any(self, http: Option<String>) -> Result<Settings, Failure> {
         let file = match &self.config {
             None => ConfigFile::default(),
             Some(path) => {
@@ -151,13 +162,8 @@ impl Serve {
                 )));
             }
         }
-        let data = self.data.or(file.data).ok_or_else(|| {
-            Failure::usage(
-                "serve needs a data directory: --data DIR, TIDINGS_DATA, or data = \"DIR\" in the config file",
-            )
-        })?;
         Ok(Settings {
-            data,
+            data: self.data.or(file.data).unwrap_or_default(),
             name: self.name.or(file.name),
             listen: if self.listen.is_empty() { file.listen } else { self.listen },
             peer: if self.peer.is_empty() { file.peer } else { self.peer },

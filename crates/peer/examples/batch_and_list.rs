@@ -25,27 +25,35 @@ async fn main() -> Result<()> {
     batch.put("pear/001", "180 g").delete("apple/013");
     let versions = stock.batch(batch).await?;
     println!("{} writes, one commit", versions.len());
+    assert_eq!(versions.len(), 27);
 
     // Keys ascend by bytes. A page that is not the last has a cursor to go on from.
     let mut options =
         ListOptions { prefix: b"apple/".to_vec(), limit: 10, ..ListOptions::default() };
+    let mut listed = 0;
     loop {
         let page = stock.list(&options).await?;
         let first = page.entries.first().map(|entry| text(&entry.key)).unwrap_or_default();
         let last = page.entries.last().map(|entry| text(&entry.key)).unwrap_or_default();
         println!("a page of {}: {first} to {last}", page.entries.len());
+        listed += page.entries.len();
         if page.cursor.is_none() {
             break;
         }
         options.cursor = page.cursor;
     }
+    assert_eq!(listed, 24, "25 apples, of which one was deleted in the same batch");
 
     // A stream of one moment: what is written meanwhile does not show.
     let start = Bound::Included(b"apple/020".to_vec());
     let mut entries = pin!(stock.scan(start, Bound::Unbounded));
+    let mut keys = Vec::new();
     while let Some(entry) = entries.try_next().await? {
         println!("{} = {}", text(&entry.key), text(&entry.value));
+        keys.push(text(&entry.key));
     }
+    assert_eq!(keys.len(), 6);
+    assert_eq!(keys.last().map(String::as_str), Some("pear/001"));
     peer.shutdown().await
 }
 

@@ -45,12 +45,14 @@ async fn main() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(5)).await;
     };
     println!("read at bob: {}", String::from_utf8_lossy(&value));
+    assert_eq!(value, b"green");
 
     // The later write wins, wherever it was made. This one is acknowledged once both have it.
     let both = WriteOptions { acks: Some(2), ..WriteOptions::default() };
     at_bob.put_with("colour", "blue", &both).await?;
     let value = at_ada.get("colour").await?.unwrap_or_default();
     println!("read at ada: {}", String::from_utf8_lossy(&value));
+    assert_eq!(value, b"blue");
 
     bob.shutdown().await?;
     ada.shutdown().await

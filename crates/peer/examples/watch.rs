@@ -31,12 +31,17 @@ async fn main() -> Result<()> {
         writer.delete("light/table").await
     });
 
+    let mut told = Vec::new();
     for _ in 0..3 {
         match watch.next().await {
-            Some(Ok(change)) => match change.value {
-                Some(value) => println!("put:    {} = {}", text(&change.key), text(&value)),
-                None => println!("delete: {}", text(&change.key)),
-            },
+            Some(Ok(change)) => {
+                let key = text(&change.key);
+                match change.value {
+                    Some(value) => println!("put:    {key} = {}", text(&value)),
+                    None => println!("delete: {key}"),
+                }
+                told.push(key);
+            }
             // Too slow, or the holder that was watched is gone: list again, begin a new watch.
             Some(Err(Error::Lagged)) => println!("changes were missed"),
             Some(Err(error)) => return Err(error),
@@ -44,6 +49,7 @@ async fn main() -> Result<()> {
         }
     }
     writing.await.map_err(|error| Error::Internal(error.to_string()))??;
+    assert_eq!(told, ["light/table", "light/shelf", "light/table"]);
     peer.shutdown().await
 }
 

@@ -7,6 +7,7 @@
 pub mod directory;
 mod engine;
 mod journal;
+pub mod look;
 mod recent;
 
 use std::ops::Bound;

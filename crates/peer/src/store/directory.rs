@@ -26,8 +26,8 @@ pub const FORMAT: u32 = 1;
 /// when the path names something else by mistake.
 pub const PRIVATE_FILE_BYTES_MAX: u64 = 64 * 1024;
 
-const LOCK: &str = "LOCK";
-const VERSION: &str = "VERSION";
+pub(super) const LOCK: &str = "LOCK";
+pub(super) const VERSION: &str = "VERSION";
 const CREATING: &str = "CREATING";
 const IDENTITY: &str = "identity.key";
 const STORE: &str = "store";
@@ -289,7 +289,7 @@ fn create_private_directory(path: &Path) -> Result<(), DirectoryError> {
     }
 }
 
-fn refuse_foreign(path: &Path) -> Result<(), DirectoryError> {
+pub(super) fn refuse_foreign(path: &Path) -> Result<(), DirectoryError> {
     let (mut is_ours, mut other) = (false, None);
     for entry in fs::read_dir(path).map_err(failed("list", path))? {
         let name = entry.map_err(failed("list", path))?.file_name();
@@ -349,7 +349,7 @@ fn lock(path: &Path) -> Result<File, DirectoryError> {
 }
 
 /// The format number that VERSION holds; `None` where there is no VERSION.
-fn read_version(path: &Path) -> Result<Option<u32>, DirectoryError> {
+pub(super) fn read_version(path: &Path) -> Result<Option<u32>, DirectoryError> {
     let path = path.join(VERSION);
     let mut bytes = Vec::new();
     match File::open(&path) {
@@ -364,7 +364,7 @@ fn read_version(path: &Path) -> Result<Option<u32>, DirectoryError> {
     }
 }
 
-fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DirectoryError {
+pub(super) fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DirectoryError {
     let path = path.to_path_buf();
     move |source| DirectoryError::Io { verb, path, source }
 }

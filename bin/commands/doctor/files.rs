@@ -1,7 +1,7 @@
 //! The files that a peer is given: the secret, the definitions, the tokens.
 
 use tidings_core::registry::Registry;
-use tidings_gateway::tokens::{LiveTokens, TokenFile};
+use tidings_tokens::{LiveTokens, TokenFile};
 
 use super::super::apply;
 use super::super::serve::{Settings, read_secret};

@@ -1,13 +1,14 @@
 //! The HTTP address, and what a peer that answers there says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidings::status::PeerStatus;
 use tidings::store::look::User;
 use tidings_core::node::MAX_CLOCK_SKEW;
-use tidings_gateway::tokens::{LiveTokens, TokenFile};
 use tidings_gateway::{Client, ClientError, Gateway};
 use tidings_redis::RedisDoor;
+use tidings_tokens::{LiveTokens, TokenFile};
 
 use tokio::time::timeout;
 
@@ -84,13 +85,16 @@ async fn doors(settings: &Settings, address: &str, user: Option<User>) -> Vec<Ch
     checks
 }
 
+/// The tokens that the doors would ask for. What is wrong with them is told on its own.
+fn tokens(settings: &Settings) -> Option<Arc<LiveTokens>> {
+    let file = settings.tokens.as_ref()?;
+    LiveTokens::open(TokenFile::new(file)).ok().map(Arc::new)
+}
+
 /// Whether the HTTP address is free.
 async fn bound(settings: &Settings, address: &str, user: Option<User>) -> Check {
     let name = "http";
-    // What is wrong with the tokens is told on its own.
-    let tokens =
-        settings.tokens.as_ref().and_then(|file| LiveTokens::open(TokenFile::new(file)).ok());
-    match Gateway::bind(address, tokens.map(std::sync::Arc::new)).await {
+    match Gateway::bind(address, tokens(settings)).await {
         Err(error) => Check::error(name, error),
         Ok(_) if user.is_some() => Check::warn(
             name,
@@ -109,7 +113,7 @@ async fn bound(settings: &Settings, address: &str, user: Option<User>) -> Check 
 /// Whether the Redis address is free, if there shall be one.
 async fn redis(settings: &Settings) -> Option<Check> {
     let (name, address) = ("redis", settings.redis.as_ref()?);
-    Some(match RedisDoor::bind(address).await {
+    Some(match RedisDoor::bind(address, tokens(settings)).await {
         Ok(_) => Check::ok(name, format!("{address} is free")),
         Err(error) => Check::error(name, error),
     })

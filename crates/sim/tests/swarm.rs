@@ -309,3 +309,39 @@ fn large_values_pass_through_a_bounded_queue() {
     assert_eq!(holders(&mut world).len(), 2, "the wiped peer joined again");
     settles(world);
 }
+
+/// A tombstone vanishes from the disk of one holder. Another one, that still has the value, meets only
+/// that one, and nobody else is left who knows of the delete: the damaged copy has heard of it again
+/// before.
+#[test]
+fn a_vanished_tombstone_lets_nothing_rise() {
+    let mut tried = 0;
+    for seed in 1..=6 {
+        let mut world = running(seed, 3);
+        world.partition(&[2], &[0, 1]);
+        let delete = world.delete(0, PATH, "first");
+        world.run_for(2 * SECOND);
+        assert!(matches!(fate(&world, delete), Fate::Acknowledged(_)));
+        world.vanish(1, 50);
+        world.start_later(1, SECOND);
+        world.run_for(10 * SECOND);
+        world.crash(0, Crash::Process);
+        world.heal();
+        world.run_for(30 * SECOND);
+        let key = stored_key(b"first");
+        let holds = |world: &World, peer: usize| {
+            let node = world.processes[peer].node.as_ref().unwrap();
+            let path = Path::new(PATH).unwrap();
+            let now = tidings_core::clock::Now { monotonic: u64::MAX, wall: 0 };
+            let prefix = match node.place(&path, now) {
+                Place::Here(prefix) => prefix,
+                place => panic!("peer {peer} has {PATH} at {place:?}"),
+            };
+            let record = tidings_core::read::read_record(node.store(), prefix, &key).unwrap();
+            record.is_some_and(|record| record.is_live())
+        };
+        tried += usize::from(world.sometimes.count("alarm damaged") > 0);
+        assert!(!holds(&world, 1) && !holds(&world, 2), "it rose with seed {seed}");
+    }
+    assert!(tried > 0, "no tombstone vanished");
+}

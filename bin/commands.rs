@@ -1,6 +1,7 @@
 //! The commands, one per file, and what they share.
 
 mod apply;
+mod asking;
 mod batch;
 mod bench;
 mod completions;
@@ -11,12 +12,15 @@ mod demo;
 mod doctor;
 mod drain;
 mod drop;
+mod expire;
 mod export;
 mod get;
 mod import;
+mod incr;
 mod list;
 mod man;
 mod peers;
+mod persist;
 mod put;
 mod scan;
 mod serve;
@@ -24,21 +28,23 @@ mod simulate;
 mod status;
 mod sync;
 mod token;
+mod ttl;
 mod usage;
 mod watch;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use tidings::store::private;
 use tidings_gateway::Client;
 use tidings_gateway::client::Write;
 use tidings_tokens::TOKEN_MAX;
-use tidings_tokens::private;
 
 use crate::exit::{Code, Failure};
-use crate::output::Format;
+use crate::output::{self, Format};
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -49,6 +55,10 @@ pub(crate) enum Command {
     Get(get::Get),
     Put(put::Put),
     Delete(delete::Delete),
+    Incr(incr::Incr),
+    Expire(expire::Expire),
+    Persist(persist::Persist),
+    Ttl(ttl::Ttl),
     List(list::List),
     Scan(scan::Scan),
     Batch(batch::Batch),
@@ -80,6 +90,10 @@ impl Command {
             Self::Get(command) => command.run(context).await,
             Self::Put(command) => command.run(context).await,
             Self::Delete(command) => command.run(context).await,
+            Self::Incr(command) => command.run(context).await,
+            Self::Expire(command) => command.run(context).await,
+            Self::Persist(command) => command.run(context).await,
+            Self::Ttl(command) => command.run(context).await,
             Self::List(command) => command.run(context).await,
             Self::Scan(command) => command.run(context).await,
             Self::Batch(command) => command.run(context).await,
@@ -124,6 +138,11 @@ impl Context {
     /// A client of the peer that the command shall talk to.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         self.client_of(self.http.as_deref().unwrap_or(DEFAULT_HTTP))
+    }
+
+    /// The same client, for the keys of a keyspace.
+    pub(crate) fn client_in(&self, keyspace: Keyspace) -> Result<Client, Failure> {
+        Ok(self.client()?.with_keyspace(keyspace.keyspace.unwrap_or_default()))
     }
 
     /// A client of the peer at an address.
@@ -205,6 +224,37 @@ impl WriteArguments {
             if_version: None,
         }
     }
+}
+
+/// Which keys of the database are meant.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Keyspace {
+    /// The keyspace of the keys, a namespace of its own in the database; the default one has no name.
+    #[arg(long, value_name = "NAME")]
+    keyspace: Option<String>,
+}
+
+impl Keyspace {
+    /// Whether it is any but the default one.
+    pub(crate) fn is_named(&self) -> bool {
+        self.keyspace.as_ref().is_some_and(|name| !name.is_empty())
+    }
+}
+
+/// What follows the name of the database in a sentence.
+impl fmt::Display for Keyspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.keyspace {
+            Some(name) if !name.is_empty() => write!(f, " in the keyspace {name:?}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a command ends with that wants a key to be there.
+pub(crate) fn absent(path: &str, key: &[u8]) -> Failure {
+    let key = output::shown(key);
+    Failure::new(Code::NotFound, format!("the key {key:?} is not in the database {path:?}"))
 }
 
 /// An argument as bytes: those of the command line, which on Unix can be any but zero, or what they

@@ -3,8 +3,9 @@
 use std::io;
 use std::process::ExitCode;
 
-use tidings_gateway::{BindError, ClientError, Problem};
+use tidings_gateway::{ClientError, Problem};
 use tidings_tokens::FileError;
+use tidings_tokens::listen::BindError;
 
 /// Shown below `--help`.
 pub(crate) const HELP: &str = "Exit codes:
@@ -15,7 +16,7 @@ pub(crate) const HELP: &str = "Exit codes:
    4  denied: a credential is missing, wrong, not kept private, or may not do this
    5  timed out, under-replicated, or fell behind: it may still happen
    6  refused: well formed, and not possible as things are, such as no matching definition,
-      no space, a port in use or a data directory in use
+      no space, a value that cannot be counted, a port in use or a data directory in use
    7  failed: a simulated run broke an invariant or missed an expectation, a comparison
       is past its threshold, or a check of `doctor` failed
    8  unreached: a swarm never met a fault or a rare branch that it must meet
@@ -59,8 +60,8 @@ impl Code {
             "timed-out" | "request-timeout" | "under-replicated" | "outcome-unknown" | "lagged" => {
                 Self::TimedOut
             }
-            "no-match" | "no-space" | "condition-failed" | "clock-skew" | "cloned"
-            | "not-available" | "start" => Self::Refused,
+            "no-match" | "no-space" | "condition-failed" | "not-a-counter" | "clock-skew"
+            | "cloned" | "not-available" | "start" => Self::Refused,
             _ => Self::Internal,
         }
     }
@@ -132,16 +133,6 @@ impl From<ClientError> for Failure {
 impl From<tidings::Error> for Failure {
     fn from(error: tidings::Error) -> Self {
         Self::new(Code::of(error.code()), error.to_string())
-    }
-}
-
-impl From<tidings_redis::BindError> for Failure {
-    fn from(error: tidings_redis::BindError) -> Self {
-        let code = match &error {
-            tidings_redis::BindError::BadAddress { .. } => Code::Usage,
-            _ => Code::Refused,
-        };
-        Self::new(code, error.to_string())
     }
 }
 

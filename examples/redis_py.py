@@ -24,6 +24,13 @@ def values(r):
     assert r.getdel("a") == "1" and r.delete("a", "b", "none") == 1
 
 
+def counters(r):
+    assert r.incr("n") == 1 and r.incrby("n", 41) == 42 and r.decr("n") == 41
+    assert r.expire("n", 100) and r.incr("n") == 42 and r.ttl("n") > 90
+    with r.pipeline(transaction=True) as pipe:
+        assert pipe.set("x", "1").incr("n").execute() == [True, 43]
+
+
 def expiries(r):
     r.set("brief", "v", ex=100)
     assert 90 < r.ttl("brief") <= 100 and r.ttl("none") == -2
@@ -72,7 +79,7 @@ def many_at_once(r):
 
 def refusals(r):
     for refused, word in [
-        (lambda: r.incr("n"), "counters are not offered yet"),
+        (lambda: r.set("text", "v") and r.incr("text"), "not an integer"),
         (lambda: r.lpush("list", "v"), "unknown command"),
         (lambda: r.set("", "v"), "1 to 1024 bytes"),
     ]:
@@ -87,7 +94,7 @@ def refusals(r):
 for protocol in (2, 3):
     client = redis.Redis(port=PORT, protocol=protocol, decode_responses=True)
     client.flushdb()
-    for part in (values, expiries, listings, transactions, events, many_at_once, refusals):
+    for part in (values, counters, expiries, listings, transactions, events, many_at_once, refusals):
         part(client)
     info = client.info()
     print(f"RESP{protocol}: all as expected, by {info['server_name']} {info['tidings_version']}")

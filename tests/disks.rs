@@ -12,8 +12,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
-use support::trio::{Trio, encoded, rows};
+use support::trio::{Trio, batch, rows, status};
 use support::{Peer, found_within, said, wait_for};
 
 const PATH: &str = "data/disks";
@@ -30,8 +29,7 @@ fn fill(peer: &Peer, value: &str, keys: Range<usize>, expected: &mut Expected) {
         writeln!(lines, r#"{{"put": {{"key": "{key}", "value": "{value}"}}}}"#).unwrap();
         expected.insert(key, value.to_owned());
     }
-    let output = peer.piped(&["batch", PATH, "-"], lines.as_bytes());
-    assert!(output.status.success(), "{}", said(&output));
+    batch(peer, PATH, &lines);
 }
 
 /// All copies are the same, and say what was written.
@@ -58,10 +56,6 @@ fn copy(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
-}
-
-fn status(peer: &Peer) -> Value {
-    peer.ask("GET", &format!("/v1/databases/{}/status", encoded(PATH)), &[], b"").json()
 }
 
 /// A peer loses what it wrote and others have heard of, and writes to the same keys again.
@@ -145,7 +139,7 @@ fn a_wiped_disk_is_filled_under_load() {
     let filled = found_within(DEADLINE, || {
         fill(trio.peer(0), &format!("round {round}"), round * 10..round * 10 + 20, &mut expected);
         round += 1;
-        let status = status(trio.peer(0));
+        let status = status(trio.peer(0), PATH);
         let holders = status["holders"].as_array().unwrap();
         let state = holders.iter().find(|holder| holder["peer"] == own).unwrap()["state"].clone();
         if state == "joining" {
@@ -158,7 +152,7 @@ fn a_wiped_disk_is_filled_under_load() {
     assert!(
         filled.is_some(),
         "after {unfinished} looks while it was joining: {}",
-        status(trio.peer(0))
+        status(trio.peer(0), PATH)
     );
     assert_all_have(&trio, &expected);
 }

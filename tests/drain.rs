@@ -7,24 +7,15 @@
 mod support;
 
 use serde_json::json;
-use support::trio::{Trio, encoded};
-use support::{assert_fails, said, wait_for};
+use support::trio::{Trio, status};
+use support::{assert_fails, said};
 
 const DATABASES: usize = 40;
 
 #[test]
 fn a_drained_peer_leaves_nothing_behind() {
     let mut trio = Trio::start();
-    let pairs = json!({ "definitions": [
-        { "name": "pairs", "matcher": "glob:pairs/*", "replication": { "min": 2, "max": 2 } },
-    ]});
-    let answer = trio.peer(0).ask("POST", "/v1/definitions", &[], pairs.to_string().as_bytes());
-    assert_eq!(answer.status, 200, "{answer:?}");
-    for peer in trio.peers() {
-        wait_for("the definition everywhere", || {
-            (peer.ask("GET", "/v1/definitions/pairs", &[], b"").status == 200).then_some(())
-        });
-    }
+    trio.define("pairs", 2);
     let path = |number: usize| format!("pairs/{number}");
     for number in 0..DATABASES {
         let value = format!("value {number}");
@@ -40,16 +31,15 @@ fn a_drained_peer_leaves_nothing_behind() {
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("the peer can be stopped"), "{}", said(&output));
     assert_eq!(held(1), 0);
-    let status = trio.peer(1).ask("GET", "/v1/status", &[], b"").json();
-    assert_eq!((&status["draining"], &status["databases_held"]), (&json!(true), &json!(0)));
+    let own = trio.peer(1).ask("GET", "/v1/status", &[], b"").json();
+    assert_eq!((&own["draining"], &own["databases_held"]), (&json!(true), &json!(0)));
     assert_eq!(trio.peer(1).printed(&["get", "pairs/7", "key"]), b"value 7", "it still serves");
     trio.peer(1).printed(&["put", "pairs/new", "key", "value"]);
     assert_eq!(held(1), 0, "what it creates is elsewhere");
 
     trio.kill(1);
     for number in 0..DATABASES {
-        let target = format!("/v1/databases/{}/status", encoded(&path(number)));
-        let status = trio.peer(0).ask("GET", &target, &[], b"").json();
+        let status = status(trio.peer(0), &path(number));
         let holders = status["holders"].as_array().unwrap();
         let active = holders.iter().filter(|holder| holder["state"] == "active");
         assert_eq!(active.count(), 2, "{status}");

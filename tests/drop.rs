@@ -5,8 +5,7 @@
 
 mod support;
 
-use serde_json::json;
-use support::trio::{Trio, encoded};
+use support::trio::{Trio, encoded, status};
 use support::{said, wait_for};
 
 #[test]
@@ -42,19 +41,15 @@ fn what_is_dropped_stays_dropped() {
 
     trio.restart(2);
     trio.meet();
-    let status = |index: usize| {
-        let target = format!("/v1/databases/{}/status", encoded("data/a"));
-        trio.peer(index).ask("GET", &target, &[], b"").json()
-    };
     wait_for("the new database at the peer that was away", || {
-        let status = status(2);
+        let status = status(trio.peer(2), "data/a");
         (status["generation"] == 1 && status["entries"] == 1).then_some(())
     });
     for index in 0..3 {
         assert_eq!(trio.peer(index).printed(&["get", "data/a", "key7"]), b"new");
         assert_eq!(trio.peer(index).printed(&["list", "data/a", "-o", "raw"]), b"key7\n");
         assert_eq!(trio.peer(index).printed(&["get", "data/b", "key"]), b"value");
-        assert_eq!(status(index)["generation"], 1);
+        assert_eq!(status(trio.peer(index), "data/a")["generation"], 1);
     }
     let output = trio.peer(2).run(&["drop", "data/a", "--yes"]);
     assert!(output.status.success(), "{}", said(&output));
@@ -69,16 +64,7 @@ fn what_is_dropped_stays_dropped() {
 #[test]
 fn what_is_written_next_stays() {
     let trio = Trio::start();
-    let ones = json!({ "definitions": [
-        { "name": "ones", "matcher": "glob:ones/*", "replication": { "min": 1, "max": 1 } },
-    ]});
-    let answer = trio.peer(0).ask("POST", "/v1/definitions", &[], ones.to_string().as_bytes());
-    assert_eq!(answer.status, 200, "{answer:?}");
-    for peer in trio.peers() {
-        wait_for("the definition everywhere", || {
-            (peer.ask("GET", "/v1/definitions/ones", &[], b"").status == 200).then_some(())
-        });
-    }
+    trio.define("ones", 1);
     for round in 0..30 {
         let path = format!("ones/{}", round % 6);
         let target = format!("/v1/databases/{}", encoded(&path));

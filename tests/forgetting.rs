@@ -8,21 +8,11 @@ mod support;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde_json::Value;
-use support::trio::{PEERS, Trio, encoded, rows};
-use support::{Peer, wait_for, wait_within};
+use support::trio::{PEERS, Trio, batch, rows, status};
+use support::{wait_for, wait_within};
 
 const PATH: &str = "data/forgetting";
 const KEYS: usize = 500;
-
-fn status(peer: &Peer) -> Value {
-    peer.ask("GET", &format!("/v1/databases/{}/status", encoded(PATH)), &[], b"").json()
-}
-
-fn batch(peer: &Peer, lines: &str) {
-    let output = peer.piped(&["batch", PATH, "-"], lines.as_bytes());
-    assert!(output.status.success(), "{}", support::said(&output));
-}
 
 #[test]
 fn what_was_deleted_does_not_rise_with_a_peer_that_was_away() {
@@ -31,11 +21,11 @@ fn what_was_deleted_does_not_rise_with_a_peer_that_was_away() {
     for number in 0..KEYS {
         writeln!(puts, r#"{{"put": {{"key": "key{number:03}", "value": "v"}}}}"#).unwrap();
     }
-    batch(trio.peer(0), &puts);
+    batch(trio.peer(0), PATH, &puts);
     trio.converge(PATH, Duration::from_secs(20));
     for peer in trio.peers() {
         wait_for("everybody knowing the holders", || {
-            (status(peer)["holders"].to_string().matches("\"active\"").count() == PEERS)
+            (status(peer, PATH)["holders"].to_string().matches("\"active\"").count() == PEERS)
                 .then_some(())
         });
     }
@@ -45,20 +35,20 @@ fn what_was_deleted_does_not_rise_with_a_peer_that_was_away() {
     for number in 0..KEYS / 2 {
         writeln!(deletes, r#"{{"delete": {{"key": "key{number:03}"}}}}"#).unwrap();
     }
-    batch(trio.peer(0), &deletes);
-    let waits = status(trio.peer(0));
+    batch(trio.peer(0), PATH, &deletes);
+    let waits = status(trio.peer(0), PATH);
     assert_eq!(waits["tombstones"], KEYS / 2, "they wait for the holder that is away: {waits}");
     wait_for("the status saying what is waited for", || {
-        let verdict = status(trio.peer(0))["verdict"].to_string();
+        let verdict = status(trio.peer(0), PATH)["verdict"].to_string();
         verdict.contains("tombstones are not collected yet").then_some(())
     });
 
     for peer in trio.peers() {
         wait_within(Duration::from_mins(1), "tombstones being collected", || {
-            (status(peer)["tombstones"] == 0).then_some(())
+            (status(peer, PATH)["tombstones"] == 0).then_some(())
         });
     }
-    let holders = status(trio.peer(0))["holders"].clone();
+    let holders = status(trio.peer(0), PATH)["holders"].clone();
     let gone = holders.as_array().unwrap().iter().filter(|holder| holder["state"] == "gone");
     assert_eq!(gone.count(), 1, "{holders}");
 

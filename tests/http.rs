@@ -91,6 +91,30 @@ fn a_key_may_expire() {
     assert_eq!(peer.ask("GET", KEY, &[], b"").header("tidings-expires"), None);
 }
 
+/// A counter, its expiry and its end, over a connection of its own for each.
+#[test]
+fn a_key_is_counted_and_cleared() {
+    let peer = Peer::start();
+    let post = |what: &str| peer.ask("POST", &format!("{KEY}/{what}"), &[], b"");
+    post("expire?ttl=1h").problem(404, "not-found");
+    let counted = post("incr?by=-7");
+    let version = counted.json()["version"].as_str().unwrap().to_owned();
+    assert_eq!(counted.json(), json!({ "value": -7, "version": version }));
+    assert_eq!(counted.header("etag"), Some(format!("\"{version}\"").as_str()));
+    assert_eq!(peer.ask("GET", KEY, &[], b"").body, b"-7");
+    assert_eq!(post("expire?ttl=1h").status, 200);
+    assert!(peer.ask("GET", KEY, &[], b"").header("tidings-expires").is_some());
+    assert_eq!(post("persist").status, 200);
+    assert_eq!(peer.ask("GET", KEY, &[], b"").header("tidings-expires"), None);
+    assert_eq!(post("incr?keyspace=other").json()["value"], 1);
+    peer.ask("PUT", KEY, &[], b"many").json();
+    post("incr").problem(409, "not-a-counter");
+    let keys = "/v1/databases/data%2Fa/keys?prefix=";
+    assert_eq!(peer.ask("DELETE", keys, &[], b"").json(), json!({ "deleted": 1 }));
+    peer.ask("GET", KEY, &[], b"").problem(404, "not-found");
+    assert_eq!(peer.ask("GET", &format!("{KEY}?keyspace=other"), &[], b"").body, b"1");
+}
+
 /// Web pages and rebound names do not get in.
 #[test]
 fn only_programs_on_this_machine_are_answered() {
@@ -137,7 +161,11 @@ fn mistakes_are_problems() {
     get("/v1/nothing").problem(404, "no-endpoint");
     get("/v1/definitions/none").problem(404, "not-found");
     peer.ask("PATCH", KEY, &[], b"").problem(405, "method-not-allowed");
-    peer.ask("POST", &format!("{KEY}/incr"), &[], b"").problem(501, "not-available");
+    let conditional = ["If-Match: *"];
+    let keys = "/v1/databases/data%2Fa/keys";
+    peer.ask("DELETE", &format!("{keys}?prefix="), &conditional, b"").problem(501, "not-available");
+    peer.ask("DELETE", keys, &[], b"").problem(400, "bad-argument");
+    peer.ask("POST", &format!("{KEY}/incr?by=many"), &[], b"").problem(400, "bad-argument");
     peer.ask("DELETE", "/v1/databases/data%2Fnone", &[], b"").problem(404, "not-found");
     let batch = |body: &[u8]| peer.ask("POST", "/v1/databases/data%2Fa/batch", &[], body);
     batch(b"{\"put\":{}}").problem(400, "bad-argument");

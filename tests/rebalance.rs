@@ -4,8 +4,7 @@
 
 mod support;
 
-use serde_json::json;
-use support::trio::{Trio, encoded};
+use support::trio::{Trio, status};
 use support::{said, wait_for};
 
 const DATABASES: usize = 30;
@@ -13,16 +12,7 @@ const DATABASES: usize = 30;
 #[test]
 fn copies_move_to_whoever_is_preferred_for_them() {
     let trio = Trio::start_with(&["--rebalance-delay", "2s"]);
-    let pairs = json!({ "definitions": [
-        { "name": "pairs", "matcher": "glob:pairs/*", "replication": { "min": 2, "max": 2 } },
-    ]});
-    let answer = trio.peer(0).ask("POST", "/v1/definitions", &[], pairs.to_string().as_bytes());
-    assert_eq!(answer.status, 200, "{answer:?}");
-    for peer in trio.peers() {
-        wait_for("the definition everywhere", || {
-            (peer.ask("GET", "/v1/definitions/pairs", &[], b"").status == 200).then_some(())
-        });
-    }
+    trio.define("pairs", 2);
     let output = trio.peer(1).run(&["drain"]);
     assert!(output.status.success(), "{}", said(&output));
     let path = |number: usize| format!("pairs/{number}");
@@ -41,8 +31,7 @@ fn copies_move_to_whoever_is_preferred_for_them() {
     // Two thirds of the databases, give or take.
     wait_for("its share", || (held() >= DATABASES / 3).then_some(()));
     let active = |number: usize| {
-        let target = format!("/v1/databases/{}/status", encoded(&path(number)));
-        let status = trio.peer(0).ask("GET", &target, &[], b"").json();
+        let status = status(trio.peer(0), &path(number));
         let holders = status["holders"].as_array().unwrap();
         holders.iter().filter(|holder| holder["state"] == "active").count()
     };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Context, WriteArguments, read_whole};
+use super::{Context, Keyspace, WriteArguments, read_whole};
 use crate::exit::Failure;
 use crate::output::{self, Format, say};
 
@@ -27,6 +27,8 @@ pub(crate) struct Batch {
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
     #[command(flatten)]
+    keyspace: Keyspace,
+    #[command(flatten)]
     write: WriteArguments,
 }
 
@@ -34,7 +36,8 @@ impl Batch {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let text = read_whole(&self.file, TEXT_MAX, "batch")?;
         let write = self.write.write(self.ttl);
-        let written = context.client()?.batch_lines(&self.path, text, &write, true).await?;
+        let written =
+            context.client_in(self.keyspace)?.batch_lines(&self.path, text, &write, true).await?;
         match context.format(Format::Table) {
             Format::Table => say!("{} writes", written.writes),
             Format::Raw => {

@@ -1,10 +1,9 @@
 //! `tidings drop`
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-
 use clap::Args;
 
 use super::Context;
+use super::asking::agrees;
 use crate::exit::Failure;
 
 /// Drops a database: all of it, on every peer, for good.
@@ -24,25 +23,15 @@ pub(crate) struct Drop {
 impl Drop {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let Self { path, yes } = self;
-        if !yes && !agrees(&path)? {
+        let question = format!("drop {path:?} and everything in it, on every peer, for good?");
+        let unasked = format!(
+            "{path:?} would be dropped for good, and nobody is there to ask; say --yes to drop it"
+        );
+        if !yes && !agrees(&question, &unasked)? {
             return Err(Failure::refused("nothing was dropped"));
         }
         context.client()?.drop_database(&path).await?;
         eprintln!("dropped {path:?}");
         Ok(())
     }
-}
-
-fn agrees(path: &str) -> Result<bool, Failure> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::usage(format!(
-            "{path:?} would be dropped for good, and nobody is there to ask; say --yes to drop it"
-        )));
-    }
-    eprint!("drop {path:?} and everything in it, on every peer, for good? [y/N] ");
-    io::stderr().flush().map_err(|error| Failure::usage(format!("cannot ask: {error}")))?;
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    read.map_err(|error| Failure::usage(format!("cannot read the answer: {error}")))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -9,11 +9,11 @@ use indicatif::ProgressBar;
 use tidings_gateway::client::Rows;
 use tidings_gateway::json::Row;
 
-use super::Context;
+use super::{Context, Keyspace};
 use crate::exit::Failure;
 use crate::output;
 
-/// Writes a database to a file of JSON lines.
+/// Writes a keyspace of a database to a file of JSON lines.
 ///
 /// A line is `{"key":"a","value":"1"}`, and where the entry expires `"expires":"2026-11-21T16:00:00.000Z"`
 /// follows. Lines are sorted by the bytes of the key. Equal databases make equal files. A file is in place
@@ -25,14 +25,20 @@ pub(crate) struct Export {
     /// The file; standard output if left out, or `-`.
     #[arg(default_value = "-")]
     file: PathBuf,
+    #[command(flatten)]
+    keyspace: Keyspace,
 }
 
 impl Export {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let client = context.client()?;
-        let status = client.database_status(&self.path).await.ok();
+        let client = context.client_in(self.keyspace.clone())?;
+        // A status tells how many entries all keyspaces have together.
+        let entries = if self.keyspace.is_named() {
+            None
+        } else {
+            client.database_status(&self.path).await.ok().map(|status| status.entries)
+        };
         let rows = client.scan(&self.path, b"", b"").await?;
-        let entries = status.map(|status| status.entries);
         let bar = output::bar(entries, "{bar:40} {pos} of {len}  {per_sec}  eta {eta}");
         let written = if self.file == Path::new("-") {
             write(rows, &mut output::stdout(), &bar, Failure::from).await

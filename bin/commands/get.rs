@@ -7,8 +7,8 @@ use clap::Args;
 use tidings_gateway::client::Since;
 use tidings_gateway::moment;
 
-use super::{Context, bytes_of};
-use crate::exit::{Code, Failure};
+use super::{Context, Keyspace, absent, bytes_of};
+use crate::exit::Failure;
 use crate::output::{self, Format, say};
 
 /// Prints the value of a key.
@@ -33,17 +33,17 @@ pub(crate) struct Get {
     /// How long to wait for it, such as 10s; 5s unless given.
     #[arg(long, value_name = "DURATION", requires = "min_version")]
     timeout: Option<String>,
+    #[command(flatten)]
+    keyspace: Keyspace,
 }
 
 impl Get {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let key = bytes_of(&self.key, self.base64)?;
         let since = Since { min_version: self.min_version, timeout: self.timeout };
-        let Some(row) = context.client()?.get(&self.path, &key, &since).await? else {
-            return Err(Failure::new(
-                Code::NotFound,
-                format!("the key {:?} is not in the database {:?}", output::shown(&key), self.path),
-            ));
+        let client = context.client_in(self.keyspace)?;
+        let Some(row) = client.get(&self.path, &key, &since).await? else {
+            return Err(absent(&self.path, &key));
         };
         if self.expires && matches!(context.format(Format::Raw), Format::Raw | Format::Table) {
             say!("{}", row.expires.map_or_else(|| "never".into(), moment::format));

@@ -20,7 +20,7 @@ use tidings_gateway::json::{Operation, Row};
 use tidings_gateway::moment;
 use tokio::task::JoinSet;
 
-use super::{Context, WriteArguments};
+use super::{Context, Keyspace, WriteArguments};
 use crate::exit::Failure;
 use crate::output;
 
@@ -52,12 +52,14 @@ pub(crate) struct Import {
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
     #[command(flatten)]
+    keyspace: Keyspace,
+    #[command(flatten)]
     write: WriteArguments,
 }
 
 impl Import {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let client = Arc::new(context.client()?);
+        let client = Arc::new(context.client_in(self.keyspace)?);
         let (reader, bar) = open(&self.file)?;
         let write = self.write.write(self.ttl);
         let mut writer = Writer::new(client, self.path, write);

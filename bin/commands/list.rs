@@ -6,7 +6,7 @@ use std::io::Write as _;
 use clap::Args;
 use tidings_gateway::client;
 
-use super::{Context, bytes_of};
+use super::{Context, Keyspace, bytes_of};
 use crate::exit::Failure;
 use crate::output::{self, Format};
 
@@ -34,12 +34,14 @@ pub(crate) struct List {
     /// Go on where an earlier list with `--limit` stopped.
     #[arg(long)]
     cursor: Option<String>,
+    #[command(flatten)]
+    keyspace: Keyspace,
 }
 
 impl List {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let format = context.format(Format::Table);
-        let client = context.client()?;
+        let client = context.client_in(self.keyspace)?;
         let prefix =
             self.prefix.as_ref().map(|prefix| bytes_of(prefix, self.base64)).transpose()?;
         let mut left = self.limit.unwrap_or(usize::MAX);

@@ -8,7 +8,7 @@ use tidings::limits;
 use tidings_gateway::client::Write;
 use tidings_gateway::moment;
 
-use super::{Context, WriteArguments, bytes_of, read_whole};
+use super::{Context, Keyspace, WriteArguments, bytes_of, read_whole};
 use crate::exit::Failure;
 use crate::output::{self, Format, say};
 
@@ -43,6 +43,8 @@ pub(crate) struct Put {
     #[arg(long, value_name = "VERSION")]
     if_version: Option<String>,
     #[command(flatten)]
+    keyspace: Keyspace,
+    #[command(flatten)]
     write: WriteArguments,
 }
 
@@ -62,7 +64,8 @@ impl Put {
         let expires = expires.map_err(|error| Failure::usage(format!("--expires: {error}")))?;
         let expires = expires.map(moment::format);
         let write = Write { if_absent, if_version, expires, ..self.write.write(self.ttl) };
-        let written = context.client()?.put(&self.path, &key, value, &write).await?;
+        let written =
+            context.client_in(self.keyspace)?.put(&self.path, &key, value, &write).await?;
         match context.format(Format::Table) {
             format @ (Format::Json | Format::Jsonl) => output::document(format, &written)?,
             Format::Table | Format::Raw => say!("{}", written.version),

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use clap::Args;
 
-use super::{Context, bytes_of};
+use super::{Context, Keyspace, bytes_of};
 use crate::exit::Failure;
 use crate::output::{self, Format};
 
@@ -23,6 +23,8 @@ pub(crate) struct Scan {
     /// The keys are given in base64.
     #[arg(long)]
     base64: bool,
+    #[command(flatten)]
+    keyspace: Keyspace,
 }
 
 impl Scan {
@@ -33,7 +35,7 @@ impl Scan {
         };
         let (start, end) = (bound(&self.start)?, bound(&self.end)?);
         let format = context.format(Format::Table);
-        let mut rows = context.client()?.scan(&self.path, &start, &end).await?;
+        let mut rows = context.client_in(self.keyspace)?.scan(&self.path, &start, &end).await?;
         let mut out = output::stdout();
         let mut separator = "[\n";
         while let Some(row) = rows.next().await? {

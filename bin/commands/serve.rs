@@ -1,5 +1,6 @@
 //! `tidings serve`: a peer with its HTTP door, and its Redis door if wanted, from start to a clean stop.
 
+mod file;
 mod settings;
 
 use std::future::Future;
@@ -11,9 +12,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use tidings::Peer;
+use tidings::store::private;
 use tidings_gateway::Gateway;
 use tidings_redis::RedisDoor;
-use tidings_tokens::private;
 use tidings_tokens::{LiveTokens, TokenFile};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;

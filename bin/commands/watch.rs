@@ -6,7 +6,7 @@ use std::io::Write as _;
 use clap::Args;
 use tidings_gateway::json::Operation;
 
-use super::{Context, bytes_of};
+use super::{Context, Keyspace, bytes_of};
 use crate::exit::{Code, Failure};
 use crate::output::{self, Format, shown};
 
@@ -25,6 +25,8 @@ pub(crate) struct Watch {
     /// Stop after this many changes.
     #[arg(long, value_name = "N")]
     count: Option<u64>,
+    #[command(flatten)]
+    keyspace: Keyspace,
 }
 
 impl Watch {
@@ -32,7 +34,7 @@ impl Watch {
         let format = context.format(Format::Table);
         let prefix =
             self.prefix.as_ref().map(|prefix| bytes_of(prefix, self.base64)).transpose()?;
-        let client = context.client()?;
+        let client = context.client_in(self.keyspace)?;
         let mut changes = client.watch(&self.path, &prefix.unwrap_or_default()).await?;
         // A script that waits for this line knows that no later change is missed.
         eprintln!("watching {}", self.path);

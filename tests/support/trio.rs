@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidings_sim::random::Quick;
 
-use super::{Peer, found_within, wait_for};
+use super::{Peer, found_within, said, wait_for};
 
 /// How many peers there are.
 pub const PEERS: usize = 3;
@@ -34,18 +34,25 @@ impl Trio {
         let third = begun(tempfile::tempdir().unwrap(), &known, arguments);
         let trio = Self { peers: [Ok(first), Ok(second), Ok(third)], arguments };
         trio.meet();
+        trio.define("data", PEERS);
+        trio
+    }
+
+    /// Tells every peer that the databases under `name/` have this many copies.
+    pub fn define(&self, name: &str, copies: usize) {
+        let matcher = format!("glob:{name}/*");
         let definitions = json!({ "definitions": [
-            { "name": "all", "matcher": "glob:data/*", "replication": { "min": PEERS, "max": PEERS } },
+            { "name": name, "matcher": matcher, "replication": { "min": copies, "max": copies } },
         ]});
         let body = definitions.to_string();
-        let answer = trio.peer(0).ask("POST", "/v1/definitions", &[], body.as_bytes());
+        let answer = self.peer(0).ask("POST", "/v1/definitions", &[], body.as_bytes());
         assert_eq!(answer.status, 200, "{answer:?}");
-        for peer in trio.peers() {
+        let target = format!("/v1/definitions/{name}");
+        for peer in self.peers() {
             wait_for("the definition everywhere", || {
-                (peer.ask("GET", "/v1/definitions/all", &[], b"").status == 200).then_some(())
+                (peer.ask("GET", &target, &[], b"").status == 200).then_some(())
             });
         }
-        trio
     }
 
     /// One that runs.
@@ -115,10 +122,9 @@ impl Trio {
     /// what they say, and how long it took.
     pub fn converge(&self, path: &str, deadline: Duration) -> (Value, Duration) {
         let started = Instant::now();
-        let target = format!("/v1/databases/{}/status", encoded(path));
         let mut last: Vec<Value> = Vec::new();
         let found = found_within(deadline, || {
-            last = self.peers().map(|peer| peer.ask("GET", &target, &[], b"").json()).collect();
+            last = self.peers().map(|peer| status(peer, path)).collect();
             let own = last.iter().zip(self.peers());
             let own = own.filter(|(status, peer)| status["peer"] == peer.ready["peer"]);
             let same = own.filter(|(status, _)| agreed(status) == agreed(&last[0]));
@@ -130,6 +136,18 @@ impl Trio {
         };
         (status, started.elapsed())
     }
+}
+
+/// What a peer says of a database.
+pub fn status(peer: &Peer, path: &str) -> Value {
+    peer.ask("GET", &format!("/v1/databases/{}/status", encoded(path)), &[], b"").json()
+}
+
+/// Writes a batch through a peer: one write a line, in JSON.
+#[track_caller]
+pub fn batch(peer: &Peer, path: &str, lines: &str) {
+    let output = peer.piped(&["batch", path, "-"], lines.as_bytes());
+    assert!(output.status.success(), "{}", said(&output));
 }
 
 /// What has to be the same of two copies.

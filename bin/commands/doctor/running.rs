@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tidings::status::PeerStatus;
 use tidings::store::look::User;
+use tidings_core::clock::own_offset;
 use tidings_core::node::MAX_CLOCK_SKEW;
 use tidings_gateway::{Client, ClientError, Gateway};
 use tidings_redis::RedisDoor;
@@ -198,21 +199,4 @@ fn clock(peers: &[PeerStatus]) -> Check {
         );
     }
     Check::ok(name, format!("within {} ms of {count} other peers", offset.unsigned_abs()))
-}
-
-/// This clock minus the median of all, this one included; `None` below three, where there is no telling
-/// who is wrong.
-fn own_offset(offsets: impl Iterator<Item = i64>) -> Option<i64> {
-    let mut clocks: Vec<i64> = offsets.chain([0]).collect();
-    if clocks.len() < 3 {
-        return None;
-    }
-    clocks.sort_unstable();
-    let middle = clocks.len() / 2;
-    let median = if clocks.len() % 2 == 1 {
-        clocks[middle]
-    } else {
-        i64::midpoint(clocks[middle - 1], clocks[middle])
-    };
-    Some(-median)
 }

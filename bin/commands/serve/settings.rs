@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-use serde::Deserialize;
-
+use super::file::{ConfigFile, parse};
 use crate::exit::Failure;
+use clap::Args;
 
 /// Runs a peer.
 ///
@@ -78,31 +77,6 @@ pub(crate) struct Serve {
     /// Stop when standard input closes, for a peer that shall not outlive its parent.
     #[arg(long, hide = true)]
     pub(super) until_stdin_closes: bool,
-}
-
-/// The config file: the same names, nothing else.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct ConfigFile {
-    data: Option<PathBuf>,
-    name: Option<String>,
-    #[serde(default)]
-    listen: Vec<String>,
-    #[serde(default)]
-    peer: Vec<String>,
-    no_mdns: Option<bool>,
-    secret_file: Option<PathBuf>,
-    definitions: Option<PathBuf>,
-    http: Option<String>,
-    redis: Option<String>,
-    redis_database: Option<String>,
-    tokens: Option<PathBuf>,
-    weight: Option<f64>,
-    zone: Option<String>,
-    tombstone_grace: Option<String>,
-    holder_ttl: Option<String>,
-    rebalance_delay: Option<String>,
-    ready_file: Option<PathBuf>,
 }
 
 /// The settings that hold.
@@ -194,18 +168,6 @@ fn time(name: &str, text: Option<String>) -> Result<Option<Duration>, Failure> {
     text.map(|text| tidings_gateway::duration::parse(&text))
         .transpose()
         .map_err(|why| Failure::usage(format!("{name}: {why}")))
-}
-
-fn parse(text: &str) -> Result<ConfigFile, String> {
-    toml::from_str(text).map_err(|error| {
-        let place = error.span().map_or_else(String::new, |span| {
-            let before = text.get(..span.start).unwrap_or(text);
-            let line = before.matches('\n').count() + 1;
-            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-            format!("line {line}, column {column}: ")
-        });
-        format!("{place}{}", error.message())
-    })
 }
 
 #[cfg(test)]

@@ -106,18 +106,23 @@ impl ClockGuard {
     /// Our clock minus the median of all clocks, ours included; `None` with fewer than three
     /// clocks, where there is no telling who is wrong.
     pub fn own_offset(&self) -> Option<i64> {
-        if self.offsets.len() < 2 {
-            return None;
-        }
-        let mut clocks: Vec<i64> =
-            self.offsets.iter().map(|(_, offset)| *offset).chain([0]).collect();
-        clocks.sort_unstable();
-        let middle = clocks.len() / 2;
-        let median = if clocks.len() % 2 == 1 {
-            clocks[middle]
-        } else {
-            i64::midpoint(clocks[middle - 1], clocks[middle])
-        };
-        Some(-median)
+        own_offset(self.offsets.iter().map(|(_, offset)| *offset))
     }
+}
+
+/// A clock minus the median of all clocks, itself included, by what the others are ahead of it; `None`
+/// with fewer than two others, where there is no telling who is wrong.
+pub fn own_offset(others: impl Iterator<Item = i64>) -> Option<i64> {
+    let mut clocks: Vec<i64> = others.chain([0]).collect();
+    if clocks.len() < 3 {
+        return None;
+    }
+    clocks.sort_unstable();
+    let middle = clocks.len() / 2;
+    let median = if clocks.len() % 2 == 1 {
+        clocks[middle]
+    } else {
+        i64::midpoint(clocks[middle - 1], clocks[middle])
+    };
+    Some(-median)
 }

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::{Definition, Durability, Replication};
 use crate::ident::{DatabaseId, PeerId};
-use crate::message::Write;
+use crate::message::{Change, Write};
 use crate::record::{Payload, Record};
-use crate::rows::{stored_key, user_key};
+use crate::rows::{split_key, stored_key};
 use crate::stamp::Millis;
 use crate::status::HolderState;
 use crate::wire;
@@ -197,7 +197,7 @@ impl Directory {
     ) -> Option<(DatabaseId, Write)> {
         let key = row_key(id, DATABASE, generation, &[]);
         let payload = Payload::Value(wire::encode(&DatabaseRow { path: path.into() }), None);
-        Some((self.shard(id)?, Write { key, payload }))
+        Some((self.shard(id)?, Write { key, change: Change::Set(payload) }))
     }
 
     /// The write that says what a holder is.
@@ -210,7 +210,7 @@ impl Directory {
     ) -> Option<(DatabaseId, Write)> {
         let key = row_key(id, HOLDER, self.generation(id), &peer.0);
         let payload = Payload::Value(wire::encode(&Holder { state, since }), None);
-        Some((self.shard(id)?, Write { key, payload }))
+        Some((self.shard(id)?, Write { key, change: Change::Set(payload) }))
     }
 
     /// The write that sets or removes a definition.
@@ -223,17 +223,17 @@ impl Directory {
         let payload = definition.map_or(Payload::Tombstone, |definition| {
             Payload::Value(wire::encode(&StoredDefinition::from(definition)), None)
         });
-        Some((*id, Write { key: stored_key(name.as_bytes()), payload }))
+        Some((*id, Write { key: stored_key(name.as_bytes()), change: Change::Set(payload) }))
     }
 
     /// Takes in what a row of a system database says now.
     pub(crate) fn learn(&mut self, system: DatabaseId, stored: &[u8], record: &Record) -> Lesson {
-        let Some(key) = user_key(stored) else { return Lesson::Nonsense };
+        let Some((b"", key)) = split_key(stored) else { return Lesson::Nonsense };
         match self.system.get(&system) {
             Some(System::Definitions) => {
                 let name = String::from_utf8_lossy(key).into_owned();
                 match record.payload() {
-                    Payload::Tombstone => Lesson::Undefined(name),
+                    payload if payload.is_tombstone() => Lesson::Undefined(name),
                     Payload::Value(value, _) => {
                         let stored = wire::decode::<StoredDefinition>(value);
                         Lesson::Defined(match stored {
@@ -242,6 +242,7 @@ impl Directory {
                             Err(error) => Err(format!("{name:?}: {error}")),
                         })
                     }
+                    _ => Lesson::Nonsense,
                 }
             }
             Some(System::Shard(_)) => self.learn_entry(key, record).unwrap_or(Lesson::Nonsense),

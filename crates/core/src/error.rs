@@ -115,6 +115,14 @@ pub enum Error {
     /// A condition (if-absent, if-version) did not hold here; nothing was written.
     #[error("the condition does not hold: {0}")]
     ConditionFailed(String),
+    /// What the key says cannot be counted; nothing was written.
+    #[error("the key {key:?} cannot be counted: {why}")]
+    NotACounter {
+        /// The key.
+        key: String,
+        /// What is in the way.
+        why: String,
+    },
     /// This peer's clock is too far off its peers'; nothing was written.
     #[error(
         "this peer's clock is {offset_ms} ms off the median of its peers, at most {bound_ms} ms are allowed: writes are refused until it is set right"
@@ -180,6 +188,7 @@ impl Error {
             Self::UnderReplicated { .. } => "under-replicated",
             Self::NoSpace { .. } => "no-space",
             Self::ConditionFailed(_) => "condition-failed",
+            Self::NotACounter { .. } => "not-a-counter",
             Self::ClockSkew { .. } => "clock-skew",
             Self::Cloned => "cloned",
             Self::TimedOut(_) => "timed-out",

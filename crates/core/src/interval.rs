@@ -33,7 +33,15 @@ impl Interval {
 
 /// A set of dots as disjoint intervals that do not touch: (epoch, from) → upto.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "BTreeMap<(Epoch, u64), u64>")]
 pub struct Intervals(BTreeMap<(Epoch, u64), u64>);
+
+/// What was stored may be damaged: it is a set all the same.
+impl From<BTreeMap<(Epoch, u64), u64>> for Intervals {
+    fn from(map: BTreeMap<(Epoch, u64), u64>) -> Self {
+        map.into_iter().map(|((epoch, from), upto)| Interval { epoch, from, upto }).collect()
+    }
+}
 
 impl Intervals {
     /// The intervals, ascending.

@@ -4,6 +4,7 @@
 extern crate alloc;
 
 pub mod clock;
+pub mod counter;
 pub mod definition;
 pub mod directory;
 pub mod error;

@@ -2,6 +2,8 @@
 
 /// Longest key, in bytes: keys are read in every compare and must stay cheap to list.
 pub const KEY_MAX: usize = 1024;
+/// Longest name of a keyspace, in bytes: it is part of every key in it.
+pub const KEYSPACE_MAX: usize = 128;
 /// Longest value, in bytes: one value must fit a message and a memtable many times over.
 pub const VALUE_MAX: usize = 8 << 20;
 /// Longest database path, in bytes.

@@ -4,6 +4,8 @@
 //! later version is skipped and not the rest of the frame. A message too large for a frame travels as
 //! [`Message::Fragment`]s, with other messages in between, and is acted on only when whole.
 
+mod operation;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -14,10 +16,11 @@ use crate::error::Error;
 use crate::ident::{DatabaseId, Epoch, PeerId};
 use crate::interval::Interval;
 use crate::membership::Identity;
-use crate::record::{Payload, Record, Sent};
-use crate::stamp::{Dot, Millis, Time, Version};
-use crate::status::DatabaseStatus;
+use crate::record::{Record, Sent};
+use crate::stamp::{Dot, Time};
 use crate::vector::Vector;
+
+pub use operation::{Change, Condition, Operation, PageRequest, Reply, Write, Written};
 
 /// Most bytes of a frame. The driver may refuse larger ones.
 pub const FRAME_MAX: usize = 256 << 10;
@@ -384,96 +387,4 @@ pub struct RangeSum {
     pub range: Range,
     /// Sum of their fingerprints.
     pub sum: u64,
-}
-
-/// What a peer asks of a holder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Operation {
-    /// Reads keys from one snapshot.
-    Get {
-        /// Stored keys.
-        keys: Vec<Vec<u8>>,
-        /// Only from a copy that reflects this write.
-        least: Option<Dot>,
-    },
-    /// Reads one page of a range.
-    Page(PageRequest),
-    /// Writes, all or nothing.
-    Write {
-        /// The writes.
-        writes: Vec<Write>,
-        /// When to acknowledge.
-        durability: Durability,
-        /// How many holders must have it.
-        acks: u32,
-        /// How long to wait for them, in milliseconds.
-        timeout: Millis,
-        /// What must be true of every key.
-        condition: Option<Condition>,
-        /// How often the requester knows the database to be dropped: not for who knows less.
-        generation: u64,
-    },
-    /// Asks how the database is doing.
-    Status,
-    /// Asks the steward to invite the requester as a holder.
-    Invite,
-    /// Begins a watch.
-    Watch {
-        /// Stored keys that begin with this.
-        prefix: Vec<u8>,
-    },
-}
-
-/// What must be true of a key before it is written, at the holder that accepts the write: another one
-/// may accept another write of the key at the same time. It is no lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Condition {
-    /// There is no such key, or it has expired.
-    Absent,
-    /// There is one.
-    Present,
-    /// Its value has this version.
-    Version(Version),
-}
-
-/// One write of a batch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Write {
-    /// The stored key.
-    #[serde(with = "serde_bytes")]
-    pub key: Vec<u8>,
-    /// The value, or a tombstone.
-    pub payload: Payload,
-}
-
-/// One page of a range of stored keys.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PageRequest {
-    /// Where it starts, in ascending order whatever `reverse` says.
-    pub start: core::ops::Bound<Vec<u8>>,
-    /// Where it ends.
-    pub end: core::ops::Bound<Vec<u8>>,
-    /// Most rows.
-    pub limit: u32,
-    /// Descending.
-    pub reverse: bool,
-    /// Leave the values out.
-    pub keys_only: bool,
-}
-
-/// What came of a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reply {
-    /// The records, in the order asked.
-    Got(Vec<Option<Record>>),
-    /// The rows, and whether there are more.
-    Page(Vec<(Vec<u8>, Record)>, bool),
-    /// Stamp times and dots of the writes.
-    Written(Vec<Version>),
-    /// The status.
-    Status(alloc::boxed::Box<DatabaseStatus>),
-    /// Done; nothing to say.
-    Done,
-    /// The copy does not reflect the write that was asked for yet.
-    Behind,
 }

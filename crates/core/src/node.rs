@@ -42,6 +42,7 @@ mod admit;
 mod answer;
 mod check;
 mod collect;
+mod commit;
 mod compare;
 mod define;
 mod drain;
@@ -64,6 +65,7 @@ mod report;
 mod rounds;
 mod scrub;
 mod sums;
+mod sweep;
 mod sync;
 mod watch;
 mod work;
@@ -152,6 +154,8 @@ pub struct Config {
     pub tombstone_grace: Millis,
     /// How long a holder may be away before it no longer counts as one, in milliseconds.
     pub holder_ttl: Millis,
+    /// Pause between two looks for entries that have expired, in milliseconds.
+    pub sweep_interval: Millis,
 }
 
 /// The usual [`Config::max_clock_skew`]: far beyond what NTP leaves, far below what a person
@@ -170,6 +174,8 @@ pub const TRASH: Millis = 24 * 3_600 * 1_000;
 pub const TOMBSTONE_GRACE: Millis = 3 * 24 * 3_600 * 1_000;
 /// The usual [`Config::holder_ttl`]: longer than a holiday would keep every delete for weeks.
 pub const HOLDER_TTL: Millis = 7 * 24 * 3_600 * 1_000;
+/// The usual [`Config::sweep_interval`]: what has expired is hidden at once, and only costs room.
+pub const SWEEP_INTERVAL: Millis = 10 * 60 * 1_000;
 
 /// A database that has a copy here.
 #[derive(Debug)]
@@ -224,6 +230,7 @@ pub struct Node<S: Store> {
     syncs: Vec<sync::SyncWait>,
     losses: lost::Losses,
     collects: collect::Collects,
+    sweeps: sweep::Sweeps,
     absences: absent::Absences,
     /// Whether what is learned of the directory comes from this peer's own disk.
     loading: bool,
@@ -250,6 +257,7 @@ struct Timers {
     relax: u64,
     scrub: u64,
     collect: u64,
+    sweep: u64,
 }
 
 /// Most peers whose addresses are kept for the next start.
@@ -352,6 +360,7 @@ impl<S: Store> Node<S> {
             syncs: Vec::new(),
             losses: lost::Losses::default(),
             collects: collect::Collects::default(),
+            sweeps: sweep::Sweeps::default(),
             absences: absent::Absences::default(),
             loading: true,
             leaves: leave::Leaves::default(),
@@ -368,6 +377,7 @@ impl<S: Store> Node<S> {
                 relax: NEVER,
                 scrub: NEVER,
                 collect: NEVER,
+                sweep: NEVER,
             },
             started: now,
             next_token: 0,
@@ -408,7 +418,7 @@ impl<S: Store> Node<S> {
                 self.directory.raise(id, stored.state.generation);
             }
             let replica = Replica::new(id, prefix, path.into(), stored);
-            self.next_prefix = self.next_prefix.max(prefix + 1);
+            self.next_prefix = self.next_prefix.max(prefix.checked_add(1).ok_or_else(damaged)?);
             self.hold(replica, HolderState::Joining, now);
         }
         for row in prefix_rows(&self.store, Space::Meta, b"x") {
@@ -448,6 +458,7 @@ impl<S: Store> Node<S> {
         self.losses.note(&replica);
         // Tombstones of an earlier life may be old enough already.
         self.collects.note(&replica, now.monotonic.saturating_add(SECOND));
+        self.sweeps.note(&replica, now.monotonic.saturating_add(SECOND));
         let held = Held { replica, role, definition, touched, used, busy_rounds: 0, vain: None };
         self.sums.changed(held.replica.id);
         self.held.insert(held.replica.id, Box::new(held));
@@ -456,7 +467,9 @@ impl<S: Store> Node<S> {
     /// Gives a database its local number, in a commit of its own.
     fn intern(&mut self, id: DatabaseId, path: &str) -> Result<Replica, StoreError> {
         let prefix = self.next_prefix;
-        self.next_prefix += 1;
+        let next = prefix.checked_add(1);
+        let next = next.ok_or_else(|| StoreError::corrupt("no local number of a database is left"));
+        self.next_prefix = self.fatal(next)?;
         let mut transaction = Transaction::default();
         let row = Interned { prefix, path: path.to_string() };
         transaction.put(Space::Meta, rows::intern_key(id), wire::encode(&row));
@@ -519,6 +532,7 @@ impl<S: Store> Node<S> {
             timers.relax,
             timers.scrub,
             timers.collect,
+            timers.sweep,
             self.membership.next_timer().unwrap_or(NEVER),
         ]
         .into_iter()
@@ -606,6 +620,7 @@ impl<S: Store> Node<S> {
             self.leave_tick(now)?;
             self.absence_tick(now)?;
             self.collect_tick(now);
+            self.sweep_tick(now);
         }
         if self.timers.relax <= at {
             self.relax(now);
@@ -615,6 +630,9 @@ impl<S: Store> Node<S> {
         }
         if self.timers.collect <= at {
             self.collect_step(now)?;
+        }
+        if self.timers.sweep <= at {
+            self.sweep_step(now)?;
         }
         Ok(())
     }
@@ -726,7 +744,8 @@ impl<S: Store> Node<S> {
     }
 
     fn count(&mut self, name: &'static str, by: u64) {
-        *self.counters.entry(name).or_default() += by;
+        let counter = self.counters.entry(name).or_default();
+        *counter = counter.saturating_add(by);
     }
 
     /// The id of a path in this cluster: never of its definition.

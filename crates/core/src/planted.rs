@@ -178,6 +178,16 @@ bank! {
     OneKeeperIsEnough = "one-keeper-is-enough",
     /// A start reads of a state only what changed since its base.
     BaseIgnored = "base-ignored",
+    /// An increment forgets what its epoch had added before.
+    SumForgotten = "sum-forgotten",
+    /// Increments from before a put or a delete still count after it.
+    PastSumsCount = "past-sums-count",
+    /// Expired entries are swept by a clock that is known to be off.
+    SweptByWrongClock = "swept-by-wrong-clock",
+    /// Reads show entries that have expired.
+    ExpiredShown = "expired-shown",
+    /// An expired entry is swept above whatever was written over it meanwhile.
+    SweptAboveAll = "swept-above-all",
     /// A copy that another peer is to take over is gone before that one has it.
     MovedTooEarly = "moved-too-early",
     /// Where only joiners are left, none of them becomes a complete copy.

@@ -3,14 +3,30 @@
 use alloc::vec::Vec;
 use core::ops::Bound;
 
+use crate::counter::resolve;
 use crate::limits::{PAGE_BYTES_MAX, PAGE_MAX};
 use crate::message::PageRequest;
 use crate::record::{Payload, Record};
+use crate::replica::decode_record;
 use crate::rows::{self, Prefix};
 use crate::stamp::Millis;
 use crate::store::{Read, Space, StoreError};
 
-/// Reads the record of a stored key in a copy, without the node.
+/// Reads the record of a stored key in a copy, without the node: of a counter, what says that it is one.
+///
+/// # Errors
+/// When the store cannot read or the row is damaged.
+pub fn read_stored(
+    read: &impl Read,
+    prefix: Prefix,
+    stored: &[u8],
+) -> Result<Option<Record>, StoreError> {
+    let row = rows::data_key(prefix, stored);
+    read.look(Space::Data, &row, |row| row.map(decode_record).transpose())?
+}
+
+/// Reads what users see of a stored key in a copy, without the node: of a counter, its value. Several rows
+/// make that up: where others write meanwhile, read from a snapshot.
 ///
 /// # Errors
 /// When the store cannot read or the row is damaged.
@@ -19,14 +35,14 @@ pub fn read_record(
     prefix: Prefix,
     stored: &[u8],
 ) -> Result<Option<Record>, StoreError> {
-    let row = rows::data_key(prefix, stored);
-    read.look(Space::Data, &row, |row| row.map(crate::replica::decode_record).transpose())?
+    let record = read_stored(read, prefix, stored)?;
+    record.map(|record| resolve(read, prefix, stored, record)).transpose()
 }
 
 /// A stored key and its record.
 pub type Found = (Vec<u8>, Record);
 
-/// Live rows of a range of stored keys in a copy, and whether there are more.
+/// What users see of a range of stored keys in a copy, and whether there is more.
 ///
 /// # Errors
 /// When the store cannot read or a row is damaged.
@@ -57,10 +73,11 @@ pub fn read_page(
         let row = if page.reverse { found.next_back() } else { found.next() };
         let Some(row) = row else { return Ok((rows, false)) };
         let (key, data) = row?;
-        let mut record = crate::replica::decode_record(&data)?;
+        let record = decode_record(&data)?;
         if !record.is_visible(wall) {
             continue;
         }
+        let mut record = resolve(read, prefix, &key[4..], record)?;
         let weight = key.len() + if page.keys_only { 0 } else { record.payload().len() };
         if rows.len() >= limit || (!rows.is_empty() && bytes + weight > PAGE_BYTES_MAX) {
             return Ok((rows, true));

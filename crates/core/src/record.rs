@@ -17,6 +17,19 @@ pub enum Payload {
     Value(#[serde(with = "serde_bytes")] Vec<u8>, Option<Millis>),
     /// Deleted.
     Tombstone,
+    /// A counter: what it began with, and the sums under its key that began after `since`.
+    Counter {
+        /// The time of what it took the place of: sums that began no later belong to the past.
+        since: Time,
+        /// What it began with.
+        start: i64,
+        /// When it expires: milliseconds since the Unix epoch.
+        expires: Option<Millis>,
+    },
+    /// What one epoch has added to a counter.
+    Sum(i128),
+    /// Deleted: a counter that expired. Sums that began no later than this belong to the past.
+    Expired(Time),
 }
 
 impl core::fmt::Debug for Payload {
@@ -27,22 +40,58 @@ impl core::fmt::Debug for Payload {
                 write!(f, "Value({} bytes, expires {expires})", value.len())
             }
             Self::Tombstone => f.write_str("Tombstone"),
+            Self::Counter { since, start, expires } => {
+                write!(f, "Counter({start}, since {}, expires {expires:?})", since.0)
+            }
+            Self::Sum(sum) => write!(f, "Sum({sum})"),
+            Self::Expired(since) => write!(f, "Expired({})", since.0),
         }
     }
 }
 
+/// What a counter counts for in the size of a database, in bytes, besides its key.
+const COUNTER_BYTES: usize = 8;
+
 impl Payload {
-    /// Bytes of the value; 0 for a tombstone.
+    /// Bytes of the value; 8 for a counter, 0 for a tombstone or a sum.
     pub fn len(&self) -> usize {
         match self {
             Self::Value(value, _) => value.len(),
-            Self::Tombstone => 0,
+            Self::Counter { .. } => COUNTER_BYTES,
+            Self::Tombstone | Self::Sum(_) | Self::Expired(_) => 0,
         }
     }
 
-    /// Whether it has no bytes: an empty value or a tombstone.
+    /// Whether it has no bytes: an empty value, a tombstone or a sum.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// When it expires, if ever, in milliseconds since the Unix epoch.
+    pub fn expires(&self) -> Option<Millis> {
+        match self {
+            Self::Value(_, expires) | Self::Counter { expires, .. } => *expires,
+            Self::Tombstone | Self::Sum(_) | Self::Expired(_) => None,
+        }
+    }
+
+    /// Whether users see it as an entry, unless it has expired: a value or a counter.
+    pub fn is_entry(&self) -> bool {
+        matches!(self, Self::Value(..) | Self::Counter { .. })
+    }
+
+    /// Whether it stands for nothing but a delete.
+    pub fn is_tombstone(&self) -> bool {
+        matches!(self, Self::Tombstone | Self::Expired(_))
+    }
+
+    /// Whether it may be under a stored key: sums have keys of their own.
+    pub fn fits(&self, stored: &[u8]) -> bool {
+        if stored.starts_with(&crate::rows::SUMS_PREFIX) {
+            let sum = matches!(self, Self::Sum(_) | Self::Tombstone);
+            return sum && crate::rows::split_sum(stored).is_some();
+        }
+        !matches!(self, Self::Sum(_))
     }
 }
 
@@ -112,22 +161,24 @@ impl Record {
         }
     }
 
-    /// Whether reads see it at `wall`: a value that has not expired.
+    /// Whether reads see it at `wall`: a value or a counter that has not expired.
     pub fn is_visible(&self, wall: Millis) -> bool {
-        matches!(self.register.val, Payload::Value(_, expires) if expires.is_none_or(|at| at > wall))
+        let payload = self.payload();
+        let expired = payload.expires().is_some_and(|at| at <= wall);
+        payload.is_entry() && (!expired || planted(Planted::ExpiredShown))
     }
 
-    /// Whether it is a value (a tombstone is not live; an expired value still is until it is
-    /// replaced by a tombstone).
+    /// Whether it is no tombstone: what has expired is live until a tombstone takes its place.
     pub fn is_live(&self) -> bool {
-        matches!(self.register.val, Payload::Value(..))
+        !self.payload().is_tombstone()
     }
 
-    /// Whether no peer of this program could have written it.
-    pub fn is_malformed(&self) -> bool {
+    /// Whether no peer of this program could have written it under this stored key.
+    pub fn is_malformed(&self, stored: &[u8]) -> bool {
         self.sequence == 0
             || self.register.marker.time > TIME_CEILING
-            || self.register.val.len() > crate::limits::VALUE_MAX
+            || self.payload().len() > crate::limits::VALUE_MAX
+            || !self.payload().fits(stored)
     }
 
     /// Merges another record of the same key: the greater stamp wins.
@@ -174,7 +225,15 @@ impl Fingerprint {
 
     /// The element of one live entry; a digest is the sum of them modulo 2^128.
     pub fn element(&self, key: &[u8], record: &Record) -> u128 {
-        let Payload::Value(value, expires) = record.payload() else { return 0 };
+        let encoded;
+        let (value, expires) = match record.payload() {
+            Payload::Value(value, expires) => (value, expires),
+            payload if payload.is_tombstone() => return 0,
+            payload => {
+                encoded = crate::wire::encode(payload);
+                (&encoded, &None)
+            }
+        };
         let parts: [&[u8]; 7] = [
             &(key.len() as u64).to_le_bytes(),
             key,

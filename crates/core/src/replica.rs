@@ -4,6 +4,7 @@
 //! describe, always. The sums of the 256 buckets of the digest are counted where a compare needs
 //! them, and kept up to date in memory from then on: a write would touch one more row for each.
 
+mod counting;
 mod derived;
 mod late;
 mod stored;
@@ -15,6 +16,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::HybridClock;
+use crate::counter::resolve_staged;
 use crate::ident::{DatabaseId, Epoch};
 use crate::interval::Interval;
 use crate::planted::{Planted, planted};
@@ -24,7 +26,8 @@ use crate::stamp::{Dot, Millis, Time};
 use crate::store::{Read, Space, StoreError};
 use crate::vector::{Progress, Vector};
 use crate::wire;
-pub use derived::Derived;
+pub use counting::Added;
+pub use derived::{Counts, Derived};
 pub use late::{Late, is_below};
 pub use stored::{Base, HOT_MAX, StateRow, Stored};
 
@@ -41,19 +44,15 @@ pub struct State {
     pub newest_collected: Time,
     /// Sum of the elements of the live entries, modulo 2^128.
     pub digest: u128,
-    /// Live entries.
-    pub entries: u64,
-    /// Tombstones.
-    pub tombstones: u64,
-    /// Bytes of keys and values of the live entries.
-    pub bytes: u64,
+    /// How many rows of which kind there are.
+    pub counts: Counts,
 }
 
 impl State {
     /// What it says that follows from the rows alone.
     pub fn derived(&self) -> Derived {
-        let Self { digest, entries, tombstones, bytes, .. } = *self;
-        Derived { digest, entries, tombstones, bytes }
+        let Self { digest, counts, .. } = *self;
+        Derived { digest, counts }
     }
 }
 
@@ -154,8 +153,7 @@ impl Replica {
         let winner = match old {
             None => record,
             Some(mut winner) => {
-                let (live, dot) = (winner.is_live(), winner.dot());
-                let weight = stored.len() + winner.payload().len();
+                let (counted, dot) = (Counts::of(stored, winner.payload()), winner.dot());
                 let element = fingerprint.element(stored, &winner);
                 match winner.merge(record) {
                     Merge::Kept => return (Applied::Lost, winner),
@@ -166,7 +164,7 @@ impl Replica {
                 if winner.is_live() || !planted(Planted::DigestKeepsDeleted) {
                     self.shift_digest(stored, element.wrapping_neg());
                 }
-                self.uncount(live, weight);
+                self.uncount(counted);
                 if dot != winner.dot() && !planted(Planted::LogRowKept) {
                     transaction.remove_once(Space::Log, rows::log_key(self.prefix, dot));
                 }
@@ -178,12 +176,7 @@ impl Replica {
             transaction.remove(Space::Data, row);
             return (outcome, winner);
         }
-        if winner.is_live() {
-            self.state.entries += 1;
-            self.state.bytes += (stored.len() + winner.payload().len()) as u64;
-        } else {
-            self.state.tombstones += 1;
-        }
+        self.state.counts.add(Counts::of(stored, winner.payload()));
         let log = rows::log_key(self.prefix, winner.dot());
         if !overwrites || !planted(Planted::LogRowNotWritten) {
             transaction.put(Space::Log, log, stored.to_vec());
@@ -202,16 +195,13 @@ impl Replica {
         }
     }
 
-    /// Takes a row out of the counts: whether it was live, and the bytes of its key and value.
-    fn uncount(&mut self, live: bool, weight: usize) {
-        let state = &mut self.state;
-        if !live {
-            state.tombstones = state.tombstones.saturating_sub(1);
-            return;
-        }
-        state.entries = state.entries.saturating_sub(1);
-        if !planted(Planted::SizeOnlyGrows) {
-            state.bytes = state.bytes.saturating_sub(weight as u64);
+    /// Takes a row out of the counts.
+    fn uncount(&mut self, row: Counts) {
+        let counts = &mut self.state.counts;
+        let bytes = counts.bytes;
+        counts.remove(row);
+        if planted(Planted::SizeOnlyGrows) {
+            counts.bytes = bytes;
         }
     }
 
@@ -280,7 +270,7 @@ impl Replica {
         let (row, old) = read_row(transaction, store, rows::data_key(self.prefix, stored))?;
         let Some(record) = old.filter(|old| old.dot() == dot) else { return Ok(None) };
         self.shift_digest(stored, fingerprint.element(stored, &record).wrapping_neg());
-        self.uncount(record.is_live(), stored.len() + record.payload().len());
+        self.uncount(Counts::of(stored, record.payload()));
         transaction.remove(Space::Data, row);
         transaction.remove(Space::Log, rows::log_key(self.prefix, dot));
         Ok(Some(record))
@@ -334,8 +324,16 @@ impl Replica {
         let (row, old) = read_row(transaction, store, rows::data_key(self.prefix, stored))?;
         // A key without a row may have had one, whose tombstone is collected: above that, too.
         let collected = self.state.newest_collected;
-        let over = Some(old.as_ref().map_or(collected, |old| old.stamp().time));
-        let over = over.filter(|_| !planted(Planted::StampBelowOverwritten));
+        let over = match &old {
+            None => collected,
+            // And above every increment that it has seen: those belong to the past from now on.
+            Some(old) if matches!(old.payload(), Payload::Counter { .. }) => {
+                let staged = (&*transaction, store);
+                resolve_staged(staged, self.prefix, stored, old.clone())?.stamp().time
+            }
+            Some(old) => old.stamp().time,
+        };
+        let over = Some(over).filter(|_| !planted(Planted::StampBelowOverwritten));
         let Some(time) = author.clock.next(author.wall, over) else { return Ok(None) };
         let own = (author.fingerprint, author.epoch);
         Ok(Some(self.issue(transaction, own, stored, (row, old), (time, payload))))
@@ -358,12 +356,14 @@ impl Replica {
         lost.unwrap_or(written)
     }
 
-    /// Tells a delete again, under a new name and just above its own stamp: another copy may have
-    /// collected it, and then got a value that it deletes. None: the row says something else by now.
+    /// Puts a tombstone just above a stamp, if the row still has that stamp: whatever else was written
+    /// meanwhile wins. Of a tombstone, it tells the delete again under a new name, since another copy may
+    /// have collected it, and then got a value that it deletes; of what has expired, or of a sum that
+    /// belongs to the past, it is the end. None: the row says something else by now.
     ///
     /// # Errors
     /// When the store cannot read or the row is damaged.
-    pub fn delete_again(
+    pub fn bury(
         &mut self,
         transaction: &mut Transaction,
         store: &impl Read,
@@ -372,12 +372,13 @@ impl Replica {
         time: Time,
     ) -> Result<Option<Record>, StoreError> {
         let (row, old) = read_row(transaction, store, rows::data_key(self.prefix, stored))?;
-        let same = |old: &Record| !old.is_live() && old.stamp().time == time;
-        if !old.as_ref().is_some_and(same) {
-            return Ok(None);
-        }
-        let write = (time.next(), Payload::Tombstone);
-        Ok(Some(self.issue(transaction, own, stored, (row, old), write)))
+        let Some(payload) = old.as_ref().and_then(|old| buried(old, time)) else { return Ok(None) };
+        let above = if planted(Planted::SweptAboveAll) {
+            Time::from_millis(time.millis() + 3_600_000)
+        } else {
+            time.next()
+        };
+        Ok(Some(self.issue(transaction, own, stored, (row, old), (above, payload))))
     }
 
     /// Stages what is stored of the state.
@@ -442,9 +443,11 @@ impl Replica {
         let state = &mut self.state;
         let shift = |now: u64, was: u64, is: u64| now.wrapping_add(is.wrapping_sub(was));
         state.digest = state.digest.wrapping_add(found.digest.wrapping_sub(stored.digest));
-        state.entries = shift(state.entries, stored.entries, found.entries);
-        state.tombstones = shift(state.tombstones, stored.tombstones, found.tombstones);
-        state.bytes = shift(state.bytes, stored.bytes, found.bytes);
+        let (now, was, is) = (&mut state.counts, &stored.counts, &found.counts);
+        now.entries = shift(now.entries, was.entries, is.entries);
+        now.bytes = shift(now.bytes, was.bytes, is.bytes);
+        now.tombstones = shift(now.tombstones, was.tombstones, is.tombstones);
+        now.expiring = shift(now.expiring, was.expiring, is.expiring);
     }
 }
 
@@ -459,6 +462,16 @@ pub struct Author<'a> {
     pub wall: Millis,
     /// The cluster's fingerprint.
     pub fingerprint: &'a Fingerprint,
+}
+
+/// What buries a record, if it has this stamp time.
+fn buried(old: &Record, time: Time) -> Option<Payload> {
+    (old.stamp().time == time).then(|| match old.payload() {
+        payload @ (Payload::Counter { .. } | Payload::Expired(_)) => {
+            Payload::Expired(crate::counter::ended(time, payload))
+        }
+        Payload::Value(..) | Payload::Sum(_) | Payload::Tombstone => Payload::Tombstone,
+    })
 }
 
 /// Most bytes of an encoded record beside its value.

@@ -11,7 +11,9 @@
 //! | meta | `p`, name | a row of the peer itself |
 //!
 //! A prefix is the 4-byte local number of a database, never used again. A stored key is one byte
-//! with the length of the keyspace's name (0 for the default one), that name, and the user's key.
+//! with the length of the keyspace's name (0 for the default one), that name, and the user's key. The
+//! sums of a counter lie under stored keys of their own: a byte 255, the length of the counter's stored
+//! key in two, that key, and the stamp of the sum's first increment, see [`counter`](crate::counter).
 
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
@@ -21,8 +23,8 @@ use core::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ident::DatabaseId;
-use crate::stamp::Dot;
+use crate::ident::{DatabaseId, Epoch};
+use crate::stamp::{Dot, Stamp, Time};
 use crate::store::{Batch, Read, Rows, Space, StoreError};
 
 /// The local number of a database.
@@ -39,18 +41,71 @@ pub struct Interned {
 
 /// The stored key of a user's key in the default keyspace.
 pub fn stored_key(key: &[u8]) -> Vec<u8> {
-    let mut stored = Vec::with_capacity(key.len() + 1);
-    stored.push(0);
+    stored_key_in("", key)
+}
+
+/// The stored key of a user's key in a keyspace, whose name has at most
+/// [`KEYSPACE_MAX`](crate::limits::KEYSPACE_MAX) bytes.
+pub fn stored_key_in(keyspace: &str, key: &[u8]) -> Vec<u8> {
+    let mut stored = Vec::with_capacity(1 + keyspace.len() + key.len());
+    stored.push(keyspace.len() as u8);
+    stored.extend_from_slice(keyspace.as_bytes());
     stored.extend_from_slice(key);
     stored
 }
 
-/// The user's key in a stored key of the default keyspace; `None` for any other row.
-pub fn user_key(stored: &[u8]) -> Option<&[u8]> {
-    match stored.split_first() {
-        Some((0, key)) if !key.is_empty() => Some(key),
-        _ => None,
-    }
+/// The name of the keyspace, and the user's key, in a stored key; `None` for any other row.
+pub fn split_key(stored: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = stored.split_first()?;
+    let length = usize::from(*length);
+    (length <= crate::limits::KEYSPACE_MAX).then_some(())?;
+    rest.split_at_checked(length).filter(|(_, key)| !key.is_empty())
+}
+
+/// What the stored keys of sums begin with: no keyspace has a name of this length.
+const SUMS: u8 = 0xff;
+
+/// The beginning of the stored keys of all sums.
+pub const SUMS_PREFIX: [u8; 1] = [SUMS];
+
+/// The beginning of the stored keys of the sums of a counter.
+pub fn sums_prefix(counter: &[u8]) -> Vec<u8> {
+    let mut stored = Vec::with_capacity(3 + counter.len() + 24);
+    stored.push(SUMS);
+    stored.extend_from_slice(&(counter.len() as u16).to_be_bytes());
+    stored.extend_from_slice(counter);
+    stored
+}
+
+/// The stored key of the sum of a counter that began with an increment of this stamp.
+pub fn sum_key(counter: &[u8], first: Stamp) -> Vec<u8> {
+    let mut stored = sums_prefix(counter);
+    stored.extend_from_slice(&first.time.0.to_be_bytes());
+    stored.extend_from_slice(&first.epoch.0.to_be_bytes());
+    stored
+}
+
+/// The rows of a copy between which lie the sums of a counter that began after some time.
+pub fn sums_since(prefix: Prefix, counter: &[u8], since: Time) -> (Vec<u8>, Vec<u8>) {
+    let after = |time: Time| {
+        let mut row = data_key(prefix, &sums_prefix(counter));
+        row.extend_from_slice(&time.0.to_be_bytes());
+        row
+    };
+    // Stamps end far below the last time.
+    (after(Time(since.0.saturating_add(1))), after(Time(u64::MAX)))
+}
+
+/// The stored key of the counter, and the stamp of the first increment, of the stored key of a sum.
+pub fn split_sum(stored: &[u8]) -> Option<(&[u8], Stamp)> {
+    let rest = stored.strip_prefix(&SUMS_PREFIX)?;
+    let (length, rest) = rest.split_first_chunk::<2>()?;
+    let (counter, first) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    let (time, epoch) = first.split_first_chunk::<8>()?;
+    let time = Time(u64::from_be_bytes(*time));
+    let epoch = Epoch(u128::from_be_bytes(epoch.try_into().ok()?));
+    split_key(counter)?;
+    Some((counter, Stamp { time, epoch }))
 }
 
 /// The row of a stored key.
@@ -69,15 +124,6 @@ pub fn data_rows(read: &impl Read, prefix: Prefix, above: &[u8], upto: Option<&[
     let end = upto.map_or_else(|| data_key(prefix + 1, &[]), |upto| data_key(prefix, upto));
     let upper = if upto.is_some() { Bound::Included(&*end) } else { Bound::Excluded(&*end) };
     read.range(Space::Data, lower, upper)
-}
-
-/// The row of a user's key in the default keyspace.
-pub fn user_data_key(prefix: Prefix, key: &[u8]) -> Vec<u8> {
-    let mut row = Vec::with_capacity(5 + key.len());
-    row.extend_from_slice(&prefix.to_be_bytes());
-    row.push(0);
-    row.extend_from_slice(key);
-    row
 }
 
 /// The log row of a dot, in 20 bytes: what fjall keeps in a node of its tables in memory, where a
@@ -165,6 +211,27 @@ impl Transaction {
             None => store.look(space, &place.1, look)?,
         };
         Ok((place.1, found))
+    }
+
+    /// The rows from one key up to another, which is not among them, as they will be after the commit.
+    ///
+    /// # Errors
+    /// When the store cannot read.
+    pub fn rows(
+        &self,
+        store: &impl Read,
+        space: Space,
+        (start, end): (&[u8], &[u8]),
+    ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, StoreError> {
+        let stored = store.range(space, Bound::Included(start), Bound::Excluded(end));
+        let mut rows: BTreeMap<_, _> = stored.collect::<Result<_, _>>()?;
+        for ((_, key), value) in self.writes.range((space, start.to_vec())..(space, end.to_vec())) {
+            match value {
+                Some(value) => rows.insert(key.clone(), value.clone()),
+                None => rows.remove(key),
+            };
+        }
+        Ok(rows)
     }
 
     /// Whether nothing is staged.

@@ -20,9 +20,9 @@ pub type Millis = u64;
 pub struct Time(pub u64);
 
 impl Time {
-    /// The first time of a millisecond.
+    /// The first time of a millisecond; the last time of all where there is no room for it.
     pub const fn from_millis(millis: Millis) -> Self {
-        Self(millis << 16)
+        if millis > u64::MAX >> 16 { Self(u64::MAX) } else { Self(millis << 16) }
     }
 
     /// The wall time part, in milliseconds since the Unix epoch.
@@ -30,10 +30,10 @@ impl Time {
         self.0 >> 16
     }
 
-    /// The next time after this one.
+    /// The next time after this one; the last one, which is far above [`TIME_CEILING`], stays.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

@@ -119,7 +119,8 @@ impl Vector {
 
     /// How many records this vector reflects that `other` does not.
     pub fn ahead_of(&self, other: &Self) -> u64 {
-        self.iter().map(|(epoch, sequence)| sequence.saturating_sub(other.get(epoch))).sum()
+        let ahead = self.iter().map(|(epoch, sequence)| sequence.saturating_sub(other.get(epoch)));
+        ahead.fold(0, u64::saturating_add)
     }
 }
 

@@ -17,13 +17,13 @@ use tidings_core::ident::{DatabaseId, Epoch, PeerId, hex};
 use tidings_core::interval::Interval;
 use tidings_core::membership::Identity;
 use tidings_core::message::{
-    Condition, Cut, Message, Operation, PageRequest, Range, RangeSum, Refusal, Reply, Span, Target,
-    Write,
+    Change, Condition, Cut, Message, Operation, PageRequest, Range, RangeSum, Refusal, Reply, Span,
+    Target, Write, Written,
 };
 use tidings_core::name::Path;
 use tidings_core::node::{Config, Input, Node, Output, Submission};
 use tidings_core::record::{Payload, Record, Sent};
-use tidings_core::replica::{Base, State, StateRow};
+use tidings_core::replica::{Base, Counts, State, StateRow};
 use tidings_core::rows::{Interned, stored_key};
 use tidings_core::stamp::{Dot, Time, Version};
 use tidings_core::status::{DatabaseStatus, HolderState, HolderStatus};
@@ -95,7 +95,10 @@ fn messages() -> Vec<(String, Message)> {
         reverse: true,
         keys_only: true,
     };
-    let write = Write { key: stored_key(b"key"), payload: Payload::Value(b"v".to_vec(), None) };
+    let key = stored_key(b"key");
+    let set = Change::Set(Payload::Value(b"v".to_vec(), None));
+    let writes = [set, Change::Add(-5), Change::Expire(Some(70_000))];
+    let writes = writes.map(|change| Write { key: key.clone(), change }).to_vec();
     let cut = Cut {
         vector: vector(),
         pending: vec![INTERVAL],
@@ -223,7 +226,7 @@ fn messages() -> Vec<(String, Message)> {
         Operation::Get { keys: vec![vec![0, 1]], least: Some(version.dot) },
         Operation::Page(page),
         Operation::Write {
-            writes: vec![write],
+            writes,
             durability: Durability::Synced,
             acks: 2,
             timeout: 3,
@@ -237,7 +240,7 @@ fn messages() -> Vec<(String, Message)> {
     let replies = [
         Ok(Reply::Got(vec![None, Some(record())])),
         Ok(Reply::Page(vec![(vec![0, 1], record())], true)),
-        Ok(Reply::Written(vec![version])),
+        Ok(Reply::Written(vec![Written { version, value: Some(-7) }])),
         Ok(Reply::Status(status().into())),
         Ok(Reply::Done),
         Ok(Reply::Behind),
@@ -253,6 +256,7 @@ fn messages() -> Vec<(String, Message)> {
         Err(Error::UnderReplicated { have: 1, want: 2 }),
         Err(Error::NoSpace { used: 1, limit: 2, need: 3 }),
         Err(Error::ConditionFailed("c".into())),
+        Err(Error::NotACounter { key: "k".into(), why: "w".into() }),
         Err(Error::ClockSkew { offset_ms: -1, bound_ms: 2 }),
         Err(Error::Cloned),
         Err(Error::TimedOut(1)),
@@ -300,6 +304,7 @@ fn node(store: &MemoryStore, now: Now) -> Node<MemoryStore> {
         trash: 60_000,
         tombstone_grace: 60_000,
         holder_ttl: 600_000,
+        sweep_interval: 600_000,
     };
     Node::new(config, store.clone(), [7; 32], now).unwrap()
 }
@@ -322,12 +327,13 @@ fn busy_store() -> (MemoryStore, Vec<Vec<u8>>) {
     definition.ttl = Some(1000);
     definition.priority = -1;
     node.apply(&[definition], NOW).unwrap();
-    for (key, payload) in [
-        (b"kept".as_slice(), Payload::Value(b"value".to_vec(), None)),
-        (b"ends", Payload::Value(Vec::new(), Some(1_750_000_001_000))),
-        (b"gone", Payload::Tombstone),
+    for (key, change) in [
+        (b"kept".as_slice(), Change::Set(Payload::Value(b"value".to_vec(), None))),
+        (b"ends", Change::Set(Payload::Value(Vec::new(), Some(1_750_000_001_000)))),
+        (b"gone", Change::Set(Payload::Tombstone)),
+        (b"sums", Change::Add(-7)),
     ] {
-        let writes = vec![Write { key: stored_key(key), payload }];
+        let writes = vec![Write { key: stored_key(key), change }];
         let path = Path::new("notes/ann").unwrap();
         let submission =
             Submission { path, writes, durability: None, acks: 1, timeout: 0, condition: None };
@@ -352,12 +358,19 @@ fn lines() -> Vec<String> {
     for (name, message) in messages() {
         lines.push(format!("message {name}: {}", hex(&wire::encode(&message))));
     }
+    for payload in [
+        Payload::Counter { since: Time(5), start: -6, expires: Some(70_000) },
+        Payload::Sum(-(1 << 70)),
+        Payload::Expired(Time(7)),
+    ] {
+        lines.push(format!("payload {payload:?}: {}", hex(&wire::encode(&payload))));
+    }
     let interned = Interned { prefix: 7, path: "a/b".into() };
     lines.push(format!("row interned: {}", hex(&wire::encode(&interned))));
     lines.push(format!("row record: {}", hex(&wire::encode(&record()))));
     let mut state = State { generation: 1, floor: vector(), digest: 1 << 100, ..State::default() };
     state.newest_collected = Time(6);
-    (state.entries, state.tombstones, state.bytes) = (7, 8, 9);
+    state.counts = Counts { entries: 7, bytes: 9, tombstones: 8, expiring: 6 };
     state.progress.reflect(Interval { epoch: E, from: 0, upto: 3 });
     state.progress.reflect(INTERVAL);
     lines.push(format!("row state: {}", hex(&wire::encode(&StateRow { base: 2, state }))));

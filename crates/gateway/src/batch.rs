@@ -27,7 +27,7 @@ pub(crate) async fn batch(
     refuse_conditions(&headers)?;
     let with_versions = query.flag("versions", true)?;
     let batch = parse(&body)?;
-    let database = door.peer.database(&path).await?;
+    let database = door.database(&path, &query).await?;
     let options = write_options(&database, &query)?;
     let versions = database.batch_with(batch, &options).await?;
     let writes = versions.len();

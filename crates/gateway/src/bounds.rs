@@ -36,7 +36,8 @@ pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Longest `timeout` that a request may ask for: who waits longer can ask again.
 pub(crate) const WAIT_MAX: Duration = Duration::from_hours(1);
 /// How long an answer may take to begin, beyond what the request asks for and what its body takes. Each
-/// call of the library has a time of its own, of 30 s at most, so that this one ends what hangs.
+/// call of the library has a time of its own, of 30 s at most, so that this one ends what hangs. A delete
+/// of a prefix is many calls; where it is ended here, asking again goes on with what is left.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long requests may take to finish once the door closes.
 pub(crate) const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);

@@ -5,6 +5,8 @@
 //! safe, because hyper hands it back only when nothing of it left.
 
 mod ask;
+mod edits;
+mod options;
 mod stream;
 
 use std::io;
@@ -12,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -23,6 +25,7 @@ use tidings::status::{DatabaseStatus, DrainStatus, NodeStatus};
 use tokio::net::TcpStream;
 
 use ask::{Ask, Target};
+pub use options::{List, Since, Write};
 pub use stream::{Changes, Rows};
 
 use crate::json::{
@@ -89,59 +92,6 @@ impl ClientError {
     }
 }
 
-/// How a write is acknowledged, as query parameters; what is `None` follows the definition.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Write {
-    /// `buffered` or `synced`.
-    pub durability: Option<String>,
-    /// A number of holders, or `min`.
-    pub acks: Option<String>,
-    /// A duration, such as `30s`.
-    pub ttl: Option<String>,
-    /// A moment, such as `2026-11-21T16:00:00.000Z`; stands before `ttl`.
-    pub expires: Option<String>,
-    /// A duration, such as `10s`.
-    pub timeout: Option<String>,
-    /// Only if the key is absent.
-    pub if_absent: bool,
-    /// Only if the value has this version.
-    pub if_version: Option<String>,
-}
-
-impl Write {
-    /// The header that says the condition.
-    pub(super) fn condition(&self) -> Option<(HeaderName, String)> {
-        let tag =
-            |version: &String| (header::IF_MATCH, format!("\"{}\"", version.trim_matches('"')));
-        let absent = self.if_absent.then(|| (header::IF_NONE_MATCH, "*".to_owned()));
-        absent.or_else(|| self.if_version.as_ref().map(tag))
-    }
-}
-
-/// Which writes a read has to reflect.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Since {
-    /// The version of one that it waits for.
-    pub min_version: Option<String>,
-    /// How long: a duration, such as `10s`.
-    pub timeout: Option<String>,
-}
-
-/// What to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct List {
-    /// Only keys that start with these bytes.
-    pub prefix: Vec<u8>,
-    /// Most rows in the page; 0: as many as a page may have.
-    pub limit: usize,
-    /// Continue after the page that gave this cursor.
-    pub cursor: Option<String>,
-    /// Descending.
-    pub reverse: bool,
-    /// With values.
-    pub values: bool,
-}
-
 type Sender = SendRequest<Full<Bytes>>;
 
 /// A client of one peer.
@@ -149,6 +99,8 @@ type Sender = SendRequest<Full<Bytes>>;
 pub struct Client {
     authority: String,
     token: Option<HeaderValue>,
+    /// The keyspace whose keys are meant; empty: the default one.
+    keyspace: String,
     idle: Mutex<Vec<Sender>>,
 }
 
@@ -178,7 +130,8 @@ impl Client {
             Some(_) => return bad("its port is not a number below 65536"),
             None => format!("{host}:{DEFAULT_PORT}"),
         };
-        Ok(Self { authority, token: None, idle: Mutex::new(Vec::new()) })
+        let (keyspace, idle) = (String::new(), Mutex::new(Vec::new()));
+        Ok(Self { authority, token: None, keyspace, idle })
     }
 
     /// The same client, which sends a token with every request.
@@ -195,6 +148,19 @@ impl Client {
         Ok(Self { token: Some(value), ..self })
     }
 
+    /// The same client, whose keys are those of a keyspace. The default one has no name.
+    #[must_use]
+    pub fn with_keyspace(self, name: impl Into<String>) -> Self {
+        Self { keyspace: name.into(), ..self }
+    }
+
+    /// What is asked of the keys of a database.
+    fn keys(&self, path: &str, segments: &[&[u8]]) -> Target {
+        let target = Target::database(path);
+        let target = segments.iter().fold(target, |target, segment| target.segment(segment));
+        target.query("keyspace", Some(&self.keyspace).filter(|name| !name.is_empty()))
+    }
+
     /// Sets a key.
     pub async fn put(
         &self,
@@ -203,7 +169,7 @@ impl Client {
         value: impl Into<Bytes>,
         write: &Write,
     ) -> Result<Written, ClientError> {
-        let target = Target::database(path).push("keys").segment(key).write(write).0;
+        let target = self.keys(path, &[b"keys", key]).write(write).0;
         let ask = Ask::new(Method::PUT, target).with("application/octet-stream", value);
         self.json(ask.on(write)).await
     }
@@ -215,21 +181,20 @@ impl Client {
         key: &[u8],
         since: &Since,
     ) -> Result<Option<Row>, ClientError> {
-        let target = Target::database(path).push("keys").segment(key);
+        let target = self.keys(path, &[b"keys", key]);
         let target = target
             .query("min_version", since.min_version.as_ref())
             .query("timeout", since.timeout.as_ref());
-        match self.whole(Ask::get(target.0)).await {
-            Ok((headers, body)) => {
-                let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-                let version = text(header::ETAG).unwrap_or_default().trim_matches('"').to_owned();
-                let expires = text(EXPIRES).and_then(|text| moment::parse(text).ok());
-                let (value, version) = (Some(body.into()), Some(version));
-                Ok(Some(Row { key: key.to_vec(), value, expires, version }))
-            }
-            Err(ClientError::Problem(problem)) if problem.code == "not-found" => Ok(None),
-            Err(error) => Err(error),
-        }
+        let answer = present(self.whole(Ask::get(target.0)).await)?;
+        Ok(answer.map(|(headers, body)| Row { value: Some(body.into()), ..about(key, &headers) }))
+    }
+
+    /// The expiry and the version of a key, without its value; `None` when there is none.
+    pub async fn look(&self, path: &str, key: &[u8]) -> Result<Option<Row>, ClientError> {
+        let mut ask = Ask::get(self.keys(path, &[b"keys", key]).0);
+        // Whoever has any version is told which one there is, and, other than with `HEAD`, what went wrong.
+        ask.condition = Some((header::IF_NONE_MATCH, "*".into()));
+        Ok(present(self.whole(ask).await)?.map(|(headers, _)| about(key, &headers)))
     }
 
     /// Deletes a key, also an absent one.
@@ -239,15 +204,15 @@ impl Client {
         key: &[u8],
         write: &Write,
     ) -> Result<Written, ClientError> {
-        let target = Target::database(path).push("keys").segment(key).write(write).0;
+        let target = self.keys(path, &[b"keys", key]).write(write).0;
         self.json(Ask::new(Method::DELETE, target).on(write)).await
     }
 
     /// One page of keys.
     pub async fn list(&self, path: &str, list: &List) -> Result<RowPage, ClientError> {
         let limit = (list.limit > 0).then(|| list.limit.to_string());
-        let target = Target::database(path)
-            .push("keys")
+        let target = self
+            .keys(path, &[b"keys"])
             .query("prefix", Some(&list.prefix).filter(|prefix| !prefix.is_empty()))
             .query("limit", limit)
             .query("cursor", list.cursor.as_ref())
@@ -258,8 +223,8 @@ impl Client {
 
     /// Every entry from `start`, included, to `end`, excluded; empty bounds are none.
     pub async fn scan(&self, path: &str, start: &[u8], end: &[u8]) -> Result<Rows, ClientError> {
-        let target = Target::database(path)
-            .push("scan")
+        let target = self
+            .keys(path, &[b"scan"])
             .query("start", Some(start).filter(|start| !start.is_empty()))
             .query("end", Some(end).filter(|end| !end.is_empty()));
         Ok(Rows::new(self.stream(Ask::get(target.0)).await?))
@@ -289,8 +254,8 @@ impl Client {
         write: &Write,
         versions: bool,
     ) -> Result<BatchWritten, ClientError> {
-        let target = Target::database(path)
-            .push("batch")
+        let target = self
+            .keys(path, &[b"batch"])
             .write(write)
             .query("versions", (!versions).then_some("false"));
         self.json(Ask::new(Method::POST, target.0).with("application/x-ndjson", lines)).await
@@ -298,8 +263,8 @@ impl Client {
 
     /// Changes of keys with a prefix, from the moment this returns.
     pub async fn watch(&self, path: &str, prefix: &[u8]) -> Result<Changes, ClientError> {
-        let target = Target::database(path)
-            .push("watch")
+        let target = self
+            .keys(path, &[b"watch"])
             .query("prefix", Some(prefix).filter(|prefix| !prefix.is_empty()));
         Changes::begin(self.stream(Ask::get(target.0)).await?).await
     }
@@ -373,7 +338,8 @@ impl Client {
         let (sender, status, headers, body) = self.send(ask).await?;
         let body = body.collect().await.map_err(|error| self.broken(error.to_string()))?.to_bytes();
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
-        if status.is_success() { Ok((headers, body)) } else { Err(self.refused(status, &body)) }
+        let good = status.is_success() || status == StatusCode::NOT_MODIFIED;
+        if good { Ok((headers, body)) } else { Err(self.refused(status, &body)) }
     }
 
     /// Sends a request and hands out the body of a good answer as it comes.
@@ -465,6 +431,23 @@ impl Client {
 
     fn broken(&self, why: String) -> ClientError {
         ClientError::Broken { authority: self.authority.clone(), why }
+    }
+}
+
+/// What is told of an entry beside its value.
+fn about(key: &[u8], headers: &HeaderMap) -> Row {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let version = text(header::ETAG).unwrap_or_default().trim_matches('"').to_owned();
+    let expires = text(EXPIRES).and_then(|text| moment::parse(text).ok());
+    Row { key: key.to_vec(), value: None, expires, version: Some(version) }
+}
+
+/// An answer, or `None` where it says that what was asked for by name is absent.
+fn present<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(ClientError::Problem(problem)) if problem.code == "not-found" => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

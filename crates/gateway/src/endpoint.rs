@@ -19,7 +19,8 @@ use crate::query::Query;
 use crate::routes::Door;
 use crate::target;
 use crate::{
-    batch, cluster, definitions, duration, health, keys, metrics, openapi, scan, tarmac, watch,
+    batch, cluster, definitions, duration, edits, health, keys, metrics, openapi, scan, tarmac,
+    watch,
 };
 use tidings_tokens::Scope::{self, Admin, Read, Write};
 use tidings_tokens::Subject;
@@ -59,11 +60,16 @@ impl Endpoint {
 }
 
 /// What varies in how a write is done.
-const WRITE: &[&str] = &["durability", "acks", "ttl", "expires", "timeout"];
-const DELETE: &[&str] = &["durability", "acks", "timeout"];
-const BATCH: &[&str] = &["durability", "acks", "ttl", "expires", "timeout", "versions"];
-const READ: &[&str] = &["min_version", "timeout"];
-const LIST: &[&str] = &["prefix", "limit", "cursor", "reverse", "values"];
+const WRITE: &[&str] = &["durability", "acks", "ttl", "expires", "timeout", "keyspace"];
+const CHANGE: &[&str] = &["durability", "acks", "timeout", "keyspace"];
+const INCR: &[&str] = &["by", "durability", "acks", "timeout", "keyspace"];
+const DELETE_PREFIX: &[&str] = &["prefix", "durability", "acks", "timeout", "keyspace"];
+const BATCH: &[&str] = &["durability", "acks", "ttl", "expires", "timeout", "versions", "keyspace"];
+const READ: &[&str] = &["min_version", "timeout", "keyspace"];
+const LIST: &[&str] = &["prefix", "limit", "cursor", "reverse", "values", "keyspace"];
+const SCAN: &[&str] = &["start", "end", "keyspace"];
+const WATCH: &[&str] = &["prefix", "keyspace"];
+const KEYSPACE: &[&str] = &["keyspace"];
 
 /// One row of the table.
 macro_rules! endpoint {
@@ -85,23 +91,29 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &{
         endpoint!(GET "/v1/databases", AnyToken, &["limit", "cursor"], cluster::databases),
         endpoint!(DELETE "/v1/databases/{path}", Database(Admin), &[], cluster::drop_database),
         endpoint!(GET "/v1/databases/{path}/keys", Database(Read), LIST, keys::list),
+        endpoint!(DELETE "/v1/databases/{path}/keys", Database(Write), DELETE_PREFIX, edits::delete_prefix),
         endpoint!(GET "/v1/databases/{path}/keys/{key}", Database(Read), READ, keys::get),
         endpoint!(PUT "/v1/databases/{path}/keys/{key}", Database(Write), WRITE, keys::put),
-        endpoint!(DELETE "/v1/databases/{path}/keys/{key}", Database(Write), DELETE, keys::delete),
+        endpoint!(DELETE "/v1/databases/{path}/keys/{key}", Database(Write), CHANGE, keys::delete),
+        endpoint!(POST "/v1/databases/{path}/keys/{key}/incr", Database(Write), INCR, edits::incr),
+        endpoint!(POST "/v1/databases/{path}/keys/{key}/expire", Database(Write), WRITE, edits::expire),
+        endpoint!(POST "/v1/databases/{path}/keys/{key}/persist", Database(Write), CHANGE, edits::persist),
         // Without these an empty key would be an unknown address, and not a key that is too short.
         endpoint!(GET "/v1/databases/{path}/keys/", Database(Read), READ, keys::get),
         endpoint!(PUT "/v1/databases/{path}/keys/", Database(Write), WRITE, keys::put),
-        endpoint!(DELETE "/v1/databases/{path}/keys/", Database(Write), DELETE, keys::delete),
-        endpoint!(POST "/v1/databases/{path}/keys/{key}/incr", Database(Write), &["by"], keys::incr),
-        endpoint!(GET "/v1/databases/{path}/scan", Database(Read), &["start", "end"], scan::scan),
+        endpoint!(DELETE "/v1/databases/{path}/keys/", Database(Write), CHANGE, keys::delete),
+        endpoint!(POST "/v1/databases/{path}/keys//incr", Database(Write), INCR, edits::incr),
+        endpoint!(POST "/v1/databases/{path}/keys//expire", Database(Write), WRITE, edits::expire),
+        endpoint!(POST "/v1/databases/{path}/keys//persist", Database(Write), CHANGE, edits::persist),
+        endpoint!(GET "/v1/databases/{path}/scan", Database(Read), SCAN, scan::scan),
         endpoint!(POST "/v1/databases/{path}/batch", Database(Write), BATCH, batch::batch),
-        endpoint!(GET "/v1/databases/{path}/watch", Database(Read), &["prefix"], watch::watch),
+        endpoint!(GET "/v1/databases/{path}/watch", Database(Read), WATCH, watch::watch),
         endpoint!(GET "/v1/databases/{path}/status", Database(Read), &[], cluster::database_status),
         endpoint!(POST "/v1/databases/{path}/sync", Database(Read), &["timeout"], cluster::sync),
-        endpoint!(POST "/v1/databases/{path}/tarmac/get", Database(Read), &[], tarmac::get),
+        endpoint!(POST "/v1/databases/{path}/tarmac/get", Database(Read), KEYSPACE, tarmac::get),
         endpoint!(POST "/v1/databases/{path}/tarmac/set", Database(Write), WRITE, tarmac::set),
-        endpoint!(POST "/v1/databases/{path}/tarmac/delete", Database(Write), DELETE, tarmac::delete),
-        endpoint!(POST "/v1/databases/{path}/tarmac/keys", Database(Read), &[], tarmac::keys),
+        endpoint!(POST "/v1/databases/{path}/tarmac/delete", Database(Write), CHANGE, tarmac::delete),
+        endpoint!(POST "/v1/databases/{path}/tarmac/keys", Database(Read), KEYSPACE, tarmac::keys),
         endpoint!(GET "/v1/definitions", Cluster(Read), &[], definitions::list),
         endpoint!(POST "/v1/definitions", Cluster(Admin), &[], definitions::apply),
         endpoint!(GET "/v1/definitions/{name}", Cluster(Read), &[], definitions::get),

@@ -203,6 +203,22 @@ pub struct BatchWritten {
     pub versions: Option<Vec<String>>,
 }
 
+/// The answer to an increment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// What the counter says at the holder that accepted the increment.
+    pub value: i64,
+    /// The version of the increment.
+    pub version: String,
+}
+
+/// The answer to a delete of every key with a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deleted {
+    /// How many keys there were.
+    pub deleted: u64,
+}
+
 /// A database was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dropped {

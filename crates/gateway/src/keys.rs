@@ -33,7 +33,7 @@ pub(crate) async fn put(
 ) -> Result<Response, Problem> {
     let value = read_body(&headers, body).await;
     let condition = condition(&headers)?;
-    let database = door.peer.database(&path).await?;
+    let database = door.database(&path, &query).await?;
     let options = WriteOptions { condition, ..write_options(&database, &query)? };
     check_key(&key)?;
     let value = match value {
@@ -56,7 +56,7 @@ pub(crate) async fn delete(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let condition = condition(&headers)?;
-    let database = door.peer.database(&path).await?;
+    let database = door.database(&path, &query).await?;
     let options = WriteOptions { condition, ..write_options(&database, &query)? };
     check_key(&key)?;
     Ok(written(database.delete_with(key, &options).await?))
@@ -70,7 +70,7 @@ pub(crate) async fn get(
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let database = door.peer.database(&path).await?;
+    let database = door.database(&path, &query).await?;
     check_key(&key)?;
     let timeout = query.duration("timeout")?.unwrap_or(BEHIND_TIMEOUT);
     let entry = match query.text("min_version")? {
@@ -82,12 +82,7 @@ pub(crate) async fn get(
         }
         None => database.get_entry(&key).await?,
     };
-    let Some(entry) = entry else {
-        return Err(Problem::not_found(format!(
-            "the key {:?} is not in the database {path:?}",
-            String::from_utf8_lossy(&key)
-        )));
-    };
+    let Some(entry) = entry else { return Err(absent(&path, &key)) };
     let tag = entity_tag(entry.version);
     let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| {
         known
@@ -132,7 +127,7 @@ pub(crate) async fn list(
         reverse: query.flag("reverse", false)?,
         keys_only: !values,
     };
-    let page = door.peer.database(&path).await?.list(&options).await?;
+    let page = door.database(&path, &query).await?.list(&options).await?;
     let entries = page.entries.into_iter().map(|entry| {
         let row = Row::from(entry);
         Row { value: row.value.filter(|_| values), ..row }
@@ -142,11 +137,6 @@ pub(crate) async fn list(
         truncated: page.cursor.is_some(),
         cursor: page.cursor.map(|cursor| BASE64URL_NOPAD.encode(&cursor)),
     }))
-}
-
-/// `POST …/incr`: part of the interface, but not of this version.
-pub(crate) async fn incr() -> Problem {
-    Problem::not_available("incrementing a counter")
 }
 
 /// Reads what a write asks for: `durability`, `acks` (a number or `min`), `ttl`, `expires`,
@@ -186,7 +176,7 @@ pub(crate) fn write_options(database: &Database, query: &Query) -> Result<WriteO
 /// Reads what a single write wants to be true of its key: `If-None-Match: *`, `If-Match: *`, or
 /// `If-Match` with the version that a read or a write returned. What cannot be honoured is refused:
 /// ignoring it would overwrite what the client meant to keep.
-fn condition(headers: &HeaderMap) -> Result<Option<Condition>, Problem> {
+pub(crate) fn condition(headers: &HeaderMap) -> Result<Option<Condition>, Problem> {
     let text = |name: &HeaderName| {
         let text = headers.get(name).map(|value| value.to_str().unwrap_or("?"));
         text.map(str::trim)
@@ -226,11 +216,17 @@ pub(crate) fn refuse_conditions(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// The library checks keys too; asking here gives a read of an impossible key the same answer.
-fn check_key(key: &[u8]) -> Result<(), Problem> {
+pub(crate) fn check_key(key: &[u8]) -> Result<(), Problem> {
     if key.is_empty() || key.len() > limits::KEY_MAX {
         return Err(Error::KeyLength { length: key.len() }.into());
     }
     Ok(())
+}
+
+/// A key that is asked for is not there.
+pub(crate) fn absent(path: &str, key: &[u8]) -> Problem {
+    let key = String::from_utf8_lossy(key);
+    Problem::not_found(format!("the key {key:?} is not in the database {path:?}"))
 }
 
 fn announced_length(headers: &HeaderMap) -> usize {
@@ -238,8 +234,14 @@ fn announced_length(headers: &HeaderMap) -> usize {
     length.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(limits::VALUE_MAX + 1)
 }
 
-fn written(version: Version) -> Response {
-    let mut response = Json(Written { version: version.to_string() }).into_response();
+/// The answer to a single write.
+pub(crate) fn written(version: Version) -> Response {
+    tagged(version, &Written { version: version.to_string() })
+}
+
+/// A document about a single write, with its version as the `ETag`.
+pub(crate) fn tagged(version: Version, document: &impl serde::Serialize) -> Response {
+    let mut response = Json(document).into_response();
     set_entity_tag(&mut response, &entity_tag(version));
     response
 }

@@ -10,7 +10,11 @@
 //! | `PUT /v1/databases/{path}/keys/{key}?durability=&acks=&ttl=&expires=&timeout=` | `{"version"}`, and an `ETag`; the body is the value |
 //! | `GET`, `HEAD` of the same, `?min_version=&timeout=` | the value; the `ETag` is the version, `Tidings-Expires` the expiry if there is one; honours `If-None-Match` |
 //! | `DELETE` of the same, `?durability=&acks=&timeout=` | `{"version"}`, also for what is absent |
+//! | `POST …/{path}/keys/{key}/incr?by=&durability=&acks=&timeout=` | [`Counted`](json::Counted): `{"value", "version"}`, and an `ETag`; adds 1 unless `by` says otherwise, which may be below zero |
+//! | `POST …/{path}/keys/{key}/expire?ttl=&expires=&durability=&acks=&timeout=` | `{"version"}`; the entry is hidden from then on |
+//! | `POST …/{path}/keys/{key}/persist?durability=&acks=&timeout=` | `{"version"}`; the entry stays |
 //! | `GET …/{path}/keys?prefix=&limit=&cursor=&reverse=&values=` | [`RowPage`](json::RowPage): `{"entries", "truncated", "cursor"}` |
+//! | `DELETE …/{path}/keys?prefix=&durability=&acks=&timeout=` | `{"deleted"}`, how many; `prefix` has to be given, and an empty one means every key of the keyspace |
 //! | `GET …/{path}/scan?start=&end=` | a [`Row`](json::Row) per line (NDJSON), from `start` to before `end`, of one moment |
 //! | `POST …/{path}/batch?durability=&acks=&ttl=&expires=&timeout=&versions=` | [`BatchWritten`](json::BatchWritten); the body is a JSON list of [`Operation`](json::Operation)s or one per line |
 //! | `GET …/{path}/watch?prefix=` | server-sent events: `ready`, then `change` with an `Operation`, at last `error` with a problem |
@@ -26,10 +30,13 @@
 //! | `GET /openapi.json` | all of this as an OpenAPI 3.1 document |
 //! | `GET /health/live`, `/health/ready`, `/metrics` | text |
 //!
+//! Every request about keys takes `keyspace=NAME`, too: a namespace of its own in the database, which begins
+//! with its first key. The default one has no name.
+//!
 //! `min_version` is a version that any write to the database returned: the answer waits until the copy that
 //! is read reflects that write, `timeout` at most, or 5 s.
 //!
-//! A single `PUT` or `DELETE` honours `If-None-Match: *` (the key is absent), `If-Match: *` (it is there) and
+//! A single `PUT`, `DELETE`, `incr`, `expire` or `persist` honours `If-None-Match: *` (the key is absent), `If-Match: *` (it is there) and
 //! `If-Match` with one entity tag (it has that version): at the holder that accepts the write. Where that
 //! does not hold the answer is 412, and nothing is written.
 //!
@@ -66,13 +73,14 @@
 //!
 //! Without [tokens](tidings_tokens), programs on this machine: the door binds to loopback only and answers only to a
 //! `Host` that is this machine. With them, every request but `/health` needs one that may do it: `GET`s
-//! need the scope `read`, puts, deletes and batches `write`, and what changes definitions, drops a
+//! need the scope `read`, what changes keys `write`, and what changes definitions, drops a
 //! database or drains the peer `admin`. Requests of web pages of any other origin are refused always.
 
 mod batch;
 mod bounds;
 mod cluster;
 mod definitions;
+mod edits;
 mod endpoint;
 mod guard;
 mod health;
@@ -97,4 +105,5 @@ pub mod yaml;
 
 pub use client::{Client, ClientError};
 pub use problem::Problem;
-pub use server::{BindError, Gateway};
+pub use server::Gateway;
+pub use tidings_tokens::listen::BindError;

@@ -157,6 +157,7 @@ fn status_of(error: &Error) -> StatusCode {
         Error::UnderReplicated { .. } | Error::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
         Error::NoSpace { .. } => StatusCode::INSUFFICIENT_STORAGE,
         Error::ConditionFailed(_) => StatusCode::PRECONDITION_FAILED,
+        Error::NotACounter { .. } => StatusCode::CONFLICT,
         Error::Lagged => StatusCode::GONE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -59,10 +59,11 @@ impl Query {
         }
     }
 
-    /// A parameter as a whole number.
+    /// A parameter as a whole number, below zero only for a type that goes there.
     pub(crate) fn number<N: std::str::FromStr>(&self, name: &str) -> Result<Option<N>, Problem> {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let digits = digits.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse() {
             Ok(number) if digits => Ok(Some(number)),
             _ => Err(Problem::bad_argument(format!(
@@ -131,6 +132,7 @@ mod tests {
         let query = query("prefix=%ff+a%2B&limit=7&reverse&timeout=2s").unwrap();
         assert_eq!(query.bytes("prefix"), Some(&b"\xff a+"[..]));
         assert_eq!(query.number::<usize>("limit").unwrap(), Some(7));
+        assert_eq!(query.number::<i64>("limit").unwrap(), Some(7));
         assert!(query.flag("reverse", false).unwrap());
         assert_eq!(query.duration("timeout").unwrap(), Some(Duration::from_secs(2)));
         assert!(query.text("prefix").unwrap_err().detail.contains("not UTF-8"));
@@ -143,6 +145,10 @@ mod tests {
         for wrong in ["-1", "%2B1", "1.0", "", "99999999999999999999"] {
             let query = query(&format!("limit={wrong}")).unwrap();
             assert!(query.number::<usize>("limit").is_err(), "{wrong}");
+        }
+        for wrong in ["--1", "%2B1", "1.0", "", "-", "9223372036854775808"] {
+            let query = query(&format!("limit={wrong}")).unwrap();
+            assert!(query.number::<i64>("limit").is_err(), "{wrong}");
         }
         assert!(query("reverse=maybe").unwrap().flag("reverse", false).is_err());
         assert!(query("timeout=5").unwrap().duration("timeout").is_err());

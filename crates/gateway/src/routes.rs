@@ -10,13 +10,14 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
-use tidings::Peer;
+use tidings::{Database, Peer};
 use tokio::sync::watch as signal;
 
 use crate::bounds::{BODY_DRAIN_MAX, BODY_MAX, BODY_TIMEOUT};
 use crate::endpoint::Endpoint;
 use crate::metrics::Counts;
 use crate::problem::{Code, Problem};
+use crate::query::Query;
 use crate::{duration, endpoint, guard};
 use tidings_tokens::LiveTokens;
 
@@ -31,6 +32,17 @@ pub(crate) struct Door {
     pub(crate) counts: Arc<Counts>,
     /// True once the door closes: streams end themselves.
     pub(crate) closing: signal::Receiver<bool>,
+}
+
+impl Door {
+    /// The database of a request, with the keys of the keyspace that it names.
+    pub(crate) async fn database(&self, path: &str, query: &Query) -> Result<Database, Problem> {
+        let database = self.peer.database(path).await?;
+        match query.text("keyspace")? {
+            None => Ok(database),
+            Some(name) => Ok(database.keyspace(name)?),
+        }
+    }
 }
 
 /// The whole interface over a peer.

@@ -35,7 +35,7 @@ pub(crate) async fn scan(
 ) -> Result<Response, Problem> {
     let start = bound(query.bytes("start"), Bound::Included);
     let end = bound(query.bytes("end"), Bound::Excluded);
-    let database = door.peer.database(&path).await?;
+    let database = door.database(&path, &query).await?;
     let entries: Entries = Box::pin(database.scan(start, end));
     let chunks = futures::stream::unfold(Progress::Reading(entries), next_chunk);
     Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(chunks)).into_response())

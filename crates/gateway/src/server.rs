@@ -1,7 +1,6 @@
 //! Accepting connections: where the door listens, how many it serves at once, and how it stops.
 
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tidings::Peer;
-use tokio::net::{TcpListener, lookup_host};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::bounds::{Bounds, CLOSING_TIMEOUT, HEAD_BYTES_MAX};
@@ -19,45 +18,14 @@ use crate::metrics::Counts;
 use crate::routes::{self, Door};
 use crate::stream::Impatient;
 use tidings_tokens::LiveTokens;
+use tidings_tokens::listen::{self, BindError, DoorName};
 
 /// Pause after a failed accept: the usual reason is a lack of file descriptors, which takes a moment
 /// to pass.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A door that could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// The address does not belong to loopback and the door asks for no tokens; nothing listens.
-    #[error(
-        "the HTTP door does not listen on {address} without tokens, since others than this machine could reach it: hand in a token file with --tokens FILE (`tidings token new` makes one), or listen on loopback, such as 127.0.0.1:7380"
-    )]
-    NotLoopback {
-        /// The address asked for.
-        address: String,
-    },
-    /// Something else listens there.
-    #[error(
-        "the HTTP door cannot listen on {address}: the port is in use; choose another with --http, or port 0 for a free one"
-    )]
-    InUse {
-        /// The address asked for.
-        address: String,
-    },
-    /// The address cannot be understood.
-    #[error("{address:?} is not an address to listen on: write host:port, such as 127.0.0.1:7380")]
-    BadAddress {
-        /// The address asked for.
-        address: String,
-    },
-    /// The system refused for another reason.
-    #[error("the HTTP door cannot listen on {address}: {source}")]
-    Io {
-        /// The address asked for.
-        address: String,
-        /// The reason.
-        source: io::Error,
-    },
-}
+/// What errors call this door.
+const NAME: DoorName = DoorName { name: "HTTP", flag: "--http", example: "127.0.0.1:7380" };
 
 /// A bound door that does not serve yet.
 #[derive(Debug)]
@@ -75,19 +43,7 @@ impl Gateway {
     /// # Errors
     /// [`BindError`], with the address and the reason.
     pub async fn bind(address: &str, tokens: Option<Arc<LiveTokens>>) -> Result<Self, BindError> {
-        let resolved = lookup_host(address).await.ok().and_then(|mut found| found.next());
-        let Some(socket_address) = resolved else {
-            return Err(BindError::BadAddress { address: address.into() });
-        };
-        if tokens.is_none() && !socket_address.ip().is_loopback() {
-            return Err(BindError::NotLoopback { address: address.into() });
-        }
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse { address: address.into() },
-            _ => BindError::Io { address: address.into(), source },
-        };
-        let listener = TcpListener::bind(socket_address).await.map_err(failed)?;
-        let bound = listener.local_addr().map_err(failed)?;
+        let (listener, bound) = listen::bind(NAME, address, tokens.as_deref()).await?;
         Ok(Self { tokens, bounds: Bounds::default(), listener, address: bound })
     }
 

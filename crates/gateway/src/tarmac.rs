@@ -29,6 +29,7 @@ const KEYS_BYTES_MAX: usize = 8 << 20;
 pub(crate) async fn get(
     State(door): State<Door>,
     Named(path): Named,
+    query: Query,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -36,7 +37,7 @@ pub(crate) async fn get(
     let body = read_body(&headers, body).await?;
     let asked = async || {
         let key = codec.read(&body)?.key()?;
-        let value = door.peer.database(&path).await?.get(key.as_bytes()).await?;
+        let value = door.database(&path, &query).await?.get(key.as_bytes()).await?;
         value.ok_or_else(|| Status::not_found(&key))
     };
     Ok(match asked().await {
@@ -53,19 +54,12 @@ pub(crate) async fn set(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let codec = Codec::of(&headers)?;
-    let body = read_body(&headers, body).await?;
-    let asked = async || -> Result<(), Status> {
-        let Request { key, data, .. } = codec.read(&body)?;
+    write(&door, &path, &query, &headers, body, |Request { key, data, .. }| {
         let key = codec::required_key(key)?;
         let data = data.ok_or_else(|| Status::bad("the data is missing; empty data is \"\""))?;
-        let database = door.peer.database(&path).await?;
-        let options = write_options(&database, &query)?;
-        database.put_with(key, data, &options).await?;
-        Ok(())
-    };
-    let status = asked().await.err().unwrap_or_else(Status::ok);
-    Ok(codec.answer(&status, &Answer::Nothing))
+        Ok((key, Some(data)))
+    })
+    .await
 }
 
 /// `POST …/tarmac/delete`: also of what is absent.
@@ -76,13 +70,31 @@ pub(crate) async fn delete(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let codec = Codec::of(&headers)?;
-    let body = read_body(&headers, body).await?;
+    write(&door, &path, &query, &headers, body, |request| Ok((request.key()?, None))).await
+}
+
+/// A key, and its new value; `None` deletes it.
+type Edit = (String, Option<Vec<u8>>);
+
+/// Writes what is `wanted` of a request.
+async fn write(
+    door: &Door,
+    path: &str,
+    query: &Query,
+    headers: &HeaderMap,
+    body: Body,
+    wanted: fn(Request) -> Result<Edit, Status>,
+) -> Result<Response, Problem> {
+    let codec = Codec::of(headers)?;
+    let body = read_body(headers, body).await?;
     let asked = async || -> Result<(), Status> {
-        let key = codec.read(&body)?.key()?;
-        let database = door.peer.database(&path).await?;
-        let options = write_options(&database, &query)?;
-        database.delete_with(key, &options).await?;
+        let (key, value) = wanted(codec.read(&body)?)?;
+        let database = door.database(path, query).await?;
+        let options = write_options(&database, query)?;
+        match value {
+            Some(value) => database.put_with(key, value, &options).await?,
+            None => database.delete_with(key, &options).await?,
+        };
         Ok(())
     };
     let status = asked().await.err().unwrap_or_else(Status::ok);
@@ -93,6 +105,7 @@ pub(crate) async fn delete(
 pub(crate) async fn keys(
     State(door): State<Door>,
     Named(path): Named,
+    query: Query,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -105,7 +118,7 @@ pub(crate) async fn keys(
     };
     let asked = async || -> Result<(Status, Vec<String>), Status> {
         request?;
-        let database = door.peer.database(&path).await?;
+        let database = door.database(&path, &query).await?;
         let (keys, left_out) = all_keys(&database, KEYS_MAX).await?;
         Ok((left_out.map_or_else(Status::ok, Status::partial), keys))
     };

@@ -32,7 +32,7 @@ pub(crate) async fn watch(
     query: Query,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let prefix = query.bytes("prefix").unwrap_or_default().to_vec();
-    let database = door.peer.database(&path).await?;
+    let database = door.database(&path, &query).await?;
     let watch = database.watch(prefix).await?;
     let follow = Follow {
         closing: door.closing.clone(),

@@ -10,7 +10,7 @@ use tidings::Definition;
 use tidings::store::{AnyStore, Directory, FjallStore, StoreConfig};
 use tidings_core::clock::Now;
 use tidings_core::ident::PeerId;
-use tidings_core::message::Write;
+use tidings_core::message::{Change, Write};
 use tidings_core::name::Path;
 use tidings_core::node::{Config, Input, Node, Output, Submission};
 use tidings_core::record::Payload;
@@ -62,6 +62,7 @@ impl Pair {
                 trash: tidings_core::node::TRASH,
                 tombstone_grace: tidings_core::node::TOMBSTONE_GRACE,
                 holder_ttl: tidings_core::node::HOLDER_TTL,
+                sweep_interval: tidings_core::node::SWEEP_INTERVAL,
             };
             let directory = Directory::open(directories[index].path()).unwrap();
             let cache = StoreConfig { cache_bytes: 512 << 20, ..StoreConfig::default() };
@@ -133,7 +134,7 @@ impl Pair {
                 path: Path::new("bench/rows").unwrap(),
                 writes: vec![Write {
                     key: stored_key(&key(number)),
-                    payload: Payload::Value(VALUE.to_vec(), None),
+                    change: Change::Set(Payload::Value(VALUE.to_vec(), None)),
                 }],
                 durability: None,
                 acks: 1,

@@ -15,6 +15,10 @@ pub(crate) enum Edit {
     Put(Vec<u8>, Option<SystemTime>),
     /// The key has no value.
     Delete,
+    /// A counter says this much more.
+    Add(i64),
+    /// The entry expires at another time, or stays.
+    Expire(Option<SystemTime>),
 }
 
 impl Batch {
@@ -67,6 +71,28 @@ impl Batch {
     /// Adds a delete.
     pub fn delete(&mut self, key: impl Into<Vec<u8>>) -> &mut Self {
         self.writes.push((key.into(), Edit::Delete));
+        self
+    }
+
+    /// Adds an increment, as [`Database::incr`](crate::Database::incr) does one: to what the key says by
+    /// then, the writes before it in the batch included. Where it cannot be counted, the batch is refused.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> tidings::Result<()> {
+    /// # use tidings::{Batch, Definition, Peer, WriteOptions};
+    /// # let any = Definition::new("any", "**", 1, 1);
+    /// # let peer = Peer::in_memory().definitions(vec![any]).start().await?;
+    /// # let shop = peer.database("shop").await?;
+    /// let mut sale = Batch::new();
+    /// sale.put("sale/7", "a lamp").incr("sold", 1);
+    /// let sums = shop.batches(vec![(sale, WriteOptions::default())]).await;
+    /// assert_eq!(sums[0].as_ref().map(|written| written[1].value), Ok(Some(1)));
+    /// # peer.shutdown().await
+    /// # }
+    /// ```
+    pub fn incr(&mut self, key: impl Into<Vec<u8>>, by: i64) -> &mut Self {
+        self.writes.push((key.into(), Edit::Add(by)));
         self
     }
 

@@ -195,6 +195,7 @@ impl PeerBuilder {
             trash: TRASH,
             tombstone_grace: millis(self.tombstone_grace),
             holder_ttl: millis(self.holder_ttl),
+            sweep_interval: tidings_core::node::SWEEP_INTERVAL,
         };
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)

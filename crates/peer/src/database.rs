@@ -1,5 +1,7 @@
 //! One database: the handle that users read and write through.
 
+mod edits;
+
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,13 +10,13 @@ use std::time::{Duration, SystemTime};
 use futures::Stream;
 use tidings_core::definition::{Definition, Durability};
 use tidings_core::ident::DatabaseId;
-use tidings_core::limits::{PAGE_MAX, VALUE_MAX};
-use tidings_core::message::{Condition, Operation, PageRequest, Reply, Write};
+use tidings_core::limits::{KEYSPACE_MAX, PAGE_MAX, VALUE_MAX};
+use tidings_core::message::{Change, Condition, Operation, PageRequest, Reply, Write, Written};
 use tidings_core::name::{Key, Path};
 use tidings_core::node::{Place, Submission};
-use tidings_core::read::{read_page, read_record};
+use tidings_core::read::{read_page, read_record, read_stored};
 use tidings_core::record::{Payload, Record};
-use tidings_core::rows::{Prefix, stored_key};
+use tidings_core::rows::{Prefix, split_key, stored_key_in};
 use tidings_core::stamp::{Dot, Version};
 use tidings_core::status::DatabaseStatus;
 use tidings_core::store::{Store, prefix_end};
@@ -26,6 +28,8 @@ use crate::shared::Shared;
 use crate::store::AnySnapshot;
 use crate::watch::{Source, Watch};
 use crate::{Error, Result};
+
+pub use edits::Counted;
 
 /// How long a call waits for the directory to be in step with the other peers.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,6 +53,8 @@ const SCAN_PAGE: u32 = 1000;
 #[derive(Clone)]
 pub struct Database {
     handle: Arc<Handle>,
+    /// The name of the keyspace that keys are in.
+    keyspace: Arc<str>,
 }
 
 struct Handle {
@@ -134,7 +140,40 @@ impl Database {
         definition: Arc<Definition>,
     ) -> Self {
         let (here, closed) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { handle: Arc::new(Handle { shared, path, id, definition, here, closed }) }
+        let handle = Arc::new(Handle { shared, path, id, definition, here, closed });
+        Self { handle, keyspace: Arc::from("") }
+    }
+
+    /// The same database, with the keys of a keyspace: a namespace of its own, which begins to exist with
+    /// its first key. All keyspaces share the copies and the size of the database. The default one has no
+    /// name. It is one handle with this one: closing either closes both.
+    ///
+    /// # Errors
+    /// [`Error::BadArgument`] for a name of more than 128 bytes.
+    pub fn keyspace(&self, name: &str) -> Result<Self> {
+        if name.len() > KEYSPACE_MAX {
+            let length = name.len();
+            return Err(Error::BadArgument(format!(
+                "the name of a keyspace of {length} bytes: at most {KEYSPACE_MAX}"
+            )));
+        }
+        Ok(Self { handle: Arc::clone(&self.handle), keyspace: Arc::from(name) })
+    }
+
+    /// The name of the keyspace that keys are in; empty: the default one.
+    pub fn keyspace_name(&self) -> &str {
+        &self.keyspace
+    }
+
+    /// The stored key of a key of this keyspace.
+    fn stored(&self, key: &[u8]) -> Vec<u8> {
+        stored_key_in(&self.keyspace, key)
+    }
+
+    /// The stored key of a key that is one.
+    fn checked(&self, key: &[u8]) -> Result<Vec<u8>> {
+        Key::new(key)?;
+        Ok(self.stored(key))
     }
 
     /// The path.
@@ -239,7 +278,7 @@ impl Database {
 
     /// The record of a key; `None` where the copy does not reflect a write yet.
     async fn record_since(&self, key: &[u8], least: Option<Dot>) -> Result<Option<Option<Record>>> {
-        let stored = checked_key(key)?;
+        let stored = self.checked(key)?;
         match self.place().await? {
             Place::Here(prefix) => {
                 let (path, id) = (&self.handle.path, self.handle.id);
@@ -250,12 +289,23 @@ impl Database {
                 };
                 match least {
                     Some(dot) if !reflects(dot)? => Ok(None),
-                    _ => Ok(Some(read_record(&self.shared().store, prefix, &stored)?)),
+                    _ => Ok(Some(self.read_here(prefix, &stored)?)),
                 }
             }
             _ => {
                 Ok(self.got(vec![stored], least).await?.map(|mut records| records.pop().flatten()))
             }
+        }
+    }
+
+    /// The record of a stored key in the copy here.
+    fn read_here(&self, prefix: Prefix, stored: &[u8]) -> Result<Option<Record>> {
+        let store = &self.shared().store;
+        let found = read_stored(store, prefix, stored)?;
+        // Several rows make up a counter, and all of them are to be of one moment.
+        match found.as_ref().map(Record::payload) {
+            Some(Payload::Counter { .. }) => Ok(read_record(&store.snapshot(), prefix, stored)?),
+            _ => Ok(found),
         }
     }
 
@@ -287,7 +337,7 @@ impl Database {
             return Err(Error::BadArgument(format!("{count} keys: at most {max} at once")));
         }
         let stored: Vec<Vec<u8>> =
-            keys.iter().map(|key| checked_key(key.as_ref())).collect::<Result<_>>()?;
+            keys.iter().map(|key| self.checked(key.as_ref())).collect::<Result<_>>()?;
         let records = match self.place().await? {
             Place::Here(prefix) => {
                 let snapshot = self.shared().store.snapshot();
@@ -357,8 +407,17 @@ impl Database {
     }
 
     async fn write_one(&self, key: Vec<u8>, edit: Edit, options: &WriteOptions) -> Result<Version> {
-        let versions = self.write(vec![(key, edit)], options).await?;
-        let first = versions.into_iter().next();
+        Ok(self.write_first(key, edit, options).await?.version)
+    }
+
+    async fn write_first(
+        &self,
+        key: Vec<u8>,
+        edit: Edit,
+        options: &WriteOptions,
+    ) -> Result<Written> {
+        let written = self.write(vec![(key, edit)], options).await?;
+        let first = written.into_iter().next();
         first.ok_or_else(|| Error::Internal("a write returned no version".into()))
     }
 
@@ -375,44 +434,56 @@ impl Database {
     /// # Errors
     /// As for [`batch`](Database::batch) and [`put_with`](Database::put_with).
     pub async fn batch_with(&self, batch: Batch, options: &WriteOptions) -> Result<Vec<Version>> {
-        self.write(batch.writes, options).await
+        let written = self.write(batch.writes, options).await?;
+        Ok(written.into_iter().map(|written| written.version).collect())
     }
 
     async fn write(
         &self,
         writes: Vec<(Vec<u8>, Edit)>,
         options: &WriteOptions,
-    ) -> Result<Vec<Version>> {
+    ) -> Result<Vec<Written>> {
         let place = self.place().await?;
+        let submission = self.submission(writes, options)?;
+        let here = if let Place::Here(prefix) = place { Some(prefix) } else { None };
+        self.shared().write(submission, here).await
+    }
+
+    /// What the node is asked to write.
+    fn submission(
+        &self,
+        writes: Vec<(Vec<u8>, Edit)>,
+        options: &WriteOptions,
+    ) -> Result<Submission> {
         let default = self.expiry(options)?;
         let writes = writes
             .into_iter()
             .map(|(key, edit)| {
-                let key = checked_key(&key)?;
-                let payload = match edit {
+                let key = self.checked(&key)?;
+                let change = match edit {
                     Edit::Put(value, _) if value.len() > VALUE_MAX => {
                         return Err(Error::ValueLength { length: value.len() });
                     }
                     Edit::Put(value, own) => {
                         let own = own.map(expiry::to_millis).transpose()?;
-                        Payload::Value(value, own.or(default))
+                        Change::Set(Payload::Value(value, own.or(default)))
                     }
-                    Edit::Delete => Payload::Tombstone,
+                    Edit::Delete => Change::Set(Payload::Tombstone),
+                    Edit::Add(by) => Change::Add(by),
+                    Edit::Expire(at) => Change::Expire(at.map(expiry::to_millis).transpose()?),
                 };
-                Ok(Write { key, payload })
+                Ok(Write { key, change })
             })
             .collect::<Result<Vec<_>>>()?;
         let timeout = options.timeout.unwrap_or(ACKS_TIMEOUT).as_millis();
-        let submission = Submission {
+        Ok(Submission {
             path: self.handle.path.clone(),
             writes,
             durability: options.durability,
             acks: options.acks.unwrap_or(1),
             timeout: u64::try_from(timeout).unwrap_or(u64::MAX),
             condition: options.condition,
-        };
-        let here = if let Place::Here(prefix) = place { Some(prefix) } else { None };
-        self.shared().write(submission, here).await
+        })
     }
 
     /// When what is written now without an expiry of its own expires, in milliseconds since the Unix
@@ -440,7 +511,7 @@ impl Database {
     /// # Errors
     /// [`Error::BadArgument`] for a cursor of another listing, and see [`Database`].
     pub async fn list(&self, options: &ListOptions) -> Result<Page> {
-        let (start, end) = list_range(options)?;
+        let (start, end) = self.list_range(options)?;
         let limit = if options.limit == 0 { PAGE_MAX } else { options.limit.min(PAGE_MAX) };
         let (reverse, keys_only) = (options.reverse, options.keys_only);
         let page = PageRequest { start, end, limit: limit as u32, reverse, keys_only };
@@ -454,6 +525,27 @@ impl Database {
         let entries: Vec<Entry> = rows.into_iter().filter_map(found).collect();
         let cursor = entries.last().filter(|_| more).map(|entry| entry.key.clone());
         Ok(Page { entries, cursor })
+    }
+
+    /// The stored keys that a page of a listing covers.
+    fn list_range(&self, options: &ListOptions) -> Result<KeyRange> {
+        let prefix = self.stored(&options.prefix);
+        let mut end = prefix_end(&prefix).map_or(Bound::Unbounded, Bound::Excluded);
+        let mut start = Bound::Included(prefix);
+        if let Some(cursor) = &options.cursor {
+            if !cursor.starts_with(&options.prefix) {
+                return Err(Error::BadArgument(
+                    "the cursor belongs to a listing of another prefix: begin without one".into(),
+                ));
+            }
+            let after = Bound::Excluded(self.stored(cursor));
+            if options.reverse {
+                end = after;
+            } else {
+                start = after;
+            }
+        }
+        Ok((start, end))
     }
 
     async fn page(&self, page: PageRequest) -> Result<(Vec<(Vec<u8>, Record)>, bool)> {
@@ -470,26 +562,37 @@ impl Database {
         start: Bound<Vec<u8>>,
         end: Bound<Vec<u8>>,
     ) -> impl Stream<Item = Result<Entry>> + Send + use<> {
-        let start = match start.map(|key| stored_key(&key)) {
-            Bound::Unbounded => Bound::Included(stored_key(&[])),
+        let start = match start.map(|key| self.stored(&key)) {
+            Bound::Unbounded => Bound::Included(self.stored(&[])),
             bound => bound,
         };
-        let end = match end.map(|key| stored_key(&key)) {
+        let end = match end.map(|key| self.stored(&key)) {
             Bound::Unbounded => {
-                prefix_end(&stored_key(&[])).map_or(Bound::Unbounded, Bound::Excluded)
+                prefix_end(&self.stored(&[])).map_or(Bound::Unbounded, Bound::Excluded)
             }
             bound => bound,
         };
-        let scan = Scan {
+        self.rows(Ok((start, end)), false)
+    }
+
+    /// Every entry of a range of stored keys.
+    fn rows(
+        &self,
+        range: Result<KeyRange>,
+        keys_only: bool,
+    ) -> impl Stream<Item = Result<Entry>> + Send + use<> {
+        let scan = range.map(|(start, end)| Scan {
             database: self.clone(),
             source: ScanSource::Unknown,
             start: Some(start),
             end,
+            keys_only,
             ready: Vec::new().into_iter(),
-        };
-        futures::stream::try_unfold(scan, |mut scan| async move {
+        });
+        futures::stream::try_unfold(scan, |scan| async move {
+            let mut scan = scan?;
             let next = scan.next().await?;
-            Ok(next.map(|entry| (entry, scan)))
+            Ok(next.map(|entry| (entry, Ok(scan))))
         })
     }
 
@@ -498,11 +601,11 @@ impl Database {
     /// # Errors
     /// See [`Database`].
     pub async fn watch(&self, prefix: impl Into<Vec<u8>>) -> Result<Watch> {
-        let prefix = prefix.into();
+        let prefix = self.stored(&prefix.into());
         let shared = self.shared();
         if self.place().await? == Place::Elsewhere {
             let (sender, receiver) = tokio::sync::oneshot::channel();
-            let operation = Operation::Watch { prefix: stored_key(&prefix) };
+            let operation = Operation::Watch { prefix: prefix.clone() };
             let timeout = crate::peer::REQUEST_TIMEOUT;
             let watch =
                 shared.request_and(&self.handle.path, operation, timeout, sender, |token| {
@@ -565,6 +668,7 @@ struct Scan {
     source: ScanSource,
     start: Option<Bound<Vec<u8>>>,
     end: Bound<Vec<u8>>,
+    keys_only: bool,
     ready: std::vec::IntoIter<Entry>,
 }
 
@@ -576,8 +680,8 @@ impl Scan {
             }
             let Some(start) = self.start.take() else { return Ok(None) };
             let end = self.end.clone();
-            let page =
-                PageRequest { start, end, limit: SCAN_PAGE, reverse: false, keys_only: false };
+            let keys_only = self.keys_only;
+            let page = PageRequest { start, end, limit: SCAN_PAGE, reverse: false, keys_only };
             if matches!(self.source, ScanSource::Unknown) {
                 self.source = match self.database.place().await? {
                     Place::Here(prefix) => {
@@ -601,13 +705,8 @@ impl Scan {
     }
 }
 
-fn checked_key(key: &[u8]) -> Result<Vec<u8>> {
-    Key::new(key)?;
-    Ok(stored_key(key))
-}
-
 fn found((stored, record): (Vec<u8>, Record)) -> Option<Entry> {
-    entry(tidings_core::rows::user_key(&stored)?.to_vec(), record)
+    entry(split_key(&stored)?.1.to_vec(), record)
 }
 
 fn entry(key: Vec<u8>, record: Record) -> Option<Entry> {
@@ -616,30 +715,9 @@ fn entry(key: Vec<u8>, record: Record) -> Option<Entry> {
         Payload::Value(value, expires) => {
             Some(Entry { key, value, expires: expires.map(expiry::from_millis), version })
         }
-        Payload::Tombstone => None,
+        _ => None,
     }
 }
 
 /// Bounds of stored keys.
 type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
-
-/// The stored keys that a page of a listing covers.
-fn list_range(options: &ListOptions) -> Result<KeyRange> {
-    let prefix = stored_key(&options.prefix);
-    let mut end = prefix_end(&prefix).map_or(Bound::Unbounded, Bound::Excluded);
-    let mut start = Bound::Included(prefix);
-    if let Some(cursor) = &options.cursor {
-        if !cursor.starts_with(&options.prefix) {
-            return Err(Error::BadArgument(
-                "the cursor belongs to a listing of another prefix: begin without one".into(),
-            ));
-        }
-        let after = Bound::Excluded(stored_key(cursor));
-        if options.reverse {
-            end = after;
-        } else {
-            start = after;
-        }
-    }
-    Ok((start, end))
-}

@@ -2,12 +2,14 @@
 //! for peers that are meant to forget.
 //!
 //! [`FjallStore`] implements the core's `Store` over fjall; [`AnyStore`] is what a peer holds, so
-//! that one program can run both kinds.
+//! that one program can run both kinds. [`private`] is for every file that only its owner may read,
+//! also outside of the directory.
 
 pub mod directory;
 mod engine;
 mod journal;
 pub mod look;
+pub mod private;
 mod recent;
 
 use std::ops::Bound;

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use tidings_core::error::Error;
 use tidings_core::ident::DatabaseId;
 use tidings_core::record::{Payload, Record};
-use tidings_core::rows::user_key;
+use tidings_core::rows::split_key;
 use tidings_core::stamp::Version;
 use tokio::sync::mpsc;
 
@@ -169,12 +169,13 @@ impl Watch {
 
     fn take(&mut self, changes: &Changes) {
         for (stored, record) in changes.iter() {
-            let Some(key) = user_key(stored).filter(|key| key.starts_with(&self.prefix)) else {
+            if !stored.starts_with(&self.prefix) {
                 continue;
-            };
+            }
+            let Some((_, key)) = split_key(stored) else { continue };
             let (value, expires) = match record.payload() {
                 Payload::Value(value, expires) => (Some(value.clone()), *expires),
-                Payload::Tombstone => (None, None),
+                _ => (None, None),
             };
             let expires = expires.map(expiry::from_millis);
             let (key, version) = (key.to_vec(), record.version());

@@ -8,10 +8,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use tidings_core::error::Error;
-use tidings_core::message::Reply;
+use tidings_core::message::{Reply, Written};
 use tidings_core::node::{Outcome, Submission};
 use tidings_core::rows::{Prefix, data_key};
-use tidings_core::stamp::Version;
 use tidings_core::store::{Read, Space};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -27,6 +26,14 @@ const COMMIT_SUBMISSIONS: usize = 1024;
 const YIELD_EVERY: u32 = 16;
 
 type Waiting = (Submission, oneshot::Sender<Result<Reply>>);
+
+/// What a submission came to so far.
+enum Begun {
+    /// It is done.
+    Done(Result<Vec<Written>>),
+    /// It will be said here.
+    Later(oneshot::Receiver<Result<Reply>>),
+}
 
 /// Submissions that wait for the next commit.
 pub(crate) struct Queue {
@@ -78,27 +85,68 @@ impl Shared {
         self: &Arc<Self>,
         submission: Submission,
         here: Option<Prefix>,
-    ) -> Result<Vec<Version>> {
-        self.check()?;
+    ) -> Result<Vec<Written>> {
+        let written = self.write_each(vec![submission], here).await;
+        written
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Err(Error::Internal("a write had no outcome".into())))
+    }
+
+    /// Writes several submissions in this order, each of which is refused by itself, and waits for what
+    /// they ask for.
+    pub(crate) async fn write_each(
+        self: &Arc<Self>,
+        submissions: Vec<Submission>,
+        here: Option<Prefix>,
+    ) -> Vec<Result<Vec<Written>>> {
+        let count = submissions.len();
         let alone = self.writers.fetch_add(1, Ordering::AcqRel) == 0;
         let _writing = Writing(self);
-        if alone {
-            return match self.write_alone(submission)? {
-                Ok(versions) => Ok(versions),
-                Err(receiver) => self.written(receiver.await),
-            };
+        let begun = if alone && count <= fitting(submissions.iter()).max(1) {
+            self.write_alone(submissions)
+        } else {
+            self.queue(submissions, here)
+        };
+        let mut written = Vec::with_capacity(count);
+        match begun {
+            // The last one first: mostly all are answered by then, and this task is woken once.
+            Ok(begun) => {
+                for begun in begun.into_iter().rev() {
+                    written.push(match begun {
+                        Begun::Done(result) => result,
+                        Begun::Later(receiver) => self.written(receiver.await),
+                    });
+                }
+            }
+            Err(error) => written.resize(count, Err(error)),
         }
+        written.reverse();
+        written
+    }
+
+    /// Queues submissions up for the next commits.
+    fn queue(
+        self: &Arc<Self>,
+        submissions: Vec<Submission>,
+        here: Option<Prefix>,
+    ) -> Result<Vec<Begun>> {
+        self.check()?;
         if let Some(prefix) = here {
             // The commit reads the rows that it replaces: here it is done beside other commits, and
             // leaves them in memory.
-            for write in &submission.writes {
+            for write in submissions.iter().flat_map(|submission| &submission.writes) {
                 self.store.look(Space::Data, &data_key(prefix, &write.key), |_| ())?;
             }
         }
-        let (sender, receiver) = oneshot::channel();
+        let (senders, begun): (Vec<_>, Vec<_>) = submissions
+            .iter()
+            .map(|_| oneshot::channel())
+            .map(|(sender, receiver)| (sender, Begun::Later(receiver)))
+            .unzip();
         let begin = {
             let mut queue = lock(&self.writes.queued);
-            queue.waiting.push((submission, sender));
+            queue.waiting.extend(submissions.into_iter().zip(senders));
             !std::mem::replace(&mut queue.committing, true)
         };
         if begin {
@@ -117,7 +165,7 @@ impl Shared {
                 }
             });
         }
-        self.written(receiver.await)
+        Ok(begun)
     }
 
     fn nobody_waits(&self) -> bool {
@@ -127,38 +175,33 @@ impl Shared {
     fn written(
         &self,
         answer: core::result::Result<Result<Reply>, oneshot::error::RecvError>,
-    ) -> Result<Vec<Version>> {
+    ) -> Result<Vec<Written>> {
         match answer {
-            Ok(Ok(Reply::Written(versions))) => Ok(versions),
+            Ok(Ok(Reply::Written(written))) => Ok(written),
             Ok(Ok(_)) => Err(Error::Internal("a write was answered as something else".into())),
             Ok(Err(error)) => Err(error),
             Err(_) => self.check().and(Err(Error::Closed("the peer".into()))),
         }
     }
 
-    /// Writes one submission now; or gives what will say.
-    fn write_alone(
-        &self,
-        submission: Submission,
-    ) -> Result<Result<Vec<Version>, oneshot::Receiver<Result<Reply>>>> {
-        self.with(|node, now| match node.write(vec![submission], now).pop() {
-            Some(Outcome::Done(result)) => result.map(Ok),
-            Some(Outcome::Later(token)) => Ok(Err(self.expect(token))),
-            None => Err(Error::Internal("a write had no outcome".into())),
-        })?
+    /// Writes submissions now, with one commit.
+    fn write_alone(&self, submissions: Vec<Submission>) -> Result<Vec<Begun>> {
+        self.with(|node, now| {
+            let outcomes = node.write(submissions, now).into_iter();
+            let begun = outcomes.map(|outcome| match outcome {
+                Outcome::Done(result) => Begun::Done(result),
+                Outcome::Later(token) => Begun::Later(self.expect(token)),
+            });
+            begun.collect()
+        })
     }
 
     /// Commits what is queued; false, and the end of the task, when that is nothing.
     fn commit_queued(&self) -> bool {
         let taken: Vec<Waiting> = {
             let mut queue = lock(&self.writes.queued);
-            let mut bytes = 0;
-            let fits = |(submission, _): &&Waiting| {
-                bytes += weight(submission);
-                bytes <= COMMIT_BYTES
-            };
             let waiting = &mut queue.waiting;
-            let count = waiting.iter().take(COMMIT_SUBMISSIONS).take_while(fits).count();
+            let count = fitting(waiting.iter().map(|(submission, _)| submission));
             let count = count.max(1).min(waiting.len());
             if count == 0 {
                 queue.committing = false;
@@ -181,6 +224,16 @@ impl Shared {
     }
 }
 
+/// How many submissions, from the first one on, fit one commit.
+fn fitting<'a>(submissions: impl Iterator<Item = &'a Submission>) -> usize {
+    let mut bytes = 0;
+    let fits = |submission: &&Submission| {
+        bytes += weight(submission);
+        bytes <= COMMIT_BYTES
+    };
+    submissions.take(COMMIT_SUBMISSIONS).take_while(fits).count()
+}
+
 fn weight(submission: &Submission) -> usize {
-    submission.writes.iter().map(|write| write.key.len() + write.payload.len()).sum()
+    submission.writes.iter().map(|write| write.key.len() + write.change.len()).sum()
 }

@@ -57,6 +57,7 @@ examples! {
     acks
     batch_and_list
     conditions
+    counters
     definitions
     durability
     events

@@ -140,7 +140,7 @@ fn the_identity_is_kept_and_kept_secret() {
     assert_eq!(directory.identity().unwrap(), None);
     directory.set_identity(b"first").unwrap();
     directory.set_identity(&[0, 255, 10, 13]).unwrap();
-    fs::write(parent.path().join("identity.new"), "torn").unwrap();
+    fs::write(parent.path().join("identity.key.new"), "torn").unwrap();
     drop(directory);
     let directory = Directory::open(parent.path()).unwrap();
     assert_eq!(directory.identity().unwrap(), Some(vec![0, 255, 10, 13]));

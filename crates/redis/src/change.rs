@@ -22,6 +22,8 @@ pub(crate) enum Change {
     Nothing,
     /// The key gets a value, and an expiry or that of the definition.
     Put(Vec<u8>, Option<SystemTime>),
+    /// The entry expires at another time, or stays; a counter remains one.
+    Expire(Option<SystemTime>),
     /// The key goes.
     Delete,
 }
@@ -50,12 +52,13 @@ pub(crate) async fn change<T>(
             Change::Nothing => return Ok(answer),
             Change::Put(value, expires) => {
                 let options = WriteOptions { expires, ..options };
-                database.put_with(key, value, &options).await
+                database.put_with(key, value, &options).await.map(drop)
             }
-            Change::Delete => database.delete_with(key, &options).await,
+            Change::Expire(expires) => database.expire_with(key, expires, &options).await.map(drop),
+            Change::Delete => database.delete_with(key, &options).await.map(drop),
         };
         match written {
-            Ok(_) => return Ok(answer),
+            Ok(()) => return Ok(answer),
             Err(Error::ConditionFailed(_)) => {}
             Err(error) => return Err(error.into()),
         }

@@ -13,13 +13,23 @@ use crate::subscriptions;
 /// Longest name of a client or of its library, in bytes.
 const NAME_MAX: usize = 256;
 
-/// `SELECT number` or `SELECT path`.
+/// `SELECT number` or `SELECT path`, and `KEYSPACE name` behind either. The keyspace is a word of its own,
+/// since a path may have nearly any character.
 pub(crate) async fn select(
     session: &mut Session,
     arguments: Arguments<'_>,
     out: &mut Output,
 ) -> Answer {
-    let selected = subscriptions::named(session, arguments.at(1))?;
+    let mut selected = subscriptions::named(session, arguments.at(1))?;
+    match arguments.len() {
+        2 => {}
+        4 if arguments.at(2).eq_ignore_ascii_case(b"keyspace") => {
+            let name = std::str::from_utf8(arguments.at(3));
+            let name = name.map_err(|_| Refusal::new("ERR the name of a keyspace is UTF-8"))?;
+            selected.keyspace = name.to_owned();
+        }
+        _ => return Err(SYNTAX),
+    }
     session.access.may_read("select", &selected.path)?;
     session.select(selected).await?;
     out.ok();
@@ -175,7 +185,7 @@ fn about(session: &Session, protocol: Protocol) -> String {
     let number: i64 = session.selected.label.parse().unwrap_or(-1);
     let flags = if channels + patterns > 0 { "P" } else { "N" };
     format!(
-        "id={} addr={} laddr={} fd=-1 name={} age={} idle=0 flags={flags} db={number} sub={channels} psub={patterns} multi={queued} cmd=client user={} resp={} lib-name={} lib-ver={} path={}\n",
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle=0 flags={flags} db={number} sub={channels} psub={patterns} multi={queued} cmd=client user={} resp={} lib-name={} lib-ver={} keyspace={} path={}\n",
         session.id,
         session.client,
         session.local,
@@ -185,6 +195,7 @@ fn about(session: &Session, protocol: Protocol) -> String {
         if protocol == Protocol::Resp3 { 3 } else { 2 },
         session.library[0],
         session.library[1],
+        session.selected.keyspace.escape_debug().to_string().replace(' ', "%20"),
         session.selected.path.replace(' ', "%20"),
     )
 }

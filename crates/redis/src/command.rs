@@ -112,7 +112,7 @@ commands! {
     RandomKey "randomkey" 1 "readonly" NONE "generic" "1.0.0" "Tells some key.";
     Reset "reset" 1 "fast" NONE "connection" "6.2.0" "Makes the connection as new.";
     Scan "scan" -2 "readonly" NONE "generic" "2.8.0" "Lists keys step by step.";
-    Select "select" 2 "fast" NONE "connection" "1.0.0" "Selects a database by number or path.";
+    Select "select" -2 "fast" NONE "connection" "1.0.0" "Selects a database by number or path, and a keyspace of it.";
     Set "set" -3 "write" ONE "string" "1.0.0" "Sets a value.";
     SetEx "setex" 4 "write" ONE "string" "2.0.0" "Sets a value with a time to live in seconds.";
     SetNx "setnx" 3 "write fast" ONE "string" "1.0.0" "Sets a value, if the key is not there.";

@@ -151,8 +151,9 @@ impl Connection {
                 Ok(Step::Skip(length)) => at += length,
                 Ok(Step::Request(length)) => {
                     let arguments = self.parser.arguments(&self.buffer[at..]);
-                    self.session.execute(arguments, &mut self.out).await;
                     at += length;
+                    let more = self.buffer.len() > at;
+                    self.session.execute(arguments, more, &mut self.out).await;
                     while self.session.running.is_some()
                         && self.session.run_next(&mut self.out).await
                     {
@@ -160,16 +161,18 @@ impl Connection {
                     }
                 }
                 Ok(Step::TooLarge(length, why)) => {
-                    self.session.too_large(why, &mut self.out);
+                    self.session.too_large(why, &mut self.out).await;
                     at += length;
                 }
                 Err(error) => {
+                    self.session.settle(&mut self.out).await;
                     self.out.error(&error.text());
                     self.session.closing = true;
                 }
             }
             self.flush_above(ANSWER_BYTES).await?;
         }
+        self.session.settle(&mut self.out).await;
         self.buffer.advance(at);
         if self.session.access.is_stranger() && self.buffer.len() > STRANGER_BYTES_MAX {
             self.out.error("ERR Protocol error: unauthenticated bulk length");

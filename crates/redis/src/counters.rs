@@ -1,30 +1,20 @@
-//! `INCR`, `DECR`, `INCRBY`, `DECRBY`: counters, which are not offered yet.
-//!
-//! A counter that is read, added to and written back would lose what two peers count at the same time.
-//! Once the library has counters that add up, they are answered here.
+//! `INCR`, `DECR`, `INCRBY` and `DECRBY`: counters that add up, whoever counts at the same time.
 
+use crate::command::Command;
+use crate::number;
 use crate::parser::Arguments;
-use crate::refusal::{Answer, NOT_AN_INTEGER, Refusal};
-use crate::reply::Output;
-use crate::session::Session;
-use crate::{command::Command, number};
+use crate::refusal::{NOT_AN_INTEGER, Refusal};
 
-/// Adds to the number under a key.
+/// What a command adds.
 ///
 /// # Errors
-/// Always, for now.
-pub(crate) fn add(
-    _session: &mut Session,
-    command: Command,
-    arguments: Arguments<'_>,
-    _out: &mut Output,
-) -> Answer {
-    if matches!(command, Command::IncrBy | Command::DecrBy)
-        && number::parse(arguments.at(2)).is_none()
-    {
-        return Err(NOT_AN_INTEGER);
+/// When that is no number, or there is none that takes it away.
+pub(crate) fn by(command: Command, arguments: Arguments<'_>) -> Result<i64, Refusal> {
+    let number = || number::parse(arguments.at(2)).ok_or(NOT_AN_INTEGER);
+    match command {
+        Command::Incr => Ok(1),
+        Command::Decr => Ok(-1),
+        Command::IncrBy => number(),
+        _ => number()?.checked_neg().ok_or(Refusal::new("ERR decrement would overflow")),
     }
-    Err(Refusal::new(
-        "ERR counters are not offered yet: a number that is read and written back loses what other peers count meanwhile",
-    ))
 }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Most places kept, of at most a path and a key each: 16 MiB and less.
+/// Most places kept, of at most a path, the name of a keyspace and a key each: 16 MiB and less.
 const CURSORS_MAX: usize = 10_000;
 
 /// Where a scan goes on.
@@ -17,6 +17,8 @@ const CURSORS_MAX: usize = 10_000;
 pub(crate) struct Place {
     /// The path of the database.
     pub(crate) path: String,
+    /// The keyspace of it.
+    pub(crate) keyspace: String,
     /// The key that it goes on behind.
     pub(crate) after: Vec<u8>,
 }
@@ -76,7 +78,7 @@ mod tests {
     use super::*;
 
     fn place(key: u32) -> Place {
-        Place { path: "p".into(), after: key.to_be_bytes().to_vec() }
+        Place { path: "p".into(), keyspace: String::new(), after: key.to_be_bytes().to_vec() }
     }
 
     #[test]

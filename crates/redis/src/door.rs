@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tidings::Peer;
+use tidings::{Database, Peer};
 use tidings_tokens::LiveTokens;
 
 use crate::cursors::Cursors;
 use crate::notice::Notice;
+use crate::refusal::Refusal;
 use crate::session::Selected;
 
 /// How many databases have a number, as in Redis unless it is told otherwise.
@@ -130,16 +131,25 @@ impl Door {
 
     /// The database of a new connection.
     pub(crate) fn default_database(&self) -> Selected {
-        Selected { label: "0".into(), path: self.default.clone() }
+        Selected::new("0".into(), self.default.clone())
     }
 
     /// The database with a number; `None` out of range.
     pub(crate) fn numbered(&self, number: i64) -> Option<Selected> {
         match number {
             0 => Some(self.default_database()),
-            1..NUMBERED_MAX => Some(Selected { label: number.to_string(), path: path_of(number) }),
+            1..NUMBERED_MAX => Some(Selected::new(number.to_string(), path_of(number))),
             _ => None,
         }
+    }
+
+    /// The handle of a database, with the keys of a keyspace.
+    ///
+    /// # Errors
+    /// When no definition accepts the path, or the name of the keyspace is too long.
+    pub(crate) async fn open(&self, selected: &Selected) -> Result<Database, Refusal> {
+        let database = self.peer.database(&selected.path).await?;
+        Ok(database.keyspace(&selected.keyspace)?)
     }
 
     /// The table of cursors, for one look or one change.

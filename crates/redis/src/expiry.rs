@@ -1,8 +1,8 @@
-//! Commands about when keys expire. A changed expiry is a write of the same value.
+//! Commands about when keys expire. A changed expiry is a write of the same entry: a counter remains one.
 
 use std::cmp::Ordering;
 
-use tidings::Entry;
+use tidings::{Entry, WriteOptions};
 
 use crate::change::{Change, change};
 use crate::command::{Command, Spec};
@@ -64,19 +64,24 @@ pub(crate) async fn expire(
     };
     let options = Options::parse(arguments.from(3))?;
     let millis = unit.millis(arguments.at(2), spec.name)?;
-    let done = change(session, arguments.at(1), |entry| {
+    let wanted = if millis <= time::now() {
+        Change::Delete
+    } else {
+        Change::Expire(Some(time::from_millis(millis)))
+    };
+    let key = arguments.at(1);
+    if options == Options::default() && matches!(wanted, Change::Expire(_)) {
+        // Nothing to compare with: so it is in nobody's way, however often the key is counted.
+        let database = session.database().await?;
+        let at = Some(time::from_millis(millis));
+        let written = database.expire_with(key, at, &WriteOptions::default()).await?;
+        out.integer(i64::from(written.is_some()));
+        return Ok(());
+    }
+    let done = change(session, key, |entry| {
         let before = |entry: &Entry| entry.expires.map(time::to_millis);
-        Ok(match entry {
-            Some(entry) if options.allow(before(&entry), millis) => {
-                let change = if millis <= time::now() {
-                    Change::Delete
-                } else {
-                    Change::Put(entry.value, Some(time::from_millis(millis)))
-                };
-                (change, true)
-            }
-            _ => (Change::Nothing, false),
-        })
+        let allowed = entry.is_some_and(|entry| options.allow(before(&entry), millis));
+        Ok((if allowed { wanted.clone() } else { Change::Nothing }, allowed))
     })
     .await?;
     out.integer(i64::from(done));
@@ -89,32 +94,13 @@ pub(crate) async fn persist(
     arguments: Arguments<'_>,
     out: &mut Output,
 ) -> Answer {
-    let refusal = cannot_persist(session).await?;
     let done = change(session, arguments.at(1), |entry| {
-        Ok(match entry {
-            Some(Entry { value, expires: Some(_), .. }) => match &refusal {
-                Some(refusal) => return Err(refusal.clone()),
-                None => (Change::Put(value, None), true),
-            },
-            _ => (Change::Nothing, false),
-        })
+        let expires = entry.is_some_and(|entry| entry.expires.is_some());
+        Ok((if expires { Change::Expire(None) } else { Change::Nothing }, expires))
     })
     .await?;
     out.integer(i64::from(done));
     Ok(())
-}
-
-/// Why an expiry cannot be taken away: the definition gives one to every entry.
-async fn cannot_persist(session: &mut Session) -> Result<Option<Refusal>, Refusal> {
-    let database = session.database().await?;
-    let ttl = database.definition().ttl;
-    Ok(ttl.map(|ttl| {
-        format!(
-            "ERR the definition of the database {:?} gives every entry a time to live of {ttl} ms, so none can be persisted: give it a late expiry with PEXPIREAT",
-            database.path()
-        )
-        .into()
-    }))
 }
 
 /// `TTL`, `PTTL`, `EXPIRETIME` and `PEXPIRETIME`: -2 without the key, -1 without an expiry.
@@ -156,22 +142,16 @@ pub(crate) async fn getex(
         return crate::strings::get(session, arguments, out).await;
     }
     let expiry = getex_expiry(arguments.from(2))?;
-    let refusal = if expiry.is_none() { cannot_persist(session).await? } else { None };
     let value = change(session, arguments.at(1), |entry| {
         let Some(entry) = entry else { return Ok((Change::Nothing, None)) };
-        let value = entry.value.clone();
         // A wrong number is only told where there is something to expire, as in Redis.
         let expires = expiry.map(|(unit, number)| unit.expiry(number, "getex")).transpose()?;
         let change = match expires {
             None if entry.expires.is_none() => Change::Nothing,
-            None => match &refusal {
-                Some(refusal) => return Err(refusal.clone()),
-                None => Change::Put(entry.value, None),
-            },
             Some(at) if time::to_millis(at) <= time::now() => Change::Delete,
-            Some(_) => Change::Put(entry.value, expires),
+            expires => Change::Expire(expires),
         };
-        Ok((change, Some(value)))
+        Ok((change, Some(entry.value)))
     })
     .await?;
     out.value(value.as_deref());

@@ -13,35 +13,22 @@ use crate::session::Session;
 /// How often several keys are looked up and deleted together, where others change them meanwhile.
 const ATTEMPTS: u32 = 64;
 
-/// `DEL key [key …]` and `UNLINK`: how many were there. What is not there is not written to.
+/// `DEL key [key …]` and `UNLINK` of several keys: how many were there. What is not there is not written
+/// to.
 pub(crate) async fn del(
     session: &mut Session,
     arguments: Arguments<'_>,
     out: &mut Output,
 ) -> Answer {
     let database = session.database().await?;
-    let deleted = if arguments.len() == 2 {
-        let options = if_present();
-        match database.delete_with(arguments.at(1), &options).await {
-            Ok(_) => 1,
-            Err(Error::ConditionFailed(_)) => 0,
-            Err(error) => return Err(error.into()),
-        }
-    } else {
-        let keys: BTreeSet<&[u8]> = arguments.from(1).iter().collect();
-        let keys: Vec<&[u8]> = keys.into_iter().collect();
-        let mut deleted = 0;
-        for part in parts(&keys) {
-            deleted += delete_together(database, part).await?;
-        }
-        deleted
-    };
+    let keys: BTreeSet<&[u8]> = arguments.from(1).iter().collect();
+    let keys: Vec<&[u8]> = keys.into_iter().collect();
+    let mut deleted = 0;
+    for part in parts(&keys) {
+        deleted += delete_together(database, part).await?;
+    }
     out.count(deleted);
     Ok(())
-}
-
-fn if_present() -> WriteOptions {
-    WriteOptions { condition: Some(Condition::Present), ..WriteOptions::default() }
 }
 
 /// Parts that fit a batch each.
@@ -55,6 +42,7 @@ fn parts<'a>(keys: &'a [&'a [u8]]) -> impl Iterator<Item = &'a [&'a [u8]]> {
 
 /// Deletes those of the keys that are there, in one batch, and says how many.
 async fn delete_together(database: &Database, keys: &[&[u8]]) -> Result<usize, Refusal> {
+    let options = WriteOptions { condition: Some(Condition::Present), ..WriteOptions::default() };
     for _ in 0..ATTEMPTS {
         let mut batch = Batch::new();
         for key in keys {
@@ -66,7 +54,7 @@ async fn delete_together(database: &Database, keys: &[&[u8]]) -> Result<usize, R
         if count == 0 {
             return Ok(0);
         }
-        match database.batch_with(batch, &if_present()).await {
+        match database.batch_with(batch, &options).await {
             Ok(_) => return Ok(count),
             Err(Error::ConditionFailed(_)) => {}
             Err(error) => return Err(error.into()),
@@ -111,7 +99,7 @@ pub(crate) async fn dbsize(session: &mut Session, out: &mut Output) -> Answer {
     Ok(())
 }
 
-/// `RANDOMKEY`: the first key behind a random place between the first key and the last.
+/// `RANDOMKEY`: the key next to a random place between the first key and the last, on either side of it.
 pub(crate) async fn randomkey(session: &mut Session, out: &mut Output) -> Answer {
     let database = session.database().await?;
     let one = ListOptions { limit: 1, keys_only: true, ..ListOptions::default() };
@@ -124,7 +112,8 @@ pub(crate) async fn randomkey(session: &mut Session, out: &mut Output) -> Answer
     // Each hasher begins with another random number.
     let random = RandomState::new().hash_one(0_u8);
     let cursor = Some(between(&first, &last, random));
-    let found = key_of(database, &ListOptions { cursor, ..one }).await?;
+    let reverse = random.is_multiple_of(2);
+    let found = key_of(database, &ListOptions { cursor, reverse, ..one }).await?;
     out.bulk(&found.unwrap_or(first));
     Ok(())
 }
@@ -152,7 +141,7 @@ fn between(first: &[u8], last: &[u8], random: u64) -> Vec<u8> {
     [&first[..common], &place.to_be_bytes()].concat()
 }
 
-/// `FLUSHDB [ASYNC|SYNC]`: deletes what is visible here, page by page.
+/// `FLUSHDB [ASYNC|SYNC]`: deletes what is visible here, some hundred keys in a commit.
 pub(crate) async fn flushdb(
     session: &mut Session,
     arguments: Arguments<'_>,
@@ -163,23 +152,7 @@ pub(crate) async fn flushdb(
     if arguments.len() > 2 || (arguments.len() == 2 && !known) {
         return Err(SYNTAX);
     }
-    let database = session.database().await?;
-    let mut options = ListOptions { keys_only: true, ..ListOptions::default() };
-    loop {
-        let page = database.list(&options).await?;
-        let keys: Vec<&[u8]> = page.entries.iter().map(|entry| entry.key.as_slice()).collect();
-        for part in parts(&keys).filter(|part| !part.is_empty()) {
-            let mut batch = Batch::new();
-            for key in part {
-                batch.delete(*key);
-            }
-            database.batch(batch).await?;
-        }
-        options.cursor = page.cursor;
-        if options.cursor.is_none() {
-            break;
-        }
-    }
+    session.database().await?.delete_prefix("").await?;
     out.ok();
     Ok(())
 }

@@ -51,6 +51,9 @@ mod counters;
 mod cursors;
 mod door;
 mod expiry;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod glob;
 mod keys;
 mod notice;
@@ -69,5 +72,7 @@ mod time;
 mod transaction;
 mod wait;
 mod words;
+mod writes;
 
-pub use server::{BindError, RedisDoor};
+pub use server::RedisDoor;
+pub use tidings_tokens::listen::BindError;

@@ -35,10 +35,17 @@ impl From<String> for Refusal {
     }
 }
 
-/// The errors of the library are sentences already, with the value, the bound and the way out.
+/// The errors of the library are sentences already, with the value, the bound and the way out. Of those
+/// about counters, clients know what Redis says.
 impl From<tidings::Error> for Refusal {
     fn from(error: tidings::Error) -> Self {
-        Self(Cow::Owned(format!("ERR {error}")))
+        match error {
+            tidings::Error::NotACounter { why, .. } if why.contains("beyond the range") => {
+                Self::new("ERR increment or decrement would overflow")
+            }
+            tidings::Error::NotACounter { .. } => NOT_AN_INTEGER,
+            error => Self(Cow::Owned(format!("ERR {error}"))),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::number;
 use crate::parser::Arguments;
 use crate::refusal::{Answer, NOT_AN_INTEGER, Refusal, SYNTAX};
 use crate::reply::Output;
-use crate::session::Session;
+use crate::session::{Selected, Session};
 
 /// Keys that a step of a scan looks at unless it is told otherwise, as in Redis.
 const COUNT: usize = 10;
@@ -85,7 +85,8 @@ pub(crate) async fn scan(
         .filter(|key| glob::matches(pattern, key))
         .collect();
     let next = if let Some(after) = &page.cursor {
-        let place = Place { path: session.selected.path.clone(), after: after.clone() };
+        let Selected { path, keyspace, .. } = session.selected.clone();
+        let place = Place { path, keyspace, after: after.clone() };
         session.door.cursors().go_on(cursor, place)
     } else {
         session.door.cursors().end(cursor);
@@ -110,9 +111,10 @@ fn place(session: &Session, cursor: u64) -> Result<Vec<u8>, Refusal> {
         )
         .into());
     };
-    if place.path != session.selected.path {
+    let Selected { path, keyspace, .. } = &session.selected;
+    if (&place.path, &place.keyspace) != (path, keyspace) {
         return Err(format!(
-            "ERR the cursor {cursor} belongs to another database: select that, or begin with cursor 0"
+            "ERR the cursor {cursor} belongs to another database or keyspace: select that, or begin with cursor 0"
         )
         .into());
     }

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +9,8 @@ use std::time::Duration;
 
 use tidings::Peer;
 use tidings_tokens::LiveTokens;
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tidings_tokens::listen::{self, BindError, DoorName};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -23,40 +23,8 @@ const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
 /// to pass.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A door that could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// The address does not belong to loopback and the door asks for no tokens; nothing listens.
-    #[error(
-        "the Redis door does not listen on {address} without tokens, since others than this machine could reach it: hand in a token file with --tokens FILE (`tidings token new` makes one), or listen on loopback, such as 127.0.0.1:7379"
-    )]
-    NotLoopback {
-        /// The address asked for.
-        address: String,
-    },
-    /// Something else listens there.
-    #[error(
-        "the Redis door cannot listen on {address}: the port is in use; choose another with --redis, or port 0 for a free one"
-    )]
-    InUse {
-        /// The address asked for.
-        address: String,
-    },
-    /// The address cannot be understood.
-    #[error("{address:?} is not an address to listen on: write host:port, such as 127.0.0.1:7379")]
-    BadAddress {
-        /// The address asked for.
-        address: String,
-    },
-    /// The system refused for another reason.
-    #[error("the Redis door cannot listen on {address}: {source}")]
-    Io {
-        /// The address asked for.
-        address: String,
-        /// The reason.
-        source: io::Error,
-    },
-}
+/// What errors call this door.
+const NAME: DoorName = DoorName { name: "Redis", flag: "--redis", example: "127.0.0.1:7379" };
 
 /// A bound door that does not serve yet.
 #[derive(Debug)]
@@ -75,19 +43,7 @@ impl RedisDoor {
     /// # Errors
     /// [`BindError`], with the address and the reason.
     pub async fn bind(address: &str, tokens: Option<Arc<LiveTokens>>) -> Result<Self, BindError> {
-        let resolved = lookup_host(address).await.ok().and_then(|mut found| found.next());
-        let Some(socket_address) = resolved else {
-            return Err(BindError::BadAddress { address: address.into() });
-        };
-        if tokens.is_none() && !socket_address.ip().is_loopback() {
-            return Err(BindError::NotLoopback { address: address.into() });
-        }
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse { address: address.into() },
-            _ => BindError::Io { address: address.into(), source },
-        };
-        let listener = TcpListener::bind(socket_address).await.map_err(failed)?;
-        let bound = listener.local_addr().map_err(failed)?;
+        let (listener, bound) = listen::bind(NAME, address, tokens.as_deref()).await?;
         Ok(Self { listener, address: bound, tokens, database: None, limits: LIMITS })
     }
 

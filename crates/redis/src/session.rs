@@ -16,8 +16,9 @@ use crate::refusal::{Answer, Refusal, shown};
 use crate::reply::{Output, Protocol};
 use crate::subscriptions::Subscriptions;
 use crate::transaction::Transaction;
+use crate::writes::Gathered;
 use crate::{
-    about, client, counters, expiry, keys, scan, server_info, set, strings, subscriptions, wait,
+    about, client, expiry, keys, scan, server_info, set, strings, subscriptions, wait, writes,
 };
 
 /// A database as a client names it.
@@ -27,6 +28,15 @@ pub(crate) struct Selected {
     pub(crate) label: String,
     /// The path.
     pub(crate) path: String,
+    /// The name of the keyspace; empty: the default one.
+    pub(crate) keyspace: String,
+}
+
+impl Selected {
+    /// The default keyspace of a database.
+    pub(crate) fn new(label: String, path: String) -> Self {
+        Self { label, path, keyspace: String::new() }
+    }
 }
 
 /// One connection, without its socket.
@@ -57,6 +67,8 @@ pub(crate) struct Session {
     pub(crate) running: Option<(Transaction, usize)>,
     /// What it wants to be told.
     pub(crate) subscriptions: Subscriptions,
+    /// Writes of a pipeline that are not submitted yet.
+    pub(crate) gathered: Gathered,
     /// Whether the connection ends after what is answered.
     pub(crate) closing: bool,
     /// Commands since the last look at the counter of the door.
@@ -80,6 +92,7 @@ impl Session {
             transaction: None,
             running: None,
             subscriptions: Subscriptions::default(),
+            gathered: Gathered::default(),
             closing: false,
             commands: 0,
         }
@@ -89,7 +102,7 @@ impl Session {
     pub(crate) async fn database(&mut self) -> Result<&Database, Refusal> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => self.door.peer.database(&self.selected.path).await?,
+            None => self.door.open(&self.selected).await?,
         };
         Ok(self.database.insert(database))
     }
@@ -97,9 +110,10 @@ impl Session {
     /// Selects a database.
     ///
     /// # Errors
-    /// When no definition accepts the path; the selection stays as it was.
+    /// When no definition accepts the path, or the name of the keyspace is too long; the selection stays as
+    /// it was.
     pub(crate) async fn select(&mut self, selected: Selected) -> Answer {
-        self.database = Some(self.door.peer.database(&selected.path).await?);
+        self.database = Some(self.door.open(&selected).await?);
         self.selected = selected;
         self.access.moved();
         Ok(())
@@ -136,10 +150,12 @@ impl Session {
         std::mem::take(&mut self.commands)
     }
 
-    /// Answers one request.
-    pub(crate) async fn execute(&mut self, arguments: Arguments<'_>, out: &mut Output) {
+    /// Answers one request; or gathers it, where that comes to the same and it is not the only one:
+    /// `more` came behind it. Then [`settle`](Self::settle) answers.
+    pub(crate) async fn execute(&mut self, arguments: Arguments<'_>, more: bool, out: &mut Output) {
         self.commands += 1;
         let Some(spec) = command::find(arguments.at(0)) else {
+            self.settle(out).await;
             if is_http(arguments.at(0)) {
                 // A browser that was made to send this is not told anything.
                 if let Some(count) = self.door.http.due(Instant::now()) {
@@ -152,6 +168,7 @@ impl Session {
         };
         let checked = command::check(spec, arguments.at(1), arguments.len());
         if let Err(refusal) = checked.and_then(|()| self.may_run(spec)) {
+            self.settle(out).await;
             return self.refuse(&refusal, out);
         }
         if out.protocol() == Protocol::Resp2
@@ -172,6 +189,9 @@ impl Session {
                 "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
             ));
         }
+        if self.gather(spec, arguments, more, out).await {
+            return;
+        }
         let answer = match spec.command {
             Command::Multi => self.multi(out),
             Command::Exec => self.exec(out).await,
@@ -191,7 +211,8 @@ impl Session {
     }
 
     /// Answers a request that was not kept.
-    pub(crate) fn too_large(&mut self, why: TooLarge, out: &mut Output) {
+    pub(crate) async fn too_large(&mut self, why: TooLarge, out: &mut Output) {
+        self.settle(out).await;
         self.refuse(&why.text().into(), out);
     }
 
@@ -212,22 +233,25 @@ impl Session {
     ) -> Answer {
         match spec.command {
             Command::Get => strings::get(self, arguments, out).await,
-            Command::Set => set::set(self, arguments, out).await,
-            Command::SetEx | Command::PSetEx => set::setex(self, spec, arguments, out).await,
-            Command::SetNx => set::setnx(self, arguments, out).await,
+            Command::Set
+            | Command::SetEx
+            | Command::PSetEx
+            | Command::SetNx
+            | Command::MSet
+            | Command::MSetNx
+            | Command::Incr
+            | Command::Decr
+            | Command::IncrBy
+            | Command::DecrBy
+            | Command::Del
+            | Command::Unlink => writes::run(self, spec, arguments, out).await,
             Command::GetSet => set::getset(self, arguments, out).await,
-            Command::MSet => set::mset(self, arguments, out).await,
-            Command::MSetNx => set::msetnx(self, arguments, out).await,
             Command::MGet => strings::mget(self, arguments, out).await,
             Command::GetDel => strings::getdel(self, arguments, out).await,
             Command::GetRange => strings::getrange(self, arguments, out).await,
             Command::SetRange => strings::setrange(self, arguments, out).await,
             Command::Append => strings::append(self, arguments, out).await,
             Command::StrLen => strings::strlen(self, arguments, out).await,
-            Command::Incr | Command::Decr | Command::IncrBy | Command::DecrBy => {
-                counters::add(self, spec.command, arguments, out)
-            }
-            Command::Del | Command::Unlink => keys::del(self, arguments, out).await,
             Command::Exists => keys::exists(self, arguments, out).await,
             Command::Type => keys::type_of(self, arguments, out).await,
             Command::DbSize => keys::dbsize(self, out).await,

@@ -2,7 +2,7 @@
 //!
 //! A change of the key `k` in database 0 is told to the subscribers of `__keyspace@0__:k`, with `set` or
 //! `del`, and to those of `__keyevent@0__:set` or `…:del`, with the key. In the place of the number may
-//! stand a path. There are no other channels, and no other events: an expiry is a `set` with a time, and
+//! stand a path; the keyspace is the one that is selected when the channel is subscribed to. There are no other channels, and no other events: an expiry is a `set` with a time, and
 //! when it comes, nobody is told.
 //!
 //! Each database that is listened to is one watch of the library, so that changes made anywhere are told,
@@ -52,6 +52,8 @@ pub(crate) struct Subscriptions {
     patterns: Vec<(Vec<u8>, usize)>,
     /// The names of the databases, as the client says them.
     watched: Vec<String>,
+    /// The keyspace of all of them.
+    keyspace: String,
     events: SelectAll<BoxStream<'static, Event>>,
 }
 
@@ -174,10 +176,21 @@ pub(crate) async fn subscribe(
         )
         .into());
     }
+    let keyspace = session.selected.keyspace.clone();
+    if session.subscriptions.keyspace != keyspace {
+        if session.subscriptions.count() > 0 {
+            return Err(Refusal::new(
+                "ERR a connection listens to one keyspace: open another connection for this one",
+            ));
+        }
+        let keyspace = keyspace.clone();
+        session.subscriptions = Subscriptions { keyspace, ..Subscriptions::default() };
+    }
     let mut databases = Vec::with_capacity(arguments.len() - 1);
     for name in arguments.from(1).iter() {
-        let selected =
+        let mut selected =
             if patterns { of_pattern(session, name)? } else { of_channel(session, name)? };
+        selected.keyspace.clone_from(&keyspace);
         session.access.may_read(spec.name, &selected.path)?;
         databases.push(watched(session, selected).await?);
     }
@@ -207,7 +220,7 @@ async fn watched(session: &mut Session, selected: Selected) -> Result<usize, Ref
         )
         .into());
     }
-    let database = session.door.peer.database(&selected.path).await?;
+    let database = session.door.open(&selected).await?;
     let watch = database.watch(Vec::new()).await?;
     let events = futures::stream::unfold(watch, move |mut watch| async move {
         let change = watch.next().await?;
@@ -268,7 +281,7 @@ pub(crate) fn named(session: &Session, label: &[u8]) -> Result<Selected, Refusal
         let why = "it is not UTF-8".into();
         return Err(Error::BadPath { path, why }.into());
     }
-    Ok(Selected { label: path.clone(), path })
+    Ok(Selected::new(path.clone(), path))
 }
 
 /// What `PING` answers where only messages are expected.

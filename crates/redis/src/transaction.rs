@@ -1,18 +1,18 @@
 //! `MULTI`, `EXEC` and `DISCARD`.
 //!
-//! A transaction of commands that only set values is one batch: all or nothing. Any other one is run
+//! A transaction of commands that only set values or count is one batch: all or nothing. Any other one is run
 //! command by command, and the commands of other connections may run between them.
 
 use std::ops::Range;
 
-use tidings::Batch;
+use tidings::{Batch, WriteOptions};
 
 use crate::command::{Command, Spec};
 use crate::parser::{Arguments, Place};
 use crate::refusal::{Answer, Refusal};
 use crate::reply::Output;
 use crate::session::Session;
-use crate::set;
+use crate::writes::{self, Form, Plan};
 
 /// Most commands of a transaction: as many as a batch has writes.
 const COMMANDS_MAX: usize = tidings::limits::BATCH_WRITES_MAX;
@@ -113,14 +113,17 @@ impl Transaction {
         })
     }
 
-    /// The commands as one batch, where all of them only set values.
-    fn batch(&self) -> Option<Batch> {
-        let mut batch = Batch::new();
-        let all = self
-            .commands
-            .iter()
-            .all(|queued| set::plan(queued.spec, self.arguments(queued), &mut batch));
-        (all && !batch.is_empty()).then_some(batch)
+    /// The commands as one batch, where all of them only set values or count; and how each is answered,
+    /// with how many writes there are up to it.
+    fn batch(&self) -> Option<(Batch, Vec<(Form, usize)>)> {
+        let (mut batch, mut answers) = (Batch::new(), Vec::new());
+        for queued in &self.commands {
+            match writes::plan(queued.spec, self.arguments(queued), &mut batch) {
+                Ok(Some(Plan { condition: None, form })) => answers.push((form, batch.len())),
+                _ => return None,
+            }
+        }
+        (!batch.is_empty()).then_some((batch, answers))
     }
 
     fn arguments<'a>(&'a self, queued: &'a Queued) -> Arguments<'a> {
@@ -154,11 +157,13 @@ impl Session {
                 "EXECABORT Transaction discarded because of previous errors.",
             ));
         }
-        if let Some(batch) = transaction.batch() {
-            self.database().await?.batch(batch).await?;
-            out.array(transaction.len());
-            for _ in 0..transaction.len() {
-                out.ok();
+        if let Some((batch, answers)) = transaction.batch() {
+            let batches = vec![(batch, WriteOptions::default())];
+            let written = self.database().await?.batches(batches).await;
+            let written = written.into_iter().next().transpose()?.unwrap_or_default();
+            out.array(answers.len());
+            for (form, upto) in answers {
+                form.tell(Ok(written.get(upto - 1).copied()), out)?;
             }
             return Ok(());
         }

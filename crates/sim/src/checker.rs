@@ -11,6 +11,7 @@ use tidings_core::ident::{DatabaseId, Epoch};
 use tidings_core::record::{Payload, Record};
 use tidings_core::stamp::{Dot, Stamp, Time, Version};
 
+use crate::counting::is_lease;
 use crate::deletes::Deletes;
 pub use crate::history::{Attempt, Fate, Loss};
 use crate::look::{Copies, Copy, hash_row};
@@ -40,6 +41,8 @@ pub type Strays = BTreeSet<(usize, DatabaseId)>;
 struct Witness {
     /// The greatest stamp seen by a local read or write of a key.
     seen: BTreeMap<(DatabaseId, Vec<u8>), Stamp>,
+    /// The last value that a local read of a counter showed.
+    counted: BTreeMap<(DatabaseId, Vec<u8>), i64>,
     last_time: Time,
     /// How often its disk lost data by other means than power.
     losses: u64,
@@ -52,6 +55,8 @@ pub struct Checker {
     epochs: BTreeMap<Epoch, usize>,
     witnesses: Vec<Witness>,
     dots: BTreeMap<(DatabaseId, Dot), u64>,
+    /// Tombstones that nobody asked for, as they were seen: their stamps, by key.
+    pub(crate) sweeps: BTreeMap<(DatabaseId, Vec<u8>), BTreeSet<Stamp>>,
     /// Who wrote the row that makes a database known.
     creators: BTreeMap<Vec<u8>, Epoch>,
     pub(crate) deletes: Deletes,
@@ -104,6 +109,12 @@ impl Checker {
     /// Notes a write that is about to be submitted; returns its number.
     pub fn submitted(&mut self, attempt: Attempt) -> usize {
         let number = self.attempts.len();
+        if attempt.expires.is_some() {
+            // What it leaves behind in the end is a tombstone that nobody asked for.
+            for home in self.homes(&attempt) {
+                self.deletes.submitted(home, &attempt.key, number);
+            }
+        }
         if attempt.value.is_none() {
             for home in self.homes(&attempt) {
                 self.deletes.submitted(home, &attempt.key, number);
@@ -194,10 +205,10 @@ impl Checker {
             return;
         }
         attempt.dot = Some(version.dot);
-        if attempt.is_dropped(&self.generations) {
+        if attempt.is_dropped(&self.generations) || attempt.sum_is_gone {
             attempt.fate = Fate::Excused(version);
         }
-        if attempt.is_home() {
+        if attempt.is_home() && attempt.value.is_none() {
             self.deletes.acknowledged(attempt.database, &attempt.key, number, version);
         }
         let (database, key, process) = (attempt.database, attempt.key.clone(), attempt.process);
@@ -220,6 +231,11 @@ impl Checker {
         for witness in &mut self.witnesses {
             witness.seen.retain(|(seen, _), _| *seen != database);
         }
+    }
+
+    /// The last value that a process showed of a counter.
+    pub(crate) fn counted(&mut self, process: usize, id: DatabaseId, key: &[u8]) -> &mut i64 {
+        self.witnesses[process].counted.entry((id, key.to_vec())).or_default()
     }
 
     /// 4: a copy that reflects a delete has no older value of that key.
@@ -331,6 +347,8 @@ impl Checker {
         } else if attempt.fate == Fate::Refused {
             let what = format!("a refused write is stored: {attempt:?} as {record:?}");
             self.broke("5 answers", what);
+        } else if is_lease(key) {
+            // Each change of its expiry is a write of its value.
         } else if attempt.dot.is_some_and(|dot| dot != record.dot()) {
             let what = format!("one write is stored twice: {attempt:?} as {record:?}");
             self.broke("2 dots", what);
@@ -369,6 +387,10 @@ impl Checker {
         sometimes: &mut Sometimes,
     ) {
         if loss != Loss::Nothing {
+            // Elsewhere, too: what they saw may have been on this disk only.
+            for witness in &mut self.witnesses {
+                witness.counted.clear();
+            }
             self.witnesses[process].seen.clear();
         }
         if loss == Loss::Anything {

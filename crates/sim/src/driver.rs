@@ -89,6 +89,11 @@ impl World {
                 });
                 self.write_answered(&numbers, &versions, losses, false);
             }
+            Some(Waiting::Tally(by)) => {
+                if let Ok(Reply::Written(written)) = &result {
+                    self.tallied(by, written);
+                }
+            }
             Some(Waiting::Read(id, key)) => self.read_answered(id, &key, &result),
             Some(Waiting::Other) | None => {}
         }

@@ -248,11 +248,15 @@ impl World {
             FaultKind::NewIdentity => self.change_identity(index, lasts),
             FaultKind::OnlyOne => self.leave_only(index, lasts),
             FaultKind::Storm => self.storm(amount),
-            FaultKind::ClockJump => self.processes[index].wall_offset = amount,
+            FaultKind::ClockJump => {
+                self.note_clocks();
+                self.processes[index].wall_offset = amount;
+            }
             FaultKind::ClockDrift => self.processes[index].set_drift(self.now, amount),
             FaultKind::ClockFreeze => self.freeze_clock(index, lasts),
             FaultKind::ClockRestart => {
                 self.crash(index, Crash::Process);
+                self.note_clocks();
                 self.processes[index].wall_offset = amount;
                 self.restart(index, lasts);
             }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidings_core::ident::DatabaseId;
 use tidings_core::record::{Payload, Record};
+use tidings_core::rows::split_sum;
 use tidings_core::stamp::{Time, Version};
 
 use crate::checker::{Attempt, Checker, Fate};
@@ -57,8 +58,15 @@ impl Checker {
                 self.broke("3 final values", what);
             }
             Some(record) if record.stamp() == wanted => {
-                let same = match (record.payload(), &self.attempts()[number].value) {
-                    (Payload::Value(value, _), Some(written)) => value == written,
+                let attempt = &self.attempts()[number];
+                let same = match (record.payload(), &attempt.value) {
+                    (Payload::Value(_, expires), _) if attempt.touches => {
+                        *expires == attempt.expires
+                    }
+                    (Payload::Value(value, expires), Some(written)) => {
+                        value == written && *expires == attempt.expires
+                    }
+                    (Payload::Sum(_), Some(_)) => attempt.adds.is_some(),
                     (Payload::Tombstone, None) => true,
                     _ => false,
                 };
@@ -77,7 +85,7 @@ impl Checker {
         let matches = |attempt: &Attempt| {
             let here = attempt.database == place.0
                 || !attempt.is_home() && attempt.is_of(place.0, &self.generations);
-            here && attempt.key == place.1
+            here && (attempt.key == place.1 || may_add_to(attempt, &place.1))
                 && matches!(attempt.fate, Fate::Open | Fate::Unknown | Fate::Excused(_))
                 && attempt.value.is_some() == record.is_live()
                 && attempt.dot.is_none_or(|known| known == dot)
@@ -94,4 +102,10 @@ impl Checker {
         let kept = |attempt: &&Attempt| matches!(attempt.fate, Fate::Acknowledged(_));
         self.attempts().iter().filter(kept).map(|attempt| attempt.database).collect()
     }
+}
+
+/// Whether an increment may have been added to a sum.
+fn may_add_to(attempt: &Attempt, sum: &[u8]) -> bool {
+    let counter = split_sum(sum).map(|(counter, _)| counter);
+    attempt.adds.as_ref().is_some_and(|(key, _)| Some(key.as_slice()) == counter)
 }

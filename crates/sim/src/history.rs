@@ -23,6 +23,7 @@ pub enum Fate {
 }
 
 /// One write of one key.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone)]
 pub struct Attempt {
     /// The database.
@@ -50,6 +51,15 @@ pub struct Attempt {
     pub(crate) at_disk: usize,
     /// Its dot, once it was seen anywhere.
     pub dot: Option<Dot>,
+    /// Of an increment: the stored key of the counter, and how much. Its own key is that of the sum, once
+    /// it was acknowledged.
+    pub adds: Option<(Vec<u8>, u64)>,
+    /// The sum of an acknowledged increment was on no disk any more.
+    pub(crate) sum_is_gone: bool,
+    /// When the entry expires from then on, in milliseconds since the Unix epoch.
+    pub expires: Option<u64>,
+    /// Whether it changes nothing but when an entry expires.
+    pub touches: bool,
     /// Whether its database was dropped before anybody saw where it went.
     pub(crate) homeless: bool,
 }
@@ -97,6 +107,10 @@ impl Attempt {
             accepted: None,
             at_disk: process,
             dot: None,
+            adds: None,
+            sum_is_gone: false,
+            expires: None,
+            touches: false,
             homeless: false,
         }
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidings_core::ident::DatabaseId;
 use tidings_core::vector::PENDING_MAX;
 
+use crate::counting::is_lease;
 use crate::look::{Copies, Copy, incarnation};
 use crate::world::World;
 
@@ -43,6 +44,8 @@ impl World {
 
     /// Checks every invariant that holds at every moment, of every copy that changed.
     pub fn check(&mut self) {
+        self.note_clocks();
+        self.note_wrong_clocks();
         self.refresh_looks();
         self.note_complete();
         self.check_derived();
@@ -177,6 +180,7 @@ impl World {
                 self.checker.deletes.saw_collected(id, copy.state.newest_collected);
             }
         }
+        let mut swept = Vec::new();
         for (index, copies) in self.looks.0.iter().enumerate() {
             for (id, copy) in copies.iter().filter(|(_, copy)| !copy.checked) {
                 let system = copy.path.starts_with("_tidings/");
@@ -188,6 +192,9 @@ impl World {
                             self.sometimes.saw("concurrent creation");
                         }
                     } else {
+                        if !record.is_live() && is_lease(key) {
+                            swept.push((id, key.clone(), record.clone()));
+                        }
                         self.checker.saw_record(id, key, record, hash);
                         // What vanished was perhaps the delete itself.
                         if !vanished && !self.processes[index].tainted {
@@ -197,12 +204,15 @@ impl World {
                 }
             }
         }
+        for (id, key, record) in swept {
+            self.check_swept(id, &key, &record);
+        }
     }
 }
 
 impl World {
     /// Whether rows vanished from any disk.
-    fn has_vanished(&self) -> bool {
+    pub(crate) fn has_vanished(&self) -> bool {
         self.processes.iter().any(|process| process.disk.counts().vanished > 0)
     }
 

@@ -25,6 +25,7 @@ pub mod cluster;
 mod complete;
 mod connections;
 pub mod converge;
+mod counting;
 mod deletes;
 pub mod disk;
 mod driver;

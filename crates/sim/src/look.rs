@@ -64,6 +64,12 @@ impl Copy {
         self.rows.iter().map(|(key, row)| (key.as_slice(), &row.record))
     }
 
+    /// Stored keys that begin with these bytes, ascending.
+    pub(crate) fn under<'a>(&'a self, prefix: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let rows = self.rows.range(prefix.to_vec()..);
+        rows.map(|(key, _)| key.as_slice()).take_while(|key| key.starts_with(prefix))
+    }
+
     /// Whether a record that is not here may have been deleted, with a tombstone that was collected.
     pub fn may_have_collected(&self, time: Time) -> bool {
         self.state.newest_collected >= time

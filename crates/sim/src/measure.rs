@@ -210,7 +210,7 @@ impl World {
                 if replica.path.starts_with("_tidings/") {
                     continue;
                 }
-                stored += replica.state.bytes;
+                stored += replica.state.counts.bytes;
                 let state = &replica.state;
                 let found = seen.entry(id).or_insert(Seen { first: state, copies: 0, equal: true });
                 found.copies += 1;

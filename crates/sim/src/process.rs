@@ -23,6 +23,8 @@ pub enum Waiting {
     Write(Vec<usize>, u64),
     /// A read of a key at a holder.
     Read(DatabaseId, Vec<u8>),
+    /// A deleted counter that was added to in the same batch.
+    Tally(u64),
     /// Something whose answer does not matter.
     Other,
 }
@@ -51,6 +53,10 @@ pub struct Process {
     pub paused_until: u64,
     /// What its wall clock is ahead, in milliseconds.
     pub wall_offset: i64,
+    /// What its wall clock was ahead at most, in milliseconds.
+    pub(crate) ahead: u64,
+    /// Since which look it knows its clock to be far off.
+    pub(crate) off_since: Option<u64>,
     /// What its wall clock gains, in parts per million.
     pub drift: i64,
     /// What its wall clock says while it stands still.
@@ -109,6 +115,8 @@ impl Process {
             born: 0,
             paused_until: 0,
             wall_offset: 0,
+            ahead: 0,
+            off_since: None,
             drift: 0,
             frozen: None,
             killed_for: None,
@@ -179,6 +187,7 @@ impl Process {
     /// Notes a change told by a watch; false: it is not newer than the one before.
     pub fn watch_told(&mut self, id: DatabaseId, key: &[u8], record: &Record) -> bool {
         let last = self.watched.insert((id, key.to_vec()), record.stamp());
-        last.is_none_or(|last| last < record.stamp())
+        // A counter may change by an increment that is older than the newest one.
+        last.is_none_or(|last| last < record.stamp()) || crate::counting::is_counter(key)
     }
 }

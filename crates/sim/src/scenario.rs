@@ -93,6 +93,31 @@ pub struct Mix {
     pub status: u64,
     /// Drops of a database.
     pub drop: u64,
+    /// Increments of counters, and reads of them.
+    pub count: u64,
+    /// Puts of what expires, other changes of it, and reads.
+    pub expire: u64,
+}
+
+impl Mix {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        put: 0,
+        batch: 0,
+        read: 0,
+        sync: 0,
+        large: 0,
+        status: 0,
+        drop: 0,
+        count: 0,
+        expire: 0,
+    };
+
+    /// All weights together, without those of counters and of what expires.
+    pub fn plain(&self) -> u64 {
+        let Self { put, batch, read, sync, large, status, drop, .. } = self;
+        put + batch + read + sync + large + status + drop
+    }
 }
 
 /// What users do at random.
@@ -141,7 +166,7 @@ impl Default for Load {
             synced: 0,
             buffered: 0,
             acknowledged: 0,
-            mix: Mix { put: 60, batch: 10, read: 30, sync: 0, large: 0, status: 0, drop: 0 },
+            mix: Mix { put: 60, batch: 10, read: 30, ..Mix::NONE },
         }
     }
 }
@@ -215,6 +240,8 @@ pub struct Scenario {
     pub tombstone_grace: u64,
     /// How long a holder may be away before it no longer counts as one, in milliseconds.
     pub holder_ttl: u64,
+    /// Pause between two looks for entries that have expired, in milliseconds.
+    pub sweep_interval: u64,
     /// Clocks are this far off from the start, at most, in milliseconds.
     pub clock_spread: u64,
     /// What happens when, in order of time.
@@ -248,6 +275,7 @@ impl Scenario {
             trash: 60_000,
             tombstone_grace: tidings_core::node::TOMBSTONE_GRACE,
             holder_ttl: tidings_core::node::HOLDER_TTL,
+            sweep_interval: tidings_core::node::SWEEP_INTERVAL,
             clock_spread: 0,
             timeline: Vec::new(),
             expect: Expectations::default(),

@@ -305,7 +305,8 @@ fn changes(timed: &Timed, definition: &str) -> bool {
 
 fn simpler_terms(timed: &mut Timed) {
     if let What::Operation(operation) = &mut timed.what
-        && let Call::Write { durability, acks, .. } = &mut operation.call
+        && let Call::Write { durability, acks, .. } | Call::Count { durability, acks, .. } =
+            &mut operation.call
     {
         (*durability, *acks) = (None, 1);
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub struct Sometimes(BTreeMap<String, u64>);
 
 /// Counters of the core that a campaign must reach.
-pub const CORE: [&str; 20] = [
+pub const CORE: [&str; 22] = [
     "broken_fragments",
     "copies_damaged",
     "copies_joined",
@@ -16,6 +16,7 @@ pub const CORE: [&str; 20] = [
     "databases_created",
     "differences",
     "divergences",
+    "entries_expired",
     "gaps",
     "messages_for_other_copies",
     "offers",
@@ -29,10 +30,11 @@ pub const CORE: [&str; 20] = [
     "requests_forwarded",
     "requests_served",
     "rows_repaired",
+    "sums_ended",
 ];
 
 /// Counters of the world that a campaign must reach, beside every kind of fault.
-pub const WORLD: [&str; 32] = [
+pub const WORLD: [&str; 36] = [
     "acknowledged",
     "acknowledged by several",
     "acknowledged synced",
@@ -40,11 +42,15 @@ pub const WORLD: [&str; 32] = [
     "batch",
     "commit failed",
     "concurrent creation",
+    "counted anew",
+    "counter checked",
+    "counter read",
     "copy left",
     "declared lost",
     "definition changed unseen",
     "definition removed",
     "disk full",
+    "expired entry swept",
     "frame cut off",
     "frame duplicated",
     "frame lost",

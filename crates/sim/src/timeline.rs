@@ -56,6 +56,32 @@ pub enum Call {
         /// How many holders must have it, 1 or more.
         acks: u32,
     },
+    /// Adds to a counter, whose key begins with [`COUNTERS`].
+    Count {
+        /// The key.
+        key: String,
+        /// How much, above 0.
+        by: u64,
+        /// Overrides the durability of the definition.
+        durability: Option<Durability>,
+        /// How many holders must have it, 1 or more.
+        acks: u32,
+    },
+    /// Adds to a counter, and deletes it in the same batch before that if `anew`. Its key begins with
+    /// [`TALLIES`].
+    Tally {
+        /// The key.
+        key: String,
+        /// How much, above 0.
+        by: u64,
+        /// Whether it counts from 0.
+        anew: bool,
+    },
+    /// Puts a value of this length that expires, under a key that begins with [`LEASES`].
+    Lease(String, u64, u64),
+    /// Changes when what is under a key that begins with [`LEASES`] expires, to this many milliseconds
+    /// from now, or lets it stay.
+    Expire(String, Option<u64>),
     /// Reads one key.
     Read(String),
     /// Waits until the copy has caught up.
@@ -65,6 +91,13 @@ pub enum Call {
     /// Drops the database.
     Drop,
 }
+
+/// What the keys of counters begin with: nothing but increments is written to them.
+pub const COUNTERS: &str = "count";
+/// What the keys of counters begin with that are also deleted.
+pub const TALLIES: &str = "tally";
+/// What the keys begin with of what may expire: nothing of it is deleted.
+pub const LEASES: &str = "lease";
 
 /// Largest value that an operation may write: what the core allows.
 pub const VALUE_MAX: u64 = 8 << 20;

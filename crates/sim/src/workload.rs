@@ -3,7 +3,7 @@
 use tidings_core::definition::Durability;
 use tidings_core::error::Error;
 use tidings_core::ident::DatabaseId;
-use tidings_core::message::{self, Reply, Write};
+use tidings_core::message::{self, Change, Reply, Write, Written};
 use tidings_core::name::Path;
 use tidings_core::node::{Outcome, Place, Submission};
 use tidings_core::read::read_record;
@@ -15,6 +15,7 @@ use tidings_core::store::Space;
 
 use crate::checker::Attempt;
 use crate::complete::present;
+use crate::counting::{counted, is_counter};
 use crate::look::{Copies, hash_row};
 use crate::process::{Process, Waiting};
 use crate::timeline::{Call, KeyWrite, Operation};
@@ -27,6 +28,27 @@ pub struct Terms {
     pub durability: Option<Durability>,
     /// How many holders must have it; 0 is 1.
     pub acks: u32,
+}
+
+/// What is done to a key.
+enum Edit {
+    /// A value of this length that stays, or is there for this many milliseconds.
+    Put(usize, Option<u64>),
+    /// A delete.
+    Delete,
+    /// So much more.
+    Add(u64),
+    /// The same, for this many milliseconds or for good.
+    Expire(Option<u64>),
+}
+
+impl Edit {
+    fn ttl(&self) -> Option<u64> {
+        match self {
+            Self::Put(_, ttl) | Self::Expire(ttl) => *ttl,
+            Self::Delete | Self::Add(_) => None,
+        }
+    }
 }
 
 impl World {
@@ -50,6 +72,21 @@ impl World {
                 let batches = batches.iter().map(|batch| batch.iter().map(stored).collect());
                 let terms = Terms { durability: *durability, acks: *acks };
                 self.write(index, path, batches.collect(), terms);
+            }
+            Call::Count { key, by, durability, acks } => {
+                let terms = Terms { durability: *durability, acks: *acks };
+                let edit = (stored_key(key.as_bytes()), Edit::Add(*by));
+                self.edit(index, path, vec![vec![edit]], terms);
+            }
+            Call::Tally { key, by, anew } => self.tally(index, path, key, *by, *anew),
+            Call::Lease(key, length, ttl) => {
+                let edit = Edit::Put(*length as usize, Some(*ttl));
+                let edits = vec![vec![(stored_key(key.as_bytes()), edit)]];
+                self.edit(index, path, edits, Terms::default());
+            }
+            Call::Expire(key, ttl) => {
+                let edits = vec![vec![(stored_key(key.as_bytes()), Edit::Expire(*ttl))]];
+                self.edit(index, path, edits, Terms::default());
             }
             Call::Read(key) => self.read(index, path, &stored_key(key.as_bytes())),
             Call::Sync => {
@@ -81,6 +118,23 @@ impl World {
         batches: Vec<Vec<(Vec<u8>, Option<usize>)>>,
         terms: Terms,
     ) -> Vec<usize> {
+        let edit = |length: Option<usize>| match length {
+            Some(length) => Edit::Put(length, None),
+            None => Edit::Delete,
+        };
+        let edits = batches
+            .into_iter()
+            .map(|batch| batch.into_iter().map(|(key, length)| (key, edit(length))).collect());
+        self.edit(index, path, edits.collect(), terms)
+    }
+
+    fn edit(
+        &mut self,
+        index: usize,
+        path: &str,
+        batches: Vec<Vec<(Vec<u8>, Edit)>>,
+        terms: Terms,
+    ) -> Vec<usize> {
         let Ok(parsed) = Path::new(path) else { return Vec::new() };
         let process = &self.processes[index];
         let Some(node) = &process.node else { return Vec::new() };
@@ -94,20 +148,32 @@ impl World {
         for batch in batches {
             let mut writes = Vec::new();
             let mut numbers = Vec::new();
-            for (key, length) in batch {
-                let value = length.map(|length| self.checker.value(0, length));
-                let payload = match &value {
-                    Some(value) => Payload::Value(value.clone(), None),
-                    None => Payload::Tombstone,
+            for (key, edit) in batch {
+                let wall = self.processes[index].clocks(self.now).wall;
+                let expires = edit.ttl().map(|ttl| wall + ttl);
+                let value = match edit {
+                    Edit::Put(length, _) => Some(self.checker.value(0, length)),
+                    Edit::Delete => None,
+                    Edit::Add(_) | Edit::Expire(_) => Some(Vec::new()),
                 };
+                let change = match (&edit, &value) {
+                    (Edit::Add(by), _) => Change::Add(by.cast_signed()),
+                    (Edit::Expire(_), _) => Change::Expire(expires),
+                    (_, Some(value)) => Change::Set(Payload::Value(value.clone(), expires)),
+                    (_, None) => Change::Set(Payload::Tombstone),
+                };
+                let adds = if let Edit::Add(by) = edit { Some((key.clone(), by)) } else { None };
                 numbers.push(self.checker.submitted(Attempt {
                     // The acceptor decides where the call does not say; only what is sure counts.
                     synced: synced && terms.durability.is_some(),
                     acks: terms.acks,
                     of,
+                    adds,
+                    expires,
+                    touches: matches!(edit, Edit::Expire(_)),
                     ..Attempt::new(index, self.now, database, key.clone(), value)
                 }));
-                writes.push(Write { key, payload });
+                writes.push(Write { key, change });
             }
             groups.push(numbers);
             submissions.push(Submission {
@@ -156,19 +222,27 @@ impl World {
     pub(crate) fn write_answered(
         &mut self,
         numbers: &[usize],
-        result: &Result<Vec<Version>, Error>,
+        result: &Result<Vec<Written>, Error>,
         losses: u64,
         at_once: bool,
     ) {
         let code = result.as_ref().map_or_else(Error::code, |_| "written");
         self.trace.note(code, &[numbers.first().copied().unwrap_or(0) as u64]);
         self.sometimes.saw(&format!("write {code}"));
-        if let Ok(versions) = result
+        let written = result;
+        let result = written
+            .as_ref()
+            .map_err(Clone::clone)
+            .map(|written| written.iter().map(|written| written.version).collect::<Vec<_>>());
+        if let Ok(versions) = &result
             && self.checker.drops
         {
             self.find_home(numbers, versions);
         }
-        self.checker.answered(numbers, result, at_once, &mut self.sometimes);
+        if let Ok(written) = written {
+            self.find_sums(numbers, written);
+        }
+        self.checker.answered(numbers, &result, at_once, &mut self.sometimes);
         let Some(&number) = numbers.first().filter(|_| result.is_ok()) else { return };
         let attempt = &self.checker.attempts()[number];
         if attempt.synced {
@@ -241,12 +315,25 @@ impl World {
                 self.check_active(index, id);
                 let store = self.processes[index].node.as_ref().map(|node| node.store().clone());
                 if let Some(Ok(record)) = store.map(|store| read_record(&store, prefix, key)) {
+                    let wall = self.processes[index].clocks(self.now).wall;
+                    if record.as_ref().is_some_and(|record| {
+                        record.is_visible(wall)
+                            && record.payload().expires().is_some_and(|at| at <= wall)
+                    }) {
+                        let what = format!("peer {index} shows at {wall}: {record:?}");
+                        self.checker.broke("9 expiry", what);
+                    }
                     let node = self.processes[index].node.as_ref();
                     let collected = node
                         .and_then(|node| node.replica(id))
                         .map(|replica| replica.state.newest_collected);
                     let collected = collected.unwrap_or_default();
                     let id = node.map_or(id, |node| present(node, id));
+                    if is_counter(key) {
+                        let value = record.as_ref().map_or(Some(0), counted).unwrap_or(-1);
+                        self.read_counter(index, id, key, value);
+                        return;
+                    }
                     self.checker.read_here(index, id, key, record.as_ref(), collected);
                 }
             }
@@ -273,7 +360,7 @@ impl World {
         match result {
             Ok(Reply::Got(records)) => {
                 self.sometimes.saw("read elsewhere");
-                for record in records.iter().flatten() {
+                for record in records.iter().flatten().filter(|_| !is_counter(key)) {
                     let hash = hash_row(key, &tidings_core::wire::encode(record));
                     self.checker.read_elsewhere(id, key, record, hash);
                 }

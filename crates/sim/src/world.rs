@@ -324,6 +324,7 @@ impl World {
             trash: self.scenario.trash,
             tombstone_grace: self.scenario.tombstone_grace,
             holder_ttl: self.scenario.holder_ttl,
+            sweep_interval: self.scenario.sweep_interval,
         };
         let now = process.clocks(self.now);
         let concern = format!("start {index} {}", process.life);

@@ -1,11 +1,11 @@
 //! The token file: read whole, and changed so that a reader sees the old list or the new one.
 
 use std::fs::{File, Metadata};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use tidings::store::private::{self, PrivateError};
+
 use super::{TokenError, Tokens};
-use crate::private::{self, PrivateError};
 
 /// Longest token file, in bytes: far more than the largest list takes, and a wrong file name shall not
 /// read a whole disk.
@@ -82,7 +82,7 @@ impl TokenFile {
         let file = || self.shown();
         let (text, metadata) = match private::read_with(&self.path, FILE_MAX) {
             Ok(read) => read,
-            Err(PrivateError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(PrivateError::Io(error)) if error.source.kind() == std::io::ErrorKind::NotFound => {
                 return Err(FileError::Missing { file: file() });
             }
             Err(source) => return Err(FileError::Private { file: file(), source }),
@@ -114,31 +114,10 @@ impl TokenFile {
         };
         let result = change(&mut tokens)
             .map_err(|source| FileError::Token { file: self.shown(), source })?;
-        replace(&path, tokens.to_text().as_bytes()).map_err(failed)?;
-        // A name that is new is on the disk once its directory is.
-        directory.sync_all().map_err(failed)?;
+        // The lock says that nobody else is writing it.
+        private::write(&path, tokens.to_text().as_bytes()).map_err(|error| failed(error.source))?;
         Ok(result)
     }
-}
-
-/// Replaces a file by one with these bytes that only its owner can read.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let temporary = path.with_file_name(name);
-    // One that an interrupted change left. The lock says that nobody is writing it.
-    let _ = std::fs::remove_file(&temporary);
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&temporary)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    let written = written.and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written
 }
 
 #[cfg(unix)]

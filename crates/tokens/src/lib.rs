@@ -22,7 +22,8 @@
 //!
 //! # For another door
 //!
-//! A door asks [`LiveTokens::current`] for each connection or request, [`Tokens::find`] for what the
+//! A door listens with [`listen::bind`], which keeps one without tokens on this machine. It asks
+//! [`LiveTokens::current`] for each connection or request, [`Tokens::find`] for what the
 //! client sent, and [`Token::check`] for what it wants to do:
 //!
 //! ```
@@ -38,8 +39,8 @@
 //! ```
 
 mod file;
+pub mod listen;
 mod live;
-pub mod private;
 
 use std::fmt;
 use std::str::FromStr;

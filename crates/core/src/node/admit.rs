@@ -6,11 +6,14 @@ use super::Node;
 use super::local::Submission;
 use super::work::Work;
 use crate::clock::Now;
+use crate::counter::resolve_staged;
 use crate::definition::{Definition, Replication};
 use crate::error::Error;
 use crate::ident::DatabaseId;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_WRITES_MAX};
-use crate::message::{Condition, Write};
+use crate::message::{Change, Condition, Write};
+use crate::record::Payload;
+use crate::rows::split_key;
 use crate::stamp::Version;
 use crate::store::{Store, StoreError};
 
@@ -45,9 +48,11 @@ impl<S: Store> Node<S> {
             return Ok(None);
         };
         for Write { key, .. } in &submission.writes {
-            let record = held.replica.record(&work.transaction, &self.store, key)?;
+            let staged = (&work.transaction, &self.store);
+            let record = held.replica.record(staged.0, staged.1, key)?;
             let record = record.filter(|record| record.is_visible(now.wall));
-            let version = record.map(|record| record.version());
+            let resolve = |record| resolve_staged(staged, held.replica.prefix, key, record);
+            let version = record.map(resolve).transpose()?.map(|record| record.version());
             let holds = match condition {
                 Condition::Absent => version.is_none(),
                 Condition::Present => version.is_some(),
@@ -63,7 +68,7 @@ impl<S: Store> Node<S> {
 
 /// Why a key does not fulfil a condition.
 pub(super) fn unmet(stored: &[u8], condition: Condition, found: Option<Version>) -> Error {
-    let key = String::from_utf8_lossy(stored.get(1..).unwrap_or_default()).into_owned();
+    let key = shown(stored);
     let found = found
         .map_or_else(|| "is not there".into(), |found| alloc::format!("has the version {found}"));
     Error::ConditionFailed(match condition {
@@ -75,16 +80,33 @@ pub(super) fn unmet(stored: &[u8], condition: Condition, found: Option<Version>)
     })
 }
 
+/// The user's key in a stored key, as text.
+pub(super) fn shown(stored: &[u8]) -> String {
+    let key = split_key(stored).map_or(stored, |(_, key)| key);
+    String::from_utf8_lossy(key).into_owned()
+}
+
 /// Checks the number and the sizes of writes that belong together.
 pub(super) fn check_writes(writes: &[Write]) -> Result<(), Error> {
     let mut bytes = 0;
     for write in writes {
-        let key = write.key.get(1..).unwrap_or_default();
+        let Some((_, key)) = split_key(&write.key) else {
+            let length = write.key.len().saturating_sub(1);
+            return Err(Error::KeyLength { length });
+        };
         crate::name::Key::new(key)?;
-        if write.payload.len() > crate::limits::VALUE_MAX {
-            return Err(Error::ValueLength { length: write.payload.len() });
+        if write.change.len() > crate::limits::VALUE_MAX {
+            return Err(Error::ValueLength { length: write.change.len() });
         }
-        bytes += write.key.len() + write.payload.len();
+        if !matches!(
+            write.change,
+            Change::Set(Payload::Value(..) | Payload::Tombstone)
+                | Change::Add(_)
+                | Change::Expire(_)
+        ) {
+            return Err(Error::BadArgument("a write sets a value or deletes a key".into()));
+        }
+        bytes += write.key.len() + write.change.len();
     }
     let count = writes.len();
     if count == 0 {

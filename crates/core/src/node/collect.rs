@@ -6,6 +6,10 @@
 //! Collecting raises the floor. That is an optimisation: what keeps the dead from rising is that
 //! whoever does not reflect the floor is compared with key by key, see `compare`.
 //!
+//! The tombstone of a counter waits for the counter's sums: should the key be counted again after it is
+//! forgotten, they would count. Sums that belong to the past for everybody, by what the key says and all
+//! active holders durably reflect, are deleted by the steward like anything else.
+//!
 //! A holder that never comes back must not stop this for ever: after a while its steward writes it
 //! `gone`, which only ends counting. Should it come back, it joins again with its rows.
 
@@ -22,8 +26,10 @@ use crate::ident::{DatabaseId, PeerId};
 use crate::interval::{Interval, Intervals};
 use crate::message::{Message, Target};
 use crate::planted::{Planted, planted};
+use crate::record::{Payload, Record};
 use crate::replica::{Replica, decode_record};
-use crate::stamp::Millis;
+use crate::rows;
+use crate::stamp::{Millis, Time};
 use crate::status::HolderState;
 use crate::store::{Rows, Space, Store, StoreError, prefix_rows};
 use crate::vector::{EPOCHS_MAX, LOST_MAX, Vector};
@@ -52,6 +58,8 @@ struct Collection {
     rows: Option<Rows>,
     /// The oldest tombstone that stays, by its stamp.
     oldest: Option<Millis>,
+    /// Whether the copy has sums of counters.
+    counts: bool,
 }
 
 /// Copies with tombstones.
@@ -68,7 +76,7 @@ impl Collects {
     /// Notes whether a copy has tombstones, after each change; `at`: when the first of them may be
     /// collected.
     pub(super) fn note(&mut self, replica: &Replica, at: u64) {
-        if replica.state.tombstones > 0 {
+        if replica.state.counts.tombstones > 0 {
             self.due.entry(replica.id).or_insert(at);
         } else if !self.due.is_empty() {
             self.due.remove(&replica.id);
@@ -187,8 +195,8 @@ impl<S: Store> Node<S> {
             for peer in &others {
                 self.send(*peer, &Message::AskDurable { target, asked });
             }
-            let (reports, rows, oldest) = Default::default();
-            let collection = Collection { asked, deadline, others, reports, rows, oldest };
+            let (reports, rows, oldest, counts) = Default::default();
+            let collection = Collection { asked, deadline, others, reports, rows, oldest, counts };
             self.collects.under_way.insert(id, Box::new(collection));
             self.count("collections_begun", 1);
         }
@@ -283,30 +291,59 @@ impl<S: Store> Node<S> {
         collection: &mut Collection,
         now: Now,
     ) -> Result<bool, StoreError> {
+        let steward = self.is_steward(id);
         let Some(held) = self.held.get_mut(&id) else { return Ok(true) };
-        let prefix = held.replica.prefix.to_be_bytes();
+        let prefix = held.replica.prefix;
         let store = &self.store;
-        let rows = collection.rows.get_or_insert_with(|| prefix_rows(store, Space::Data, &prefix));
+        if collection.rows.is_none() {
+            let sums = rows::data_key(prefix, &rows::SUMS_PREFIX);
+            collection.counts = prefix_rows(store, Space::Data, &sums).next().is_some();
+        }
+        let rows = collection
+            .rows
+            .get_or_insert_with(|| prefix_rows(store, Space::Data, &prefix.to_be_bytes()));
         let mut work = Work::default();
-        let (mut collected, mut read) = (0, 0);
+        let (mut collected, mut read, mut past) = (0, 0, Vec::new());
+        let settled = |replica: &Replica, record: &Record| {
+            let (dot, made) = (record.dot(), record.stamp().time.millis());
+            let is_reflected =
+                |(vector, lost): &(Vector, Intervals)| vector.covers(dot) && !lost.contains(dot);
+            let old = made.saturating_add(self.config.tombstone_grace) <= now.wall;
+            old && replica.covers(dot) && collection.reports.values().all(is_reflected)
+        };
         for row in rows.take(STEP_ROWS) {
             let (key, bytes) = row?;
             read += 1;
             let record = decode_record(&bytes)?;
+            let stored = &key[4..];
+            let (made, dot) = (record.stamp().time.millis(), record.dot());
+            if let (Payload::Sum(_), Some((counter, first))) =
+                (record.payload(), rows::split_sum(stored))
+            {
+                let row = rows::data_key(prefix, counter);
+                let counter =
+                    store.look(Space::Data, &row, |row| row.map(decode_record).transpose())??;
+                let ended = |counter: &Record| first.time <= past_of(counter);
+                let counter = counter.filter(ended);
+                if steward && counter.is_some_and(|counter| settled(&held.replica, &counter)) {
+                    past.push((stored.to_vec(), record.stamp().time));
+                }
+                continue;
+            }
             if record.is_live() {
                 continue;
             }
-            let (stored, dot, made) = (&key[4..], record.dot(), record.stamp().time.millis());
-            let is_reflected =
-                |(vector, lost): &(Vector, Intervals)| vector.covers(dot) && !lost.contains(dot);
-            let old = made.saturating_add(self.config.tombstone_grace) <= now.wall;
-            if old && held.replica.covers(dot) && collection.reports.values().all(is_reflected) {
+            if settled(&held.replica, &record) {
+                let sums = || rows::data_key(prefix, &rows::sums_prefix(stored));
+                if collection.counts && prefix_rows(store, Space::Data, &sums()).next().is_some() {
+                    continue;
+                }
                 let (transaction, fingerprint) = (&mut work.transaction, &self.fingerprint);
                 let replica = &mut held.replica;
                 // The row is of a snapshot, and may say something else by now.
-                let done = replica.collect(transaction, &self.store, fingerprint, stored, dot)?;
+                let done = replica.collect(transaction, store, fingerprint, stored, dot)?;
                 collected += u64::from(done);
-            } else if !old {
+            } else if made.saturating_add(self.config.tombstone_grace) > now.wall {
                 collection.oldest = collection.oldest.into_iter().chain([made]).min();
             }
         }
@@ -315,6 +352,10 @@ impl<S: Store> Node<S> {
             self.commit_work(work, now)?;
             self.count("tombstones_collected", collected);
         }
+        if !past.is_empty() {
+            let buried = self.bury(id, &past, now)?;
+            self.count("sums_ended", buried);
+        }
         Ok(read < STEP_ROWS)
     }
 
@@ -322,7 +363,7 @@ impl<S: Store> Node<S> {
     fn collected(&mut self, id: DatabaseId, collection: &Collection, now: Now) {
         let grace = self.config.tombstone_grace;
         let Some(held) = self.held.get(&id) else { return };
-        if held.replica.state.tombstones == 0 {
+        if held.replica.state.counts.tombstones == 0 {
             self.collects.due.remove(&id);
             return;
         }
@@ -339,9 +380,17 @@ impl<S: Store> Node<S> {
 
     /// Why the tombstones of a copy here are not collected, where something is in the way.
     pub fn why_not_collected(&self, id: DatabaseId) -> Option<String> {
-        let tombstones = self.held.get(&id)?.replica.state.tombstones;
+        let tombstones = self.held.get(&id)?.replica.state.counts.tombstones;
         let hindrance = self.collects_with(id).err()?;
         (tombstones > 0 && !self.directory.is_system(id))
             .then(|| alloc::format!("{tombstones} tombstones are not collected yet: {hindrance}"))
+    }
+}
+
+/// Up to when the sums under a key belong to the past, by what it says.
+fn past_of(record: &Record) -> Time {
+    match record.payload() {
+        Payload::Counter { since, .. } => *since,
+        payload => crate::counter::ended(record.stamp().time, payload),
     }
 }

@@ -9,8 +9,8 @@ use crate::definition::Durability;
 use crate::ident::DatabaseId;
 use crate::interval::Interval;
 use crate::record::Sent;
-use crate::replica::Late;
-use crate::stamp::TIME_CEILING;
+use crate::replica::{Applied, Late};
+use crate::stamp::{TIME_CEILING, Time};
 use crate::status::HolderState;
 use crate::store::{Store, StoreError};
 
@@ -44,30 +44,45 @@ impl<S: Store> Node<S> {
         if deleted.is_empty() || !active || self.directory.is_system(id) {
             return Ok(());
         }
+        let told = self.bury(id, &deleted, now)?;
+        self.count("deletes_told_again", told);
+        Ok(())
+    }
+
+    /// Puts tombstones just above what stored keys say, where they still have these stamps, and pushes
+    /// them. Gives how many.
+    pub(super) fn bury(
+        &mut self,
+        id: DatabaseId,
+        rows: &[(Vec<u8>, Time)],
+        now: Now,
+    ) -> Result<u64, StoreError> {
         self.check_issued(id)?;
         let mut work = Work::default();
-        let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
+        let tell = self.wants_changes(id);
+        let Some(held) = self.held.get_mut(&id) else { return Ok(0) };
         let (replica, author) = (&mut held.replica, (&self.fingerprint, self.epoch));
         let from = replica.state.progress.vector.get(self.epoch);
         let mut sent = Vec::new();
-        for (stored, time) in deleted {
-            let transaction = &mut work.transaction;
-            let again = replica.delete_again(transaction, &self.store, author, &stored, time)?;
-            sent.extend(again.map(|record| Sent::new(&stored, &record)));
+        for (stored, time) in rows {
+            let buried = replica.bury(&mut work.transaction, &self.store, author, stored, *time)?;
+            let Some(record) = buried else { continue };
+            work.tell(id, tell, stored, &record, Applied::Won);
+            sent.push(Sent::new(stored, &record));
         }
         let interval = Interval {
             epoch: self.epoch,
             from,
             upto: replica.state.progress.vector.get(self.epoch),
         };
+        let count = sent.len() as u64;
         if let Some(target) = self.target(id)
             && !sent.is_empty()
         {
             work.touched.insert(id);
             self.commit_work(work, now)?;
-            self.count("deletes_told_again", sent.len() as u64);
             self.push(target, interval, sent, Durability::Buffered, now);
         }
-        Ok(())
+        Ok(count)
     }
 }

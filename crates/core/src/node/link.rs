@@ -433,17 +433,16 @@ impl<S: Store> Node<S> {
         link.clock_offset = Some(offset);
         self.guard.note(peer, offset);
         let off = self.clock_off();
+        // Where too few clocks are left to tell, what was last known of this one stands.
+        if self.guard.own_offset().is_some() {
+            self.sweeps.note_clock(off.is_some());
+        }
         if off.is_some() != self.clock_was_off {
             self.clock_was_off = off.is_some();
             if let Some(offset) = off {
                 self.event(Event::ClockOff(offset));
             }
         }
-    }
-
-    /// How far this peer's clock is off, where that is more than its writes may be.
-    pub(super) fn clock_off(&self) -> Option<i64> {
-        self.guard.own_offset().filter(|offset| offset.unsigned_abs() > self.config.max_clock_skew)
     }
 
     pub(super) fn send_ping(&mut self, peer: PeerId, now: Now) {

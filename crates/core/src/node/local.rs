@@ -5,8 +5,8 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::admit::{check_writes, unmet};
-use super::push::{ReplyTo, Waiting};
+use super::admit::{check_writes, shown, unmet};
+use super::push::ReplyTo;
 use super::work::Work;
 use super::{Held, Node, Output, OwnRow};
 use crate::clock::Now;
@@ -15,13 +15,13 @@ use crate::error::Error;
 use crate::ident::{DatabaseId, PeerId};
 use crate::interval::Interval;
 use crate::limits::BATCH_BYTES_MAX;
-use crate::message::{Condition, Operation, Reply, Write};
+use crate::message::{Change, Condition, Operation, Reply, Write, Written};
 use crate::name::Path;
 use crate::planted::{Planted, planted};
-use crate::record::Sent;
-use crate::replica::Author;
+use crate::record::{Record, Sent};
+use crate::replica::{Added, Applied, Author};
 use crate::rows::{self, Prefix};
-use crate::stamp::{Millis, TIME_CEILING, Time, Version};
+use crate::stamp::{Millis, TIME_CEILING, Time};
 use crate::status::HolderState;
 use crate::store::{Space, Store, StoreError};
 use crate::wire;
@@ -70,16 +70,19 @@ const INTERVAL_BYTES: usize = 2 * BATCH_BYTES_MAX;
 
 /// One interval of writes that were staged together.
 #[derive(Debug)]
-struct Staged {
+pub(super) struct Staged {
     interval: Interval,
     /// What leaves; `None` where nobody is there to send it to.
     records: Option<BTreeMap<Vec<u8>, Sent>>,
     bytes: usize,
-    durability: Durability,
+    pub(super) durability: Durability,
 }
 
+/// A submission with its place among those it came with, and the copy that it is for.
+pub(super) type Ready = (usize, DatabaseId, Submission, ReplyTo);
+
 /// Staged intervals by database, and a result for every submission.
-type StagedWrites = BTreeMap<DatabaseId, Vec<Staged>>;
+pub(super) type StagedWrites = BTreeMap<DatabaseId, Vec<Staged>>;
 
 impl<S: Store> Node<S> {
     /// Resolves the definition of a path, as opening it does. Writes nothing.
@@ -128,6 +131,12 @@ impl<S: Store> Node<S> {
         }
     }
 
+    /// How many milliseconds this peer's clock is ahead of the median of its peers', where that is more
+    /// than is allowed: it writes nothing then, and deletes nothing that has expired.
+    pub fn clock_off(&self) -> Option<i64> {
+        self.guard.own_offset().filter(|offset| offset.unsigned_abs() > self.config.max_clock_skew)
+    }
+
     pub(super) fn alive(&self) -> Result<(), Error> {
         self.failed.clone().map_or(Ok(()), Err)
     }
@@ -140,7 +149,7 @@ impl<S: Store> Node<S> {
 
     /// Applies submissions of local users, as many as there are in one commit. The results are in
     /// the order of the submissions.
-    pub fn write(&mut self, submissions: Vec<Submission>, now: Now) -> Vec<Outcome<Vec<Version>>> {
+    pub fn write(&mut self, submissions: Vec<Submission>, now: Now) -> Vec<Outcome<Vec<Written>>> {
         let mut outcomes = Vec::with_capacity(submissions.len());
         let mut calls = Vec::with_capacity(submissions.len());
         for submission in submissions {
@@ -168,8 +177,8 @@ impl<S: Store> Node<S> {
         calls: Vec<(Submission, ReplyTo)>,
         forwarded: bool,
         now: Now,
-    ) -> Vec<Option<Result<Vec<Version>, Error>>> {
-        let mut results: Vec<Option<Result<Vec<Version>, Error>>> = Vec::new();
+    ) -> Vec<Option<Result<Vec<Written>, Error>>> {
+        let mut results: Vec<Option<Result<Vec<Written>, Error>>> = Vec::new();
         let mut ready = Vec::new();
         for (index, (submission, reply)) in calls.into_iter().enumerate() {
             results.push(None);
@@ -215,6 +224,10 @@ impl<S: Store> Node<S> {
                 {
                     return Err(unmet(&submission.writes[0].key, condition, None));
                 }
+                let expires = |write: &&Write| matches!(write.change, Change::Expire(_));
+                if let Some(Write { key, .. }) = submission.writes.iter().find(expires) {
+                    return Err(unmet(key, Condition::Present, None));
+                }
                 if !forwarded && self.creator(id, &submission.path) != self.config.peer {
                     return Ok(None);
                 }
@@ -239,68 +252,7 @@ impl<S: Store> Node<S> {
         self.open(path).map(|_| ())
     }
 
-    fn write_ready(
-        &mut self,
-        mut ready: Vec<(usize, DatabaseId, Submission, ReplyTo)>,
-        results: &mut [Option<Result<Vec<Version>, Error>>],
-        now: Now,
-    ) -> Result<(), StoreError> {
-        // Staging fails for one submission now and then; the others are staged again without it.
-        let (work, staged, versions) = loop {
-            let mut work = Work::default();
-            let mut staged = StagedWrites::new();
-            let mut versions = Vec::with_capacity(ready.len());
-            let mut refused = None;
-            for (place, (index, id, submission, _)) in ready.iter().enumerate() {
-                if let Some(error) = self.condition_failed(&work, *id, submission, now)? {
-                    results[*index] = Some(Err(error));
-                    versions.push(Vec::new());
-                    continue;
-                }
-                match self.stage_writes(&mut work, &mut staged, *id, submission, now)? {
-                    Ok(written) => versions.push(written),
-                    Err(error) => {
-                        refused = Some((place, error));
-                        break;
-                    }
-                }
-            }
-            let Some((place, error)) = refused else { break (work, staged, versions) };
-            if planted(Planted::NoRollBack) {
-                drop(work);
-            } else {
-                self.roll_back(work)?;
-            }
-            let (index, ..) = ready.remove(place);
-            results[index] = Some(Err(error));
-        };
-        if ready.is_empty() {
-            return Ok(());
-        }
-        let synced = self.commit_own(work, now)?;
-        let needs_sync = staged.values().flatten().any(|s| s.durability == Durability::Synced);
-        let ticket = (needs_sync && !synced).then(|| self.request_sync());
-        for ((index, id, submission, reply), versions) in ready.into_iter().zip(versions) {
-            if results[index].is_some() {
-                continue;
-            }
-            let durability = self.durability_of(id, submission.durability);
-            let ticket = ticket
-                .filter(|_| durability == Durability::Synced && !planted(Planted::SyncedEarlyHere));
-            let upto = versions.last().map_or(0, |version| version.dot.sequence);
-            let (want, timeout) = (submission.acks, submission.timeout);
-            if ticket.is_none() && want <= 1 {
-                results[index] = Some(Ok(versions));
-                continue;
-            }
-            let waiting = Waiting { reply, want, durability, timeout, versions };
-            self.wait_for(id, self.epoch, upto, waiting, ticket, now);
-        }
-        self.push_staged(staged, now);
-        Ok(())
-    }
-
-    fn push_staged(&mut self, staged: StagedWrites, now: Now) {
+    pub(super) fn push_staged(&mut self, staged: StagedWrites, now: Now) {
         for (id, intervals) in staged {
             let Some(target) = self.target(id) else { continue };
             for Staged { interval, records, durability, .. } in intervals {
@@ -315,22 +267,6 @@ impl<S: Store> Node<S> {
         asked.unwrap_or_else(|| defined().map_or(Durability::Buffered, |d| d.durability))
     }
 
-    /// Commits writes of this peer. Stamps above the reservation are reserved and synced before
-    /// anyone hears of them. True: everything is synced.
-    fn commit_own(&mut self, mut work: Work, now: Now) -> Result<bool, StoreError> {
-        let due = self.clock.due_reservation();
-        let due = due.filter(|_| !planted(Planted::ReservationNotStored));
-        if due.is_some() {
-            self.stage_own(&mut work, due);
-        }
-        self.commit_work(work, now)?;
-        if let Some(reserved) = due {
-            self.sync_store()?;
-            self.clock.reserved(reserved);
-        }
-        Ok(due.is_some())
-    }
-
     /// Stages the row of the peer itself.
     pub(super) fn stage_own(&mut self, work: &mut Work, reserved: Option<Time>) {
         let incarnation = self.membership.identity().incarnation;
@@ -340,14 +276,14 @@ impl<S: Store> Node<S> {
         work.transaction.put(Space::Meta, rows::peer_key("own"), wire::encode(&own));
     }
 
-    fn stage_writes(
+    pub(super) fn stage_writes(
         &mut self,
         work: &mut Work,
         staged: &mut StagedWrites,
         id: DatabaseId,
         submission: &Submission,
         now: Now,
-    ) -> Result<Result<Vec<Version>, Error>, StoreError> {
+    ) -> Result<Result<Vec<Written>, Error>, StoreError> {
         let durability = self.durability_of(id, submission.durability);
         let wanted = self.wants_changes(id);
         let intervals = staged.entry(id).or_default();
@@ -361,10 +297,10 @@ impl<S: Store> Node<S> {
         };
         let Held { replica, definition, .. } = &mut **held;
         work.touched.insert(id);
-        let before = replica.state.bytes;
+        let before = replica.state.counts.bytes;
         let first = replica.state.progress.vector.get(self.epoch);
         let weight: usize =
-            submission.writes.iter().map(|w| w.key.len() + w.payload.len() + 24).sum();
+            submission.writes.iter().map(|w| w.key.len() + w.change.len() + 24).sum();
         if intervals.last().is_none_or(|last| last.bytes + weight > INTERVAL_BYTES) {
             let interval = Interval { epoch: self.epoch, from: first, upto: first };
             let records = sent.then(BTreeMap::new);
@@ -375,7 +311,7 @@ impl<S: Store> Node<S> {
         };
         into.bytes += weight;
         into.durability = into.durability.max(durability);
-        let mut versions = Vec::with_capacity(submission.writes.len());
+        let mut written = Vec::with_capacity(submission.writes.len());
         for write in &submission.writes {
             let mut author = Author {
                 epoch: self.epoch,
@@ -383,31 +319,58 @@ impl<S: Store> Node<S> {
                 wall: now.wall,
                 fingerprint: &self.fingerprint,
             };
-            let payload = write.payload.clone();
-            let transaction = &mut work.transaction;
-            let record =
-                replica.write(transaction, &self.store, &mut author, &write.key, payload)?;
-            let Some(record) = record else {
+            let (transaction, store) = (&mut work.transaction, &self.store);
+            let one = |record: Option<Record>| record.map(|record| (write.key.clone(), record));
+            let (records, value) = match &write.change {
+                Change::Set(payload) => {
+                    let payload = payload.clone();
+                    let key = &write.key;
+                    let record = replica.write(transaction, store, &mut author, key, payload)?;
+                    (Vec::from_iter(one(record)), None)
+                }
+                Change::Expire(expires) => {
+                    let key = &write.key;
+                    let record = replica.expire(transaction, store, &mut author, key, *expires)?;
+                    if record.is_none() {
+                        return Ok(Err(unmet(key, Condition::Present, None)));
+                    }
+                    (Vec::from_iter(one(record)), None)
+                }
+                Change::Add(by) => {
+                    let ttl = definition.as_ref().and_then(|definition| definition.ttl);
+                    let by = (*by, ttl.map(|ttl| now.wall.saturating_add(ttl)));
+                    match replica.add(transaction, store, &mut author, &write.key, by)? {
+                        Ok(Added { records, value }) => (records, Some(value)),
+                        Err(Some(why)) => {
+                            return Ok(Err(Error::NotACounter { key: shown(&write.key), why }));
+                        }
+                        Err(None) => (Vec::new(), None),
+                    }
+                }
+            };
+            let Some((_, last)) = records.last() else {
                 return Ok(Err(Error::BadArgument(alloc::format!(
                     "the key is stamped at the end of time ({} ms), which only a faulty peer does; nothing can overwrite it",
                     TIME_CEILING.millis()
                 ))));
             };
-            into.interval.upto = record.sequence;
-            if let Some(records) = &mut into.records {
-                records.insert(write.key.clone(), Sent::new(&write.key, &record));
+            into.interval.upto = last.sequence;
+            written.push(Written { version: last.version(), value });
+            for (key, record) in records {
+                if let Some(sent) = &mut into.records {
+                    sent.insert(key.clone(), Sent::new(&key, &record));
+                }
+                work.tell(id, wanted, &key, &record, Applied::Won);
             }
-            versions.push(record.version());
-            work.tell(id, wanted, &write.key, &record, crate::replica::Applied::Won);
         }
-        let used = replica.state.bytes;
+        let used = replica.state.counts.bytes;
         if let Some(limit) = definition.as_ref().and_then(|definition| definition.size)
             && used > limit
             && used > before
         {
             return Ok(Err(Error::NoSpace { used: before, limit, need: used - before }));
         }
-        Ok(Ok(versions))
+        Ok(Ok(written))
     }
 
     /// Writes of the node itself to system databases: directory and definitions.

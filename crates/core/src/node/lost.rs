@@ -128,7 +128,8 @@ impl<S: Store> Node<S> {
                 && let Some(held) = self.held.get_mut(&id)
             {
                 ended = true;
-                lost += held.replica.state.progress.declare_lost(epoch);
+                let declared = held.replica.state.progress.declare_lost(epoch);
+                lost = declared.saturating_add(lost);
             }
         }
         if ended {

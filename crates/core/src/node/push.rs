@@ -10,11 +10,10 @@ use crate::definition::Durability;
 use crate::error::Error;
 use crate::ident::{DatabaseId, Epoch, PeerId};
 use crate::interval::Interval;
-use crate::message::{Message, Reply, Target};
+use crate::message::{Message, Reply, Target, Written};
 use crate::planted::{Planted, planted};
 use crate::record::Sent;
 use crate::replica::Late;
-use crate::stamp::Version;
 use crate::status::HolderState;
 use crate::store::{Store, StoreError};
 use crate::vector::Fit;
@@ -89,7 +88,7 @@ struct Waiter {
     ticket: Option<u64>,
     deadline: u64,
     timeout: u64,
-    versions: Vec<Version>,
+    written: Vec<Written>,
 }
 
 /// Pushes under way.
@@ -111,7 +110,7 @@ pub(super) struct Waiting {
     pub(super) durability: Durability,
     /// In milliseconds.
     pub(super) timeout: u64,
-    pub(super) versions: Vec<Version>,
+    pub(super) written: Vec<Written>,
 }
 
 impl<S: Store> Node<S> {
@@ -286,7 +285,7 @@ impl<S: Store> Node<S> {
             }
             let limit = held.definition.as_ref().and_then(|definition| definition.size);
             if planted(Planted::QuotaOnMerge)
-                && limit.is_some_and(|limit| held.replica.state.bytes >= limit)
+                && limit.is_some_and(|limit| held.replica.state.counts.bytes >= limit)
             {
                 records.clear();
             }
@@ -489,7 +488,7 @@ impl<S: Store> Node<S> {
         }
         for number in done {
             if let Some(waiter) = self.push.waiters.remove(&number) {
-                self.reply(waiter.reply, Ok(Reply::Written(waiter.versions)));
+                self.reply(waiter.reply, Ok(Reply::Written(waiter.written)));
             }
         }
     }
@@ -515,7 +514,7 @@ impl<S: Store> Node<S> {
         ticket: Option<u64>,
         now: Now,
     ) {
-        let Waiting { reply, want, durability, timeout, versions } = waiting;
+        let Waiting { reply, want, durability, timeout, written } = waiting;
         let deadline = now.monotonic.saturating_add(timeout.saturating_mul(MILLISECOND));
         self.timers.calls = self.timers.calls.min(deadline);
         let have = BTreeSet::new();
@@ -533,7 +532,7 @@ impl<S: Store> Node<S> {
                 ticket,
                 deadline,
                 timeout,
-                versions,
+                written,
             },
         );
     }
@@ -629,6 +628,7 @@ pub(super) fn is_sane(sent: &Sent) -> bool {
     sent.sequence > 0
         && sent.time <= crate::stamp::TIME_CEILING
         && sent.payload.len() <= crate::limits::VALUE_MAX
+        && sent.payload.fits(&sent.key)
         && (1..=STORED_KEY_MAX).contains(&sent.key.len())
 }
 

@@ -27,6 +27,7 @@ impl<S: Store> Node<S> {
         self.pull.forget(id);
         self.losses.forget(id);
         self.collects.forget(id);
+        self.sweeps.forget(id);
         self.scrub.forget(id);
         // Should a copy come here again, it must not give these sequences twice.
         let state = &held.replica.state;

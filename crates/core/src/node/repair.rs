@@ -216,7 +216,9 @@ impl<S: Store> Node<S> {
         let id = target.database;
         // A page of each side, at most.
         let malformed = rows.iter().any(|(stored, record)| {
-            record.is_malformed() || stored.is_empty() || stored.len() > super::push::STORED_KEY_MAX
+            record.is_malformed(stored)
+                || stored.is_empty()
+                || stored.len() > super::push::STORED_KEY_MAX
         });
         if malformed || wanted.len() > 2 * CHECK_PAGE {
             self.misbehaved(peer, "a repair with rows out of bounds");

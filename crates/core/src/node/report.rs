@@ -46,9 +46,9 @@ impl<S: Store> Node<S> {
             peer: self.config.peer.to_string(),
             digest: hex(&state.digest.to_be_bytes()),
             vector,
-            entries: state.entries,
-            tombstones: state.tombstones,
-            bytes: user_bytes(state.bytes, state.entries),
+            entries: state.counts.entries,
+            tombstones: state.counts.tombstones,
+            bytes: user_bytes(state.counts.bytes, state.counts.entries),
             limit: definition.and_then(|definition| definition.size),
             verdict: self.verdict(id, definition.map(|definition| &**definition), &holders),
             holders,
@@ -157,9 +157,10 @@ impl<S: Store> Node<S> {
                 copies: self.directory.holders(id).filter(|(p, h)| counted(*p, h.state)).count()
                     as u32,
                 held: held.is_some(),
-                entries: held.map(|held| held.replica.state.entries),
-                bytes: held
-                    .map(|held| user_bytes(held.replica.state.bytes, held.replica.state.entries)),
+                entries: held.map(|held| held.replica.state.counts.entries),
+                bytes: held.map(|held| {
+                    user_bytes(held.replica.state.counts.bytes, held.replica.state.counts.entries)
+                }),
             }
         };
         let known = self.directory.by_path(after).filter(|(_, id)| self.directory.is_known(*id));

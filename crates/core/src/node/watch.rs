@@ -1,14 +1,17 @@
 //! Watches: who wants to know of winning changes, here and at other peers.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::{Node, Output};
+use crate::counter::resolve;
 use crate::error::Error;
 use crate::ident::{DatabaseId, PeerId};
 use crate::message::Message;
-use crate::record::Record;
-use crate::store::Store;
+use crate::record::{Payload, Record};
+use crate::replica::decode_record;
+use crate::rows;
+use crate::store::{Space, Store, StoreError};
 
 /// Most watches that one peer may hold here.
 const WATCHES_PER_PEER: usize = 10_000;
@@ -82,6 +85,41 @@ impl<S: Store> Node<S> {
             *count = count.saturating_sub(1);
         }
         self.watch.local.retain(|_, count| *count > 0);
+    }
+
+    /// What users see of changes that were just committed: where a sum changed, its counter did.
+    pub(super) fn seen_by_users(
+        &self,
+        id: DatabaseId,
+        mut changes: Vec<(Vec<u8>, Record)>,
+    ) -> Result<Vec<(Vec<u8>, Record)>, StoreError> {
+        let Some(prefix) = self.held.get(&id).map(|held| held.replica.prefix) else {
+            return Ok(changes);
+        };
+        let counts = |stored: &[u8], record: &Record| {
+            rows::split_sum(stored).is_some() || matches!(record.payload(), Payload::Counter { .. })
+        };
+        if !changes.iter().any(|(stored, record)| counts(stored, record)) {
+            return Ok(changes);
+        }
+        let mut seen = BTreeSet::new();
+        let mut counters = Vec::new();
+        for (stored, _) in changes.extract_if(.., |(stored, record)| counts(stored, record)) {
+            let counter = rows::split_sum(&stored).map_or(&*stored, |(counter, _)| counter);
+            if !seen.insert(counter.to_vec()) {
+                continue;
+            }
+            let row = rows::data_key(prefix, counter);
+            let found =
+                self.store.look(Space::Data, &row, |row| row.map(decode_record).transpose())??;
+            // Sums of what is no counter any more change nothing.
+            let found = found.filter(|found| matches!(found.payload(), Payload::Counter { .. }));
+            if let Some(found) = found {
+                counters.push((counter.to_vec(), resolve(&self.store, prefix, counter, found)?));
+            }
+        }
+        changes.extend(counters);
+        Ok(changes)
     }
 
     pub(super) fn tell_watches(&mut self, id: DatabaseId, changes: Vec<(Vec<u8>, Record)>) {

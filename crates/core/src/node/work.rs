@@ -61,12 +61,13 @@ impl<S: Store> Node<S> {
             return Ok(());
         }
         let Work { mut transaction, touched, changes, conflicts } = work;
-        let ripe = self.grace_from(now);
+        let (ripe, sweep) = (self.grace_from(now), self.sweep_from(now));
         for id in &touched {
             if let Some(held) = self.held.get_mut(id) {
                 held.replica.stage(&mut transaction);
                 self.losses.note(&held.replica);
                 self.collects.note(&held.replica, ripe);
+                self.sweeps.note(&held.replica, sweep);
                 held.touched = now.monotonic;
             }
         }
@@ -86,6 +87,7 @@ impl<S: Store> Node<S> {
                     self.learn_system(id, stored, record, now);
                 }
             }
+            let changes = self.seen_by_users(id, changes)?;
             self.tell_watches(id, changes);
         }
         Ok(())

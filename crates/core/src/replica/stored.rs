@@ -96,7 +96,8 @@ impl State {
         let hot = hot.filter(|(vector, floor)| vector.len() + floor.len() <= HOT_MAX);
         let (vector, floor) = hot.unwrap_or_else(|| {
             let base = base.get_or_insert_default();
-            let mark = base.mark + 1;
+            // 0 means that there is none.
+            let mark = base.mark.checked_add(1).unwrap_or(1);
             **base = Base { mark, vector: vector.clone(), floor: floor.clone() };
             transaction.put(Space::Meta, rows::base_key(prefix), wire::encode(&**base));
             Default::default()
@@ -146,7 +147,7 @@ mod tests {
             state.progress.vector.raise(Epoch(n / 2), n as u64);
             state.progress.vector.raise(Epoch(n), 1);
             state.floor.raise(Epoch(n / 3), 1);
-            state.bytes += 1;
+            state.counts.bytes += 1;
             large += usize::from(commit(&store, &mut state, &mut base) > 64 + 20 * HOT_MAX);
             let found = read(&store);
             assert_eq!(found.state, state);

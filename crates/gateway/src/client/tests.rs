@@ -10,6 +10,15 @@ fn targets_carry_any_bytes() {
 }
 
 #[test]
+fn a_keyspace_goes_with_every_key() {
+    let client = Client::new("localhost").unwrap().with_keyspace("drafts/é");
+    let target = client.keys("a", &[b"keys", b"k", b"incr"]).query("by", Some("-5"));
+    assert_eq!(target.0, "/v1/databases/a/keys/k/incr?keyspace=drafts%2F%C3%A9&by=-5");
+    let target = client.with_keyspace("").keys("a", &[b"scan"]);
+    assert_eq!(target.0, "/v1/databases/a/scan");
+}
+
+#[test]
 fn urls_name_a_host_and_a_port() {
     for (url, authority) in [
         ("http://127.0.0.1:7380", "127.0.0.1:7380"),

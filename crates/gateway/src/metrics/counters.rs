@@ -182,6 +182,16 @@ pub(super) const COUNTERS: &[Counter] = &[
         "Deletes that are not remembered any more.",
     ),
     counter(
+        "entries_expired",
+        "tidings_entries_expired_total",
+        "Entries that had expired and were swept away.",
+    ),
+    counter(
+        "sums_ended",
+        "tidings_sums_ended_total",
+        "Sums of counters that were put over or deleted since, and were cleared away.",
+    ),
+    counter(
         "deletes_told_again",
         "tidings_deletes_told_again_total",
         "Deletes told to a holder that still had what was deleted.",
@@ -199,7 +209,7 @@ pub(super) const COUNTERS: &[Counter] = &[
     counter(
         "requests_repeated",
         "tidings_requests_repeated_total",
-        "Requests handed to another holder, since one did not answer.",
+        "Requests that arrived a second time and were not served again.",
     ),
     counter(
         "broken_fragments",

@@ -108,7 +108,7 @@ async fn connections_beyond_the_bound_wait() {
     }
     let mut byte = [0];
     let early = second.try_read(&mut byte).unwrap_err();
-    assert_eq!(early.kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(early.kind(), std::io::ErrorKind::WouldBlock);
     drop(first);
     alive(&mut second).await;
     world.stop().await;

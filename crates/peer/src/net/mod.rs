@@ -23,6 +23,9 @@ mod counters;
 mod driver;
 mod events;
 mod framing;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
 mod listen;
 mod pairing;

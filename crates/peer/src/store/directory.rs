@@ -19,12 +19,14 @@ use std::{
     sync::Arc,
 };
 
+use super::private::{self, PrivateError, PrivateIoError};
+
 /// The format that this build reads and writes.
 pub const FORMAT: u32 = 1;
 
 /// The longest secret file that is read: many times any key or token, and far from filling memory
 /// when the path names something else by mistake.
-pub const PRIVATE_FILE_BYTES_MAX: u64 = 64 * 1024;
+pub const PRIVATE_FILE_BYTES_MAX: usize = 64 * 1024;
 
 pub(super) const LOCK: &str = "LOCK";
 pub(super) const VERSION: &str = "VERSION";
@@ -157,7 +159,7 @@ impl Directory {
                 });
             }
             None => {
-                write_private_file(&path.join(CREATING), b"")?;
+                private::write(&path.join(CREATING), b"")?;
                 true
             }
         };
@@ -185,7 +187,7 @@ impl Directory {
     /// # Errors
     /// When VERSION could not be written.
     pub fn created(&self) -> Result<(), DirectoryError> {
-        write_private_file(&self.path.join(VERSION), format!("{FORMAT}\n").as_bytes())?;
+        private::write(&self.path.join(VERSION), format!("{FORMAT}\n").as_bytes())?;
         let creating = self.path.join(CREATING);
         match fs::remove_file(&creating) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -214,7 +216,7 @@ impl Directory {
     /// # Errors
     /// When it could not be written; the key that was there before then still is.
     pub fn set_identity(&self, key: &[u8]) -> Result<(), DirectoryError> {
-        write_private_file(&self.path.join(IDENTITY), key)
+        Ok(private::write(&self.path.join(IDENTITY), key)?)
     }
 }
 
@@ -224,54 +226,17 @@ impl Directory {
 /// When it cannot be read, when group or others have any permission on it, or when it is longer
 /// than [`PRIVATE_FILE_BYTES_MAX`].
 pub fn read_private_file(path: impl AsRef<Path>) -> Result<Vec<u8>, DirectoryError> {
-    let path = path.as_ref();
-    let file = File::open(path).map_err(failed("open", path))?;
-    // Of the open file, not of the path: the path may name another one by now.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let metadata = file.metadata().map_err(failed("inspect", path))?;
-        let mode = metadata.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(DirectoryError::Exposed { path: path.into(), mode });
-        }
-    }
-    let mut bytes = Vec::new();
-    file.take(PRIVATE_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed("read", path))?;
-    if bytes.len() as u64 > PRIVATE_FILE_BYTES_MAX {
-        return Err(DirectoryError::TooLong { path: path.into() });
-    }
-    Ok(bytes)
+    private::read(path.as_ref(), PRIVATE_FILE_BYTES_MAX).map_err(|error| match error {
+        PrivateError::Io(error) => error.into(),
+        PrivateError::Mode { mode, file } => DirectoryError::Exposed { path: file, mode },
+        PrivateError::TooLong { file, .. } => DirectoryError::TooLong { path: file },
+    })
 }
 
-/// Writes a file of mode 0600, wholly or not at all, and durably: a new file beside it is synced,
-/// renamed over it, and the directory synced.
-fn write_private_file(path: &Path, bytes: &[u8]) -> Result<(), DirectoryError> {
-    let beside = path.with_extension("new");
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(failed("remove", &beside)(error));
-        }
-        _ => {}
+impl From<PrivateIoError> for DirectoryError {
+    fn from(PrivateIoError { verb, path, source }: PrivateIoError) -> Self {
+        Self::Io { verb, path, source }
     }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&beside).map_err(failed("create", &beside))?;
-    file.write_all(bytes).map_err(failed("write", &beside))?;
-    file.sync_all().map_err(failed("sync", &beside))?;
-    fs::rename(&beside, path).map_err(failed("replace", path))?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
-}
-
-fn sync_directory(path: &Path) -> Result<(), DirectoryError> {
-    if cfg!(unix) {
-        File::open(path)
-            .and_then(|directory| directory.sync_all())
-            .map_err(failed("sync", path))?;
-    }
-    Ok(())
 }
 
 fn create_private_directory(path: &Path) -> Result<(), DirectoryError> {
@@ -283,10 +248,7 @@ fn create_private_directory(path: &Path) -> Result<(), DirectoryError> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path).map_err(failed("create", path))?;
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
-        _ => sync_directory(Path::new(".")),
-    }
+    Ok(private::sync_directory(private::parent(path))?)
 }
 
 pub(super) fn refuse_foreign(path: &Path) -> Result<(), DirectoryError> {

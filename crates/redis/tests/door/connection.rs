@@ -38,7 +38,9 @@ async fn a_connection_tells_about_itself() {
         .await;
     client.send(b"SELECT data/a\r\nMULTI\r\nDISCARD\r\nCLIENT LIST\r\n").await;
     let text = String::from_utf8(client.read_past(b"path=data/a\n\r\n").await).unwrap();
-    for part in ["id=1 ", " name=me ", " db=-1 ", " resp=2 ", " lib-name=test lib-ver=1.0 "] {
+    for part in
+        ["id=1 ", " name=me ", " db=-1 ", " resp=2 ", " lib-name=test lib-ver=1.0 keyspace= "]
+    {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     client.all(&[("RESET", "+RESET\r\n"), ("CLIENT GETNAME", "$-1\r\n")]).await;

@@ -42,6 +42,79 @@ async fn databases_have_numbers_and_paths() {
     door.stop().await;
 }
 
+/// A keyspace stands behind the database, whatever is in the names of either.
+#[tokio::test]
+async fn keyspaces_are_apart() {
+    let door = Door::start().await;
+    let mut client = door.client().await;
+    let long = "x".repeat(129);
+    client
+        .all(&[
+            ("SET k zero", "+OK\r\n"),
+            ("SELECT 0 KEYSPACE one", "+OK\r\n"),
+            ("GET k", "$-1\r\n"),
+            ("SET k one", "+OK\r\n"),
+            ("INCR n", ":1\r\n"),
+            ("SELECT \"data/a KEYSPACE b\"", "+OK\r\n"),
+            ("SET k path", "+OK\r\n"),
+            ("SELECT data/a keyspace \"b c/d\"", "+OK\r\n"),
+            ("GET k", "$-1\r\n"),
+            ("SET k spaced", "+OK\r\n"),
+            ("SELECT 0", "+OK\r\n"),
+            ("KEYS *", "*1\r\n$1\r\nk\r\n"),
+            ("GET k", "$4\r\nzero\r\n"),
+            ("SELECT 0 KEYSPACE \"\"", "+OK\r\n"),
+            ("GET k", "$4\r\nzero\r\n"),
+            ("SELECT redis/0 KEYSPACE one", "+OK\r\n"),
+            ("KEYS *", "*2\r\n$1\r\nk\r\n$1\r\nn\r\n"),
+            ("DBSIZE", ":3\r\n"),
+            ("SELECT 0 KEYSPACE", "-ERR syntax error\r\n"),
+            ("SELECT 0 KEYS one", "-ERR syntax error\r\n"),
+            ("SELECT 0 KEYSPACE one two", "-ERR syntax error\r\n"),
+            ("SELECT 0 KEYSPACE \"\\xff\"", "-ERR the name of a keyspace is UTF-8\r\n"),
+            (
+                &format!("SELECT 0 KEYSPACE {long}"),
+                "-ERR the name of a keyspace of 129 bytes: at most 128\r\n",
+            ),
+            ("FLUSHDB", "+OK\r\n"),
+            ("DBSIZE", ":1\r\n"),
+            ("RESET", "+RESET\r\n"),
+            ("GET k", "$4\r\nzero\r\n"),
+        ])
+        .await;
+    let library = door.peer.database("data/a").await.unwrap().keyspace("b c/d").unwrap();
+    assert_eq!(library.get("k").await.unwrap(), Some(b"spaced".to_vec()));
+    door.stop().await;
+}
+
+/// Events are those of the keyspace that is selected, and of one only.
+#[tokio::test]
+async fn events_are_of_one_keyspace() {
+    let door = Door::start().await;
+    let mut client = door.client3().await;
+    client
+        .send(b"SELECT 0 KEYSPACE one\r\nPSUBSCRIBE __keyspace@*\r\nSUBSCRIBE __keyspace@1__:k\r\n")
+        .await;
+    client.skip_past(b"__keyspace@1__:k\r\n:2\r\n").await;
+    client.send(b"SELECT 0\r\nSUBSCRIBE __keyspace@0__:k\r\n").await;
+    client.answers("+OK\r\n-ERR a connection listens to one keyspace: ").await;
+    client.skip_past(b"\r\n").await;
+    let mut writer = door.client().await;
+    writer
+        .all(&[
+            ("SET k v", "+OK\r\n"),
+            ("SELECT 1 KEYSPACE one", "+OK\r\n"),
+            ("SET k v", "+OK\r\n"),
+        ])
+        .await;
+    client.answers(">3\r\n$7\r\nmessage\r\n$16\r\n__keyspace@1__:k\r\n$3\r\nset\r\n").await;
+    writer.all(&[("SELECT 0 KEYSPACE one", "+OK\r\n"), ("INCR k", ":1\r\n")]).await;
+    client
+        .answers(">4\r\n$8\r\npmessage\r\n$12\r\n__keyspace@*\r\n$16\r\n__keyspace@0__:k\r\n$3\r\nset\r\n")
+        .await;
+    door.stop().await;
+}
+
 /// The database of a new connection is the one that the door was given; it is needed by the first
 /// command only, and may be defined later.
 #[tokio::test]

@@ -40,6 +40,22 @@ async fn keys_are_counted_and_deleted() {
     door.stop().await;
 }
 
+/// Each of two keys comes now and then: that one does not within 200 times is as good as impossible.
+#[tokio::test]
+async fn any_key_may_come() {
+    let door = Door::start().await;
+    let mut client = door.client().await;
+    client.all(&[("MSET bar 1 foo 2", "+OK\r\n")]).await;
+    client.send("RANDOMKEY\r\n".repeat(200).as_bytes()).await;
+    let mut seen = BTreeSet::new();
+    for _ in 0..200 {
+        client.answers("$3\r\n").await;
+        seen.insert(client.read_past(b"\r\n").await);
+    }
+    assert_eq!(seen.len(), 2);
+    door.stop().await;
+}
+
 /// Patterns of keys.
 #[tokio::test]
 async fn keys_by_pattern() {
@@ -126,7 +142,7 @@ async fn a_cursor_belongs_to_its_database() {
             ("SELECT 1", "+OK\r\n"),
             (
                 &format!("SCAN {cursor}"),
-                &format!("-ERR the cursor {cursor} belongs to another database: select that, or begin with cursor 0\r\n"),
+                &format!("-ERR the cursor {cursor} belongs to another database or keyspace: select that, or begin with cursor 0\r\n"),
             ),
         ])
         .await;

@@ -5,10 +5,12 @@
 
 mod atomic;
 mod connection;
+mod counters;
 mod databases;
 mod events;
 mod expiries;
 mod keys;
+mod pipelines;
 mod protocol;
 mod strings;
 mod support;

@@ -194,22 +194,3 @@ async fn a_full_database_refuses_writes() {
     client.all(&[("GET k", "$-1\r\n")]).await;
     door.stop().await;
 }
-
-/// Counters are refused by name: a number that is read and written back would not add up.
-#[tokio::test]
-async fn counters_are_not_offered() {
-    let door = Door::start().await;
-    let mut client = door.client().await;
-    let refused = "-ERR counters are not offered yet: a number that is read and written back loses what other peers count meanwhile\r\n";
-    client
-        .all(&[
-            ("INCR n", refused),
-            ("DECR n", refused),
-            ("INCRBY n 2", refused),
-            ("DECRBY n 2", refused),
-            ("INCRBY n x", "-ERR value is not an integer or out of range\r\n"),
-            ("EXISTS n", ":0\r\n"),
-        ])
-        .await;
-    door.stop().await;
-}

@@ -78,6 +78,7 @@ impl Scenario {
             ("trash", &mut scenario.trash),
             ("tombstone_grace", &mut scenario.tombstone_grace),
             ("holder_ttl", &mut scenario.holder_ttl),
+            ("sweep_interval", &mut scenario.sweep_interval),
             ("clock_spread", &mut scenario.clock_spread),
         ];
         for (name, pause) in pauses {
@@ -295,7 +296,7 @@ fn read_load(item: &Item, name: &str) -> Result<Load, BadScenario> {
 fn read_mix(item: &Item, name: &str, load: &mut Load) -> Result<(), BadScenario> {
     let mut fields = Fields::new(item.table(name)?, name);
     let mix = &mut load.mix;
-    *mix = super::Mix { put: 0, batch: 0, read: 0, sync: 0, large: 0, status: 0, drop: 0 };
+    *mix = super::Mix::NONE;
     let weight = |item: &Item, name: &str| item.count(name, 0..=1_000_000);
     fields.fill("put", &mut mix.put, weight)?;
     fields.fill("batch", &mut mix.batch, weight)?;
@@ -304,8 +305,10 @@ fn read_mix(item: &Item, name: &str, load: &mut Load) -> Result<(), BadScenario>
     fields.fill("large", &mut mix.large, weight)?;
     fields.fill("status", &mut mix.status, weight)?;
     fields.fill("drop", &mut mix.drop, weight)?;
+    fields.fill("count", &mut mix.count, weight)?;
+    fields.fill("expire", &mut mix.expire, weight)?;
     fields.done()?;
-    if mix.put + mix.batch + mix.read + mix.sync + mix.large + mix.status + mix.drop == 0 {
+    if mix.plain() + mix.count + mix.expire == 0 {
         return Err(item
             .place
             .error(format!("{name} has no operation above 0; give one a weight")));

@@ -31,6 +31,7 @@ impl Scenario {
         let appliers = 1 + random.index(peers);
         // Not everywhere: what is dropped is no longer checked for what was lost.
         let drop = if Random::new(seed, "drops").below(4) == 0 { 3 } else { 0 };
+        let mut extras = Random::new(seed, "extras");
         let load = Load {
             databases: Databases::Named(paths),
             keys: 3 + random.below(150),
@@ -41,7 +42,17 @@ impl Scenario {
             synced: 200_000,
             buffered: 200_000,
             acknowledged: 250_000,
-            mix: Mix { put: 500, batch: 120, read: 300, sync: 30, large: 20, status: 30, drop },
+            mix: Mix {
+                put: 500,
+                batch: 120,
+                read: 300,
+                sync: 30,
+                large: 20,
+                status: 30,
+                drop,
+                count: [0, 60, 200][extras.index(3)],
+                expire: [0, 60, 200][extras.index(3)],
+            },
             ..Load::default()
         };
         let duration = (10 + random.below(50)) * SECOND;
@@ -70,6 +81,7 @@ impl Scenario {
                 [forgetting.index(4)],
             holder_ttl: [5_000, 20_000, 60_000, tidings_core::node::HOLDER_TTL]
                 [forgetting.index(4)],
+            sweep_interval: [1_000, 5_000, 30_000][extras.index(3)],
             timeline: death(seed, peers, duration),
             clock_spread: if random.chance(300) { 8_000 } else { 200 },
             ..Self::quiet(seed, peers)

@@ -37,6 +37,7 @@ impl Scenario {
             ("trash", self.trash),
             ("tombstone_grace", self.tombstone_grace),
             ("holder_ttl", self.holder_ttl),
+            ("sweep_interval", self.sweep_interval),
         ] {
             writeln!(out, "{name} = \"{}\"", show_duration(pause * 1_000))?;
         }
@@ -166,7 +167,16 @@ fn write_load(out: &mut String, load: &Load) -> fmt::Result {
     let mix = &load.mix;
     writeln!(
         out,
-        "mix = {{ put = {}, batch = {}, read = {}, sync = {}, large = {}, status = {}, drop = {} }}",
-        mix.put, mix.batch, mix.read, mix.sync, mix.large, mix.status, mix.drop
+        "mix = {{ put = {}, batch = {}, read = {}, sync = {}, large = {}, status = {}, drop = {}, \
+         count = {}, expire = {} }}",
+        mix.put,
+        mix.batch,
+        mix.read,
+        mix.sync,
+        mix.large,
+        mix.status,
+        mix.drop,
+        mix.count,
+        mix.expire
     )
 }

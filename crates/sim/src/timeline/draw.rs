@@ -2,7 +2,7 @@
 
 use tidings_core::definition::{Definition, Durability};
 
-use super::{Call, KeyWrite, Operation, Timed, What};
+use super::{COUNTERS, Call, KeyWrite, LEASES, Operation, TALLIES, Timed, What};
 use crate::faults::{Change, Fault, FaultKind, Parameter};
 use crate::random::Random;
 use crate::scenario::{
@@ -61,9 +61,66 @@ fn draw_operations(scenario: &mut Scenario) {
         push(at, peer, path, call);
         at = next(&mut random, at, load.rate);
     }
+    draw_extras(&load, (begin, duration), seed, |random, at, call| {
+        let operation = Operation {
+            peer: random.index(peers),
+            database: paths[random.index(paths.len())].clone(),
+            call,
+        };
+        drawn.push(Timed { at, what: What::Operation(operation) });
+    });
     scenario.timeline.extend(drawn);
     if let Databases::Counted(count, _) = &mut scenario.load.databases {
         *count = paths.len() as u64;
+    }
+}
+
+/// Draws what is done to counters and to what expires, apart from all else: as often as their weights say,
+/// compared with the others'.
+fn draw_extras(
+    load: &Load,
+    (begin, duration): (u64, u64),
+    seed: u64,
+    mut push: impl FnMut(&mut Random, u64, Call),
+) {
+    for (weight, expires) in [(load.mix.count, false), (load.mix.expire, true)] {
+        let mut random = Random::new(seed, if expires { "expiring" } else { "counting" });
+        let rate =
+            if load.mix.plain() == 0 { load.rate } else { load.rate * weight / load.mix.plain() };
+        let rate = if weight == 0 { 0 } else { rate };
+        let mut at = next(&mut random, begin, rate);
+        while at < duration {
+            let call =
+                if expires { draw_lease(&mut random) } else { draw_count(&mut random, load) };
+            push(&mut random, at, call);
+            at = next(&mut random, at, rate);
+        }
+    }
+}
+
+fn draw_count(random: &mut Random, load: &Load) -> Call {
+    let key = format!("{COUNTERS}{}", random.below(3));
+    if random.chance(250) {
+        return Call::Read(key);
+    }
+    if random.chance(200) {
+        let key = format!("{TALLIES}{}", random.below(2));
+        return Call::Tally { key, by: 1 + random.below(3), anew: random.chance(500) };
+    }
+    let (durability, acks) = draw_terms(random, load);
+    Call::Count { key, by: 1 + random.below(3), durability, acks }
+}
+
+fn draw_lease(random: &mut Random) -> Call {
+    let key = format!("{LEASES}{}", random.below(3));
+    let longest = [2_000, 20_000, 120_000][random.index(3)];
+    let lasts = 1 + random.below(longest);
+    match random.below(10) {
+        0..4 => Call::Lease(key, 8 + random.below(30), lasts),
+        4 => put(&key, 8 + random.below(30)),
+        5 => Call::Expire(key, Some(lasts)),
+        6 => Call::Expire(key, None),
+        _ => Call::Read(key),
     }
 }
 

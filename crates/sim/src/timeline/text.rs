@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use tidings_core::definition::{Definition, Durability};
 
-use super::{Call, KeyWrite, Operation, Timed, VALUE_MAX, What};
+use super::{COUNTERS, Call, KeyWrite, LEASES, Operation, TALLIES, Timed, VALUE_MAX, What};
 use crate::faults::{Change, Fault, FaultKind, Parameter};
 use crate::scenario::document::{BadScenario, Fields, Item};
 use crate::scenario::read::{DURATION_MAX, quoted, replication};
@@ -12,7 +12,10 @@ use crate::scenario::units::{show_duration, show_share};
 use crate::scenario::{SECOND, WHOLE};
 
 /// Words of the operations.
-const OPERATIONS: [&str; 8] = ["put", "delete", "batch", "burst", "read", "sync", "status", "drop"];
+const OPERATIONS: [&str; 12] = [
+    "put", "delete", "batch", "burst", "read", "sync", "status", "drop", "count", "tally", "lease",
+    "expire",
+];
 
 /// Longest jump of a clock, in microseconds.
 const OFFSET_MAX: u64 = 366 * 86_400 * SECOND;
@@ -176,6 +179,29 @@ fn read_operation(
     let database = fields.need("database", Item::text)?;
     let call = match word {
         "read" => Call::Read(fields.need("key", key)?),
+        "count" => {
+            let key = prefixed(fields, COUNTERS)?;
+            let mut by = 1;
+            fields.fill("by", &mut by, |item, name| item.count(name, 1..=1_000_000_000))?;
+            let (durability, acks) = terms(fields)?;
+            Call::Count { key, by, durability, acks }
+        }
+        "tally" => {
+            let key = prefixed(fields, TALLIES)?;
+            let mut by = 1;
+            fields.fill("by", &mut by, |item, name| item.count(name, 1..=1_000_000_000))?;
+            let mut anew = false;
+            fields.fill("anew", &mut anew, |item, name| {
+                item.word(name, [("yes", true), ("no", false)])
+            })?;
+            Call::Tally { key, by, anew }
+        }
+        "lease" => {
+            let key = prefixed(fields, LEASES)?;
+            let length = fields.need("bytes", |item, name| item.bytes(name, 0..=VALUE_MAX))?;
+            Call::Lease(key, length, fields.need("ttl", ttl)?)
+        }
+        "expire" => Call::Expire(prefixed(fields, LEASES)?, fields.read("ttl", ttl)?),
         "sync" => Call::Sync,
         "status" => Call::Status,
         "drop" => Call::Drop,
@@ -212,10 +238,30 @@ fn key_write(item: &Item, name: &str) -> Result<KeyWrite, BadScenario> {
 }
 
 fn write(fields: &mut Fields<'_>, batches: Vec<Vec<KeyWrite>>) -> Result<Call, BadScenario> {
+    let (durability, acks) = terms(fields)?;
+    Ok(Call::Write { batches, durability, acks })
+}
+
+fn terms(fields: &mut Fields<'_>) -> Result<(Option<Durability>, u32), BadScenario> {
     let durability = fields.read("durability", durability)?;
     let mut acks = 1;
     fields.fill("acks", &mut acks, |item, name| item.count(name, 1..=256))?;
-    Ok(Call::Write { batches, durability, acks: acks as u32 })
+    Ok((durability, acks as u32))
+}
+
+/// The key, which begins with what tells the checker what it may find there.
+fn prefixed(fields: &mut Fields<'_>, prefix: &str) -> Result<String, BadScenario> {
+    fields.need("key", |item, name| {
+        let key = key(item, name)?;
+        if key.starts_with(prefix) {
+            return Ok(key);
+        }
+        Err(item.place.error(format!("{name} is {key:?}; write one that begins with {prefix:?}")))
+    })
+}
+
+fn ttl(item: &Item, name: &str) -> Result<u64, BadScenario> {
+    item.duration(name, 1_000..=3_600 * 24 * SECOND).map(|micros| micros / 1_000)
 }
 
 /// Reads `buffered` or `synced`.
@@ -294,6 +340,20 @@ fn show_change(text: &mut String, kind: FaultKind, change: &Change) -> std::fmt:
 fn show_operation(text: &mut String, operation: &Operation) -> std::fmt::Result {
     let (word, keys) = match &operation.call {
         Call::Read(key) => ("read", format!(", key = {}", quoted(key))),
+        Call::Count { key, by, .. } => ("count", format!(", key = {}, by = {by}", quoted(key))),
+        Call::Tally { key, by, anew } => {
+            let anew = if *anew { ", anew = \"yes\"" } else { "" };
+            ("tally", format!(", key = {}, by = {by}{anew}", quoted(key)))
+        }
+        Call::Lease(key, length, ttl) => {
+            let ttl = show_duration(ttl * 1_000);
+            ("lease", format!(", key = {}, bytes = {length}, ttl = \"{ttl}\"", quoted(key)))
+        }
+        Call::Expire(key, None) => ("expire", format!(", key = {}", quoted(key))),
+        Call::Expire(key, Some(ttl)) => {
+            let ttl = show_duration(ttl * 1_000);
+            ("expire", format!(", key = {}, ttl = \"{ttl}\"", quoted(key)))
+        }
         Call::Sync => ("sync", String::new()),
         Call::Status => ("status", String::new()),
         Call::Drop => ("drop", String::new()),
@@ -313,7 +373,9 @@ fn show_operation(text: &mut String, operation: &Operation) -> std::fmt::Result 
     };
     let Operation { peer, database, .. } = operation;
     write!(text, ", operation = \"{word}\", peer = {peer}, database = {}{keys}", quoted(database))?;
-    if let Call::Write { durability, acks, .. } = &operation.call {
+    if let Call::Write { durability, acks, .. } | Call::Count { durability, acks, .. } =
+        &operation.call
+    {
         if let Some(durability) = durability {
             write!(text, ", durability = \"{}\"", durability_word(*durability))?;
         }

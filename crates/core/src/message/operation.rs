@@ -1,0 +1,138 @@
+//! What a peer asks of a holder, and what it answers.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::definition::Durability;
+use crate::record::{Payload, Record};
+use crate::stamp::{Dot, Millis, Version};
+use crate::status::DatabaseStatus;
+
+/// What a peer asks of a holder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Operation {
+    /// Reads keys from one snapshot.
+    Get {
+        /// Stored keys.
+        keys: Vec<Vec<u8>>,
+        /// Only from a copy that reflects this write.
+        least: Option<Dot>,
+    },
+    /// Reads one page of a range.
+    Page(PageRequest),
+    /// Writes, all or nothing.
+    Write {
+        /// The writes.
+        writes: Vec<Write>,
+        /// When to acknowledge.
+        durability: Durability,
+        /// How many holders must have it.
+        acks: u32,
+        /// How long to wait for them, in milliseconds.
+        timeout: Millis,
+        /// What must be true of every key.
+        condition: Option<Condition>,
+        /// How often the requester knows the database to be dropped: not for who knows less.
+        generation: u64,
+    },
+    /// Asks how the database is doing.
+    Status,
+    /// Asks the steward to invite the requester as a holder.
+    Invite,
+    /// Begins a watch.
+    Watch {
+        /// Stored keys that begin with this.
+        prefix: Vec<u8>,
+    },
+}
+
+/// What must be true of a key before it is written, at the holder that accepts the write: another one
+/// may accept another write of the key at the same time. It is no lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Condition {
+    /// There is no such key, or it has expired.
+    Absent,
+    /// There is one.
+    Present,
+    /// Its value has this version.
+    Version(Version),
+}
+
+/// One write of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Write {
+    /// The stored key.
+    #[serde(with = "serde_bytes")]
+    pub key: Vec<u8>,
+    /// What becomes of it.
+    pub change: Change,
+}
+
+/// What a write makes of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// A value, or a tombstone.
+    Set(Payload),
+    /// A counter that says this much more.
+    Add(i64),
+    /// What it is, until another time, in milliseconds since the Unix epoch, or for good. The key must be
+    /// there.
+    Expire(Option<Millis>),
+}
+
+impl Change {
+    /// Bytes of the value that it sets, for [`Payload::len`].
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Set(payload) => payload.len(),
+            Self::Add(_) | Self::Expire(_) => 0,
+        }
+    }
+
+    /// Whether it sets no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What came of one write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// Its version.
+    pub version: Version,
+    /// Of an increment: what the counter says where it was accepted.
+    pub value: Option<i64>,
+}
+
+/// One page of a range of stored keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageRequest {
+    /// Where it starts, in ascending order whatever `reverse` says.
+    pub start: core::ops::Bound<Vec<u8>>,
+    /// Where it ends.
+    pub end: core::ops::Bound<Vec<u8>>,
+    /// Most rows.
+    pub limit: u32,
+    /// Descending.
+    pub reverse: bool,
+    /// Leave the values out.
+    pub keys_only: bool,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// The records, in the order asked.
+    Got(Vec<Option<Record>>),
+    /// The rows, and whether there are more.
+    Page(Vec<(Vec<u8>, Record)>, bool),
+    /// What came of the writes, in their order.
+    Written(Vec<Written>),
+    /// The status.
+    Status(alloc::boxed::Box<DatabaseStatus>),
+    /// Done; nothing to say.
+    Done,
+    /// The copy does not reflect the write that was asked for yet.
+    Behind,
+}

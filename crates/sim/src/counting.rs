@@ -196,10 +196,10 @@ impl World {
         }
         let wall = self.true_wall();
         let owner = self.processes.iter().find(|process| record.dot().epoch.is_of(process.peer));
+        let first = !again && self.checker.is_first_above(id, key, record);
         if let Some(process) = owner
-            && !again
+            && first
             && process.off_since.is_some_and(|since| since + KNOWN_FOR <= self.now)
-            && self.checker.is_first_above(id, key, record)
         {
             let off = process.node.as_ref().and_then(Node::clock_off);
             let what = format!(
@@ -210,7 +210,12 @@ impl World {
             self.checker.broke("9 expiry", what);
             return;
         }
-        let latest = wall + owner.map_or(0, |process| process.ahead);
+        // Who tells one again says nothing about the time.
+        let clocks = self
+            .processes
+            .iter()
+            .filter(|process| !first || owner.is_some_and(|owner| owner.peer == process.peer));
+        let latest = wall + clocks.map(|process| process.ahead).max().unwrap_or(0);
         self.sometimes.saw("expired entry swept");
         self.checker.check_swept(id, key, record, latest);
     }

@@ -44,6 +44,8 @@ pub(super) struct Link {
     pub(super) compared: bool,
     /// The latest requests that arrived: one that arrives twice is done once.
     requests: BTreeSet<u64>,
+    /// The latest of its pulls that was answered.
+    pub(super) pulled: u64,
     /// Round trip in microseconds.
     pub(super) round_trip: Option<u64>,
     /// Its clock minus ours, in milliseconds.

@@ -254,6 +254,10 @@ impl<S: Store> Node<S> {
     pub(super) fn asked(&mut self, peer: PeerId, ask: Ask, now: Now) -> Result<(), StoreError> {
         let Ask { target, session, vector, digest, whole, lost } = ask;
         let id = target.database;
+        if !self.is_new_pull(peer, session) {
+            self.count("pulls_repeated", 1);
+            return Ok(());
+        }
         if vector.len() > EPOCHS_MAX || lost.len() > LOST_MAX + EPOCHS_MAX {
             self.misbehaved(peer, "a pull with more epochs or intervals than allowed");
             return Ok(());
@@ -332,6 +336,16 @@ impl<S: Store> Node<S> {
             self.send_buckets(peer, id, now);
         }
         Ok(())
+    }
+
+    /// Whether a pull has not been answered on this connection: the parts of two answers under one
+    /// number, each cut of another moment, would be taken for one. Pulls are numbered; one that was
+    /// overtaken by a later one is given up, and asked again under another number.
+    fn is_new_pull(&mut self, peer: PeerId, session: u64) -> bool {
+        let Some(link) = self.links.get_mut(&peer) else { return false };
+        let new = session > link.pulled;
+        link.pulled = link.pulled.max(session);
+        new || planted(Planted::PullAnsweredTwice)
     }
 
     fn send_chunks(&mut self, peer: PeerId, session: u64) -> Result<(), StoreError> {

@@ -212,6 +212,11 @@ pub(super) const COUNTERS: &[Counter] = &[
         "Requests that arrived a second time and were not served again.",
     ),
     counter(
+        "pulls_repeated",
+        "tidings_pulls_repeated_total",
+        "Pulls that arrived a second time, or after a later one, and were not answered.",
+    ),
+    counter(
         "broken_fragments",
         "tidings_broken_fragments_total",
         "Messages in parts that did not fit together.",

@@ -67,6 +67,7 @@ mod scrub;
 mod sums;
 mod sweep;
 mod sync;
+mod trash;
 mod watch;
 mod work;
 

@@ -192,6 +192,8 @@ bank! {
     SweptAboveAll = "swept-above-all",
     /// A copy that another peer is to take over is gone before that one has it.
     MovedTooEarly = "moved-too-early",
+    /// A copy that was given back is never taken back, whatever became of its keepers.
+    GoneNotTakenBack = "gone-not-taken-back",
     /// Where only joiners are left, none of them becomes a complete copy.
     OrphansLeftAlone = "orphans-left-alone",
 }

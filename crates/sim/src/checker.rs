@@ -66,6 +66,8 @@ pub struct Checker {
     pub(crate) generations: BTreeMap<DatabaseId, u64>,
     /// Whether users drop databases.
     pub(crate) drops: bool,
+    /// Databases that somebody wanted to drop.
+    pub(crate) drops_asked: BTreeSet<DatabaseId>,
     /// The first thing that broke.
     pub violation: Option<Violation>,
 }
@@ -431,7 +433,10 @@ impl Checker {
             if let Some((process, loss)) = what
                 && attempt.accepted == Some((process, self.witnesses[process].losses))
                 && (loss == Loss::Nothing || (loss == Loss::Unsynced && attempt.synced))
-                && !disks.get(process).is_some_and(|copies| reflects(copies))
+                && let Some(disk) = disks.get(process)
+                && !reflects(disk)
+                // Its copy may have been dropped, by a process that ended before it said so.
+                && !(self.drops_asked.contains(&attempt.of) && disk.get(attempt.database).is_none())
             {
                 broke = Some(format!(
                     "write {number} was acknowledged and did not survive at peer {process}: \

@@ -6,7 +6,7 @@ use tidings_core::ident::DatabaseId;
 use tidings_core::message::{Change, Write, Written};
 use tidings_core::name::Path;
 use tidings_core::node::{Node, Outcome, Submission};
-use tidings_core::read::read_record;
+use tidings_core::read::{read_record, read_stored};
 use tidings_core::record::{Payload, Record};
 use tidings_core::rows::{split_key, split_sum, stored_key, sums_prefix};
 use tidings_core::stamp::{Stamp, Version};
@@ -14,6 +14,7 @@ use tidings_core::status::HolderState;
 
 use crate::checker::{Attempt, Checker, Fate};
 use crate::complete::present;
+use crate::disk::FaultyStore;
 use crate::process::{Process, WALL_START, Waiting};
 use crate::scenario::{MILLISECOND, SECOND};
 use crate::timeline::{COUNTERS, LEASES, TALLIES};
@@ -77,6 +78,11 @@ impl World {
     pub(crate) fn tally(&mut self, index: usize, path: &str, key: &str, by: u64, anew: bool) {
         let Ok(path) = Path::new(path) else { return };
         let key = stored_key(key.as_bytes());
+        // Of increments whose counter it does not know, a peer has counted nothing.
+        let checked = anew && {
+            let node = self.processes[index].node.as_ref();
+            node.is_some_and(|node| is_counted_by(node, &path, &key))
+        };
         let delete = Write { key: key.clone(), change: Change::Set(Payload::Tombstone) };
         let add = Write { key, change: Change::Add(by.cast_signed()) };
         let writes = if anew { vec![delete, add] } else { vec![add] };
@@ -87,13 +93,13 @@ impl World {
             |node, now| node.write(vec![submission], now),
             |process, outcomes| {
                 if let Some(Outcome::Later(token)) = outcomes.first() {
-                    let waiting = if anew { Waiting::Tally(by) } else { Waiting::Other };
+                    let waiting = if checked { Waiting::Tally(by) } else { Waiting::Other };
                     process.calls.insert(*token, waiting);
                 }
             },
         );
         if let Some(Outcome::Done(Ok(written))) = outcomes.unwrap_or_default().first()
-            && anew
+            && checked
         {
             self.tallied(by, written);
         }
@@ -132,14 +138,16 @@ impl World {
                     continue;
                 };
                 let of = bounds.iter().filter(|((id, _), _)| *id == there);
+                let loses = !replica.state.progress.lost().is_empty();
                 for ((_, key), bounds) in of.filter(|_| role == HolderState::Active) {
+                    // The record of a counter may be lost, and a sum that was added to since not.
+                    let least = if loses { 0 } else { bounds.must };
                     let found = read_record(node.store(), replica.prefix, key);
                     let Ok(found) = found else { continue };
                     let value = found.as_ref().map_or(Some(0), counted);
                     let fits = |value: i64| {
-                        u64::try_from(value).is_ok_and(|value| {
-                            (bounds.must..=bounds.must + bounds.may).contains(&value)
-                        })
+                        u64::try_from(value)
+                            .is_ok_and(|value| (least..=bounds.must + bounds.may).contains(&value))
                     };
                     if !value.is_some_and(fits) {
                         broke = Some(format!(
@@ -229,6 +237,15 @@ fn is_just_above(stamp: Stamp, known: Stamp) -> bool {
 pub(crate) fn counted(record: &Record) -> Option<i64> {
     let Payload::Value(value, _) = record.payload() else { return None };
     std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// Whether a peer has a copy in which a counter stands under a key.
+fn is_counted_by(node: &Node<FaultyStore>, path: &Path, key: &[u8]) -> bool {
+    let Some(replica) = node.replica(node.database_id(path.as_str())) else { return false };
+    let stored = read_stored(node.store(), replica.prefix, key);
+    stored.is_ok_and(|record| {
+        record.is_some_and(|record| matches!(record.payload(), Payload::Counter { .. }))
+    })
 }
 
 impl Checker {

@@ -20,6 +20,14 @@ impl Checker {
             return;
         }
         *known = generation;
+        // A delete that is on its way goes to whatever generation there is when it arrives.
+        let next = incarnation(id, generation + 1);
+        for (number, attempt) in self.attempts.iter().enumerate() {
+            let deletes = attempt.value.is_none() || attempt.expires.is_some();
+            if attempt.of == id && deletes && matches!(attempt.fate, Fate::Open | Fate::Unknown) {
+                self.deletes.submitted(next, &attempt.key, number);
+            }
+        }
         for attempt in self.attempts.iter_mut().filter(|attempt| attempt.of == id) {
             if let Fate::Acknowledged(version) = attempt.fate
                 && attempt.is_dropped(&self.generations)

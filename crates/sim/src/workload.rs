@@ -96,7 +96,11 @@ impl World {
             }
             Call::Drop => {
                 if let Ok(path) = Path::new(path) {
-                    self.call(index, |node, now| node.drop_database(&path, now));
+                    let asked = self.call(index, |node, now| {
+                        let _ = node.drop_database(&path, now);
+                        node.database_id(path.as_str())
+                    });
+                    self.checker.drops_asked.extend(asked);
                 }
             }
             Call::Status => {

@@ -189,8 +189,7 @@ impl<S: Store> Node<S> {
                 self.put_off(id, now);
                 continue;
             };
-            self.collects.questions += 1;
-            let asked = self.collects.questions;
+            let asked = self.next_question();
             let deadline = now.monotonic + REPORT_PATIENCE;
             for peer in &others {
                 self.send(*peer, &Message::AskDurable { target, asked });
@@ -212,6 +211,12 @@ impl<S: Store> Node<S> {
         if let Some(due) = self.collects.due.get_mut(&id) {
             *due = now.monotonic + pause;
         }
+    }
+
+    /// A number for a question what others durably reflect.
+    pub(super) fn next_question(&mut self) -> u64 {
+        self.collects.questions += 1;
+        self.collects.questions
     }
 
     /// A holder asks what this copy durably reflects.
@@ -240,13 +245,15 @@ impl<S: Store> Node<S> {
             self.misbehaved(peer, "a report of more epochs or intervals than allowed");
             return;
         }
+        let lost = lost.iter().copied().collect();
+        self.keeper_told(peer, target, asked, (&vector, &lost));
         let ours = self.target(target.database) == Some(target);
         if let Some(collection) = self.collects.under_way.get_mut(&target.database)
             && ours
             && collection.asked == asked
             && collection.others.contains(&peer)
         {
-            collection.reports.insert(peer, (vector, lost.iter().copied().collect()));
+            collection.reports.insert(peer, (vector, lost));
         }
     }
 

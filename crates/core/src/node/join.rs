@@ -7,7 +7,6 @@ use super::placement::Task;
 use super::rounds::turn;
 use super::{MILLISECOND, Node};
 use crate::clock::Now;
-use crate::directory::Holder;
 use crate::ident::{DatabaseId, PeerId};
 use crate::planted::{Planted, planted};
 use crate::status::HolderState;
@@ -34,6 +33,10 @@ struct Join {
     todo: BTreeSet<PeerId>,
     /// Whether one of them was pulled from.
     filled: bool,
+    /// Whether there is no complete copy, and all that may have anything are asked for it.
+    orphaned: bool,
+    /// Whether one of them went away before it had answered.
+    lost: bool,
 }
 
 /// Copies that are not complete yet.
@@ -73,7 +76,8 @@ impl<S: Store> Node<S> {
             return Ok(());
         }
         let mut todo: BTreeSet<PeerId> = self.connected_holders(id).into_iter().collect();
-        if todo.is_empty() {
+        let orphaned = todo.is_empty();
+        if orphaned {
             match self.orphans(id, now) {
                 Some(others) if others.is_empty() => return self.joined(id, now),
                 Some(others) => todo = others,
@@ -82,7 +86,9 @@ impl<S: Store> Node<S> {
             }
         }
         self.joins.waiting.remove(&id);
-        self.joins.under_way.insert(id, Join { todo: todo.clone(), filled: false });
+        self.joins
+            .under_way
+            .insert(id, Join { todo: todo.clone(), filled: false, orphaned, lost: false });
         for peer in todo {
             self.pull_all(id, peer, now);
         }
@@ -110,24 +116,16 @@ impl<S: Store> Node<S> {
             return None;
         }
         let own = self.config.peer;
-        let left: Vec<PeerId> = self
-            .directory
-            .holders(id)
-            .filter(|(peer, holder)| {
-                holder.state == HolderState::Joining && (!late || self.is_live(*peer))
-            })
-            .map(|(peer, _)| peer)
-            .collect();
-        let best = left.iter().min_by_key(|peer| self.rank_key(id, **peer));
-        let others: BTreeSet<PeerId> = left.iter().copied().filter(|peer| *peer != own).collect();
-        // One that gave its copy back a while ago may still have its rows, and says so first.
-        let gone = |(peer, holder): (PeerId, Holder)| {
-            holder.state == HolderState::Gone && peer != own && self.is_live(peer)
-        };
-        if !late && self.directory.holders(id).any(gone) {
-            return None;
-        }
-        if best != Some(&own) || !others.iter().all(|peer| self.links.contains_key(peer)) {
+        let holders = self.directory.holders(id);
+        let left = holders.filter(|(peer, _)| !late || self.is_live(*peer));
+        let (gone, joining): (Vec<_>, Vec<_>) =
+            left.partition(|(_, holder)| holder.state == HolderState::Gone);
+        let joining = joining.into_iter().map(|(peer, _)| peer);
+        let best = joining.clone().min_by_key(|peer| self.rank_key(id, *peer));
+        // Those that gave their copy back a while ago may still have its rows.
+        let gone = gone.into_iter().map(|(peer, _)| peer);
+        let others: BTreeSet<PeerId> = joining.chain(gone).filter(|peer| *peer != own).collect();
+        if best != Some(own) || !others.iter().all(|peer| self.links.contains_key(peer)) {
             return None;
         }
         self.joins.orphaned.remove(&id);
@@ -157,8 +155,10 @@ impl<S: Store> Node<S> {
                 join.todo.remove(&peer);
                 join.filled |=
                     matches!(end, PullEnd::Whole(_)) || planted(Planted::JoinedByRefusal);
+                join.lost |= end == PullEnd::Lost;
             }
-            let (over, filled) = (join.todo.is_empty(), join.filled);
+            let over = join.todo.is_empty();
+            let filled = if join.orphaned { !join.lost } else { join.filled };
             if over {
                 self.joins.under_way.remove(&id);
                 if filled {

@@ -12,7 +12,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::rounds::turn;
+use super::trash::Trash;
 use super::{Event, MILLISECOND, Node, SECOND};
 use crate::clock::Now;
 use crate::directory::Holder;
@@ -34,8 +34,6 @@ const LEAVE_PATIENCE: u64 = 20 * SECOND;
 /// How long a peer that is down still counts as one of the cluster: who sees half of those or fewer
 /// may be on the small side of a cut.
 const RECENT: u64 = 3_600 * SECOND;
-/// Most copies that are gone looked at in one tick.
-const RECALLS_MAX: usize = 1_000;
 
 /// A copy on its way out.
 #[derive(Debug)]
@@ -63,10 +61,8 @@ pub(super) struct Leaves {
     under_way: BTreeMap<DatabaseId, Leave>,
     /// Since when a database held here has more live copies than `max`, in monotonic microseconds.
     crowded: BTreeMap<DatabaseId, u64>,
-    /// Copies that are gone, and when their rows are removed.
-    trash: BTreeMap<DatabaseId, u64>,
-    /// The last of them that was looked at.
-    looked_at: Option<DatabaseId>,
+    /// Copies that are gone, whose rows are here.
+    pub(super) trash: Trash,
     /// Copies that are gone by this peer's own word.
     own_word: BTreeSet<DatabaseId>,
     /// Copies that were leaving when this peer stopped.
@@ -147,7 +143,7 @@ impl Leaves {
     pub(super) fn forget(&mut self, id: DatabaseId) {
         self.under_way.remove(&id);
         self.crowded.remove(&id);
-        self.trash.remove(&id);
+        self.trash.forget(id);
         self.own_word.remove(&id);
         self.interrupted.remove(&id);
     }
@@ -170,15 +166,6 @@ impl Leaves {
     pub(super) fn forget_issued(&mut self) {
         self.issued.clear();
     }
-
-    /// Notes what a copy here is: the rows of one that is gone are kept until then only.
-    pub(super) fn role_changed(&mut self, id: DatabaseId, role: HolderState, until: u64) {
-        if role == HolderState::Gone {
-            self.trash.entry(id).or_insert(until);
-        } else if !self.trash.is_empty() {
-            self.trash.remove(&id);
-        }
-    }
 }
 
 impl<S: Store> Node<S> {
@@ -193,7 +180,7 @@ impl<S: Store> Node<S> {
         for id in self.leaves.under_way.keys().copied().collect::<Vec<_>>() {
             self.leave_step(id, now)?;
         }
-        self.purge(now)
+        self.trash_tick(now)
     }
 
     fn begin_leaves(&mut self, now: Now) -> Result<(), StoreError> {
@@ -237,7 +224,7 @@ impl<S: Store> Node<S> {
 
     /// Whether none of a database's holders came or went for a stability window: one elsewhere that
     /// comes and goes all the time must not keep everyone from giving copies back.
-    fn is_stable(&self, id: DatabaseId, now: Now) -> bool {
+    pub(super) fn is_stable(&self, id: DatabaseId, now: Now) -> bool {
         let window = self.stability_window();
         window <= now.monotonic
             && !self.directory.holders(id).any(|(peer, holder)| {
@@ -432,6 +419,7 @@ impl<S: Store> Node<S> {
         self.leaves.under_way.remove(&id);
         self.leaves.crowded.remove(&id);
         self.take_role(id, HolderState::Gone, now)?;
+        self.leaves.trash.left(id);
         self.end_watches(id);
         self.count("copies_left", 1);
         let path = self.path_of(id);
@@ -447,25 +435,5 @@ impl<S: Store> Node<S> {
         let reflected = state.progress.vector.get(self.epoch);
         let issued = self.leaves.issued(id, state.generation);
         if issued > reflected { self.take_new_epoch() } else { Ok(()) }
-    }
-
-    /// Unlinks the copies that are gone for long enough, and removes rows of unlinked ones.
-    fn purge(&mut self, now: Now) -> Result<(), StoreError> {
-        let in_step = self.is_in_step(now);
-        let Leaves { trash, looked_at, .. } = &mut self.leaves;
-        for id in turn(looked_at, RECALLS_MAX, |ring| trash.range(ring).map(|(id, _)| *id)) {
-            let Some(&at) = self.leaves.trash.get(&id) else { continue };
-            let keepers = self.keepers(id).len();
-            let alone = self.active_holders(id).next().is_none();
-            if in_step && alone && self.is_stable(id, now) {
-                // Whoever was to keep it is not there: what is here may be all there is.
-                self.leaves.trash.remove(&id);
-                self.set_holder(id, self.config.peer, HolderState::Joining, now)?;
-            } else if in_step && at <= now.monotonic && keepers >= self.fewest(id) {
-                self.leaves.trash.remove(&id);
-                self.unlink(id)?;
-            }
-        }
-        self.sweep()
     }
 }

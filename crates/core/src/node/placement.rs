@@ -95,6 +95,9 @@ impl<S: Store> Node<S> {
                     self.absences.went(peer, now);
                 }
                 self.placement.changed.insert(id);
+                if peer != self.config.peer {
+                    self.leaves.trash.doubt(id);
+                }
                 if peer == self.config.peer {
                     let gone = self.directory.holder(id, peer).map(|holder| holder.state);
                     let own = record.dot().epoch.is_of(peer);
@@ -224,7 +227,7 @@ impl<S: Store> Node<S> {
             }
             held.role = role;
             let until = now.monotonic + self.config.trash * MILLISECOND;
-            self.leaves.role_changed(id, role, until);
+            self.leaves.trash.note(id, role, until);
         }
     }
 

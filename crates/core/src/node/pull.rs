@@ -264,7 +264,10 @@ impl<S: Store> Node<S> {
         }
         let refusal = match self.held.get(&id) {
             None => Some(Refusal::NotHolder),
-            Some(held) if held.role == HolderState::Gone => Some(Refusal::NotHolder),
+            // Where nobody has a complete copy, the rows of one that was given back may be all there is.
+            Some(held) if held.role == HolderState::Gone && self.has_active_holder(id) => {
+                Some(Refusal::NotHolder)
+            }
             Some(held) => {
                 let state = &held.replica.state;
                 if state.generation != target.generation {
@@ -329,7 +332,7 @@ impl<S: Store> Node<S> {
         if self.pull.answers.contains_key(&(peer, session)) {
             self.timers.pulls = self.timers.pulls.min(now.monotonic + ANSWER_PATIENCE);
         }
-        if theirs_is_news && !self.is_pulling(id, peer) {
+        if theirs_is_news && self.target(id).is_some() && !self.is_pulling(id, peer) {
             self.pull_all(id, peer, now);
         }
         if differs {

@@ -212,6 +212,11 @@ pub(super) const COUNTERS: &[Counter] = &[
         "Requests that arrived a second time and were not served again.",
     ),
     counter(
+        "copies_taken_back",
+        "tidings_copies_taken_back_total",
+        "Copies that had been given back, and whose rows were needed after all.",
+    ),
+    counter(
         "pulls_repeated",
         "tidings_pulls_repeated_total",
         "Pulls that arrived a second time, or after a later one, and were not answered.",

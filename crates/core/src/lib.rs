@@ -17,6 +17,7 @@ pub mod message;
 pub mod name;
 pub mod node;
 pub mod planted;
+pub mod position;
 pub mod read;
 pub mod record;
 pub mod registry;

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::ident::{DatabaseId, Epoch, PeerId};
 use crate::interval::Interval;
 use crate::membership::Identity;
+use crate::position::Position;
 use crate::record::{Record, Sent};
 use crate::stamp::{Dot, Time};
 use crate::vector::Vector;
@@ -250,6 +251,8 @@ pub enum Message {
         index: u64,
         /// Stored key and record; none: nothing came since, and `index` is the next one.
         changes: Vec<(Vec<u8>, Record)>,
+        /// What the watch has been told with them; `None`: the watch is over.
+        position: Option<Position>,
     },
     /// The receiver's watch is over.
     Unwatch {

@@ -28,7 +28,7 @@ use crate::membership::{Effect, Identity, Membership};
 use crate::message::{Message, Reply};
 use crate::name::Path;
 use crate::planted::{Planted, planted};
-use crate::record::{Fingerprint, Record};
+use crate::record::Fingerprint;
 use crate::registry::Registry;
 use crate::replica::{Replica, State, Stored};
 use crate::rows::{self, Interned, Prefix, Transaction};
@@ -74,6 +74,7 @@ mod work;
 pub use event::Event;
 use link::Link;
 pub use local::{Outcome, Place, Submission};
+pub use watch::Changes;
 
 /// Everything that arrives from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,9 +109,9 @@ pub enum Output {
     /// The answer to a call that returned [`Outcome::Later`].
     Done(u64, Result<Reply, Error>),
     /// Changes of a watched database: stored keys and records, in the order they won.
-    Changed(DatabaseId, Arc<[(Vec<u8>, Record)]>),
+    Changed(DatabaseId, Arc<Changes>),
     /// Changes of a database that is watched at a holder, for the call with this token.
-    ChangedElsewhere(u64, Result<Vec<(Vec<u8>, Record)>, Error>),
+    ChangedElsewhere(u64, Result<Changes, Error>),
     /// A watched database came into being at other peers: the watch sees nothing of it.
     WatchLost(DatabaseId),
     /// Something a person may want to know.

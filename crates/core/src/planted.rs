@@ -162,6 +162,8 @@ bank! {
     FragmentLost = "fragment-lost",
 
     // Watches.
+    /// A watch that goes on is not told what came meanwhile.
+    ResumedWithAGap = "resumed-with-a-gap",
     /// A watch tells of records that lost.
     WatchTellsLosers = "watch-tells-losers",
 

@@ -297,6 +297,23 @@ impl Progress {
     }
 }
 
+/// What a copy with this vector and these losses reflects of some intervals.
+pub(crate) fn reflected(
+    intervals: impl Iterator<Item = Interval>,
+    vector: &Vector,
+    lost: &Intervals,
+) -> Vec<Interval> {
+    let under = |interval: Interval| {
+        let upto = interval.upto.min(vector.get(interval.epoch));
+        Interval { upto, ..interval }
+    };
+    let mut found: Intervals = intervals.map(under).collect();
+    for interval in lost.iter() {
+        found.remove(interval);
+    }
+    found.iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -187,7 +187,15 @@ fn messages() -> Vec<(String, Message)> {
                 wanted: vec![vec![0, 1]],
             },
         ),
-        ("changes", Message::Changes { request: 1, index: 2, changes: vec![(vec![0], record())] }),
+        (
+            "changes",
+            Message::Changes {
+                request: 1,
+                index: 2,
+                changes: vec![(vec![0], record())],
+                position: Some(position()),
+            },
+        ),
         ("unwatch", Message::Unwatch { request: 1 }),
         ("bye", Message::Bye),
         ("ask-epoch", Message::AskEpoch { asked: 70_000 }),
@@ -235,7 +243,8 @@ fn messages() -> Vec<(String, Message)> {
         },
         Operation::Status,
         Operation::Invite,
-        Operation::Watch { prefix: vec![0] },
+        Operation::Watch { prefix: vec![0], after: None },
+        Operation::Watch { prefix: vec![0], after: Some(position()) },
     ];
     let replies = [
         Ok(Reply::Got(vec![None, Some(record())])),

@@ -1,6 +1,7 @@
 //! One database: the handle that users read and write through.
 
 mod edits;
+mod watching;
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -26,7 +27,6 @@ use crate::expiry;
 use crate::peer::{request, status};
 use crate::shared::Shared;
 use crate::store::AnySnapshot;
-use crate::watch::{Source, Watch};
 use crate::{Error, Result};
 
 pub use edits::Counted;
@@ -593,31 +593,6 @@ impl Database {
             let mut scan = scan?;
             let next = scan.next().await?;
             Ok(next.map(|entry| (entry, Ok(scan))))
-        })
-    }
-
-    /// Winning changes, local and remote, of keys with this prefix, from now on.
-    ///
-    /// # Errors
-    /// See [`Database`].
-    pub async fn watch(&self, prefix: impl Into<Vec<u8>>) -> Result<Watch> {
-        let prefix = self.stored(&prefix.into());
-        let shared = self.shared();
-        if self.place().await? == Place::Elsewhere {
-            let (sender, receiver) = tokio::sync::oneshot::channel();
-            let operation = Operation::Watch { prefix: prefix.clone() };
-            let timeout = crate::peer::REQUEST_TIMEOUT;
-            let watch =
-                shared.request_and(&self.handle.path, operation, timeout, sender, |token| {
-                    Watch::register(shared, Source::Elsewhere(token), prefix)
-                })?;
-            receiver.await.map_err(|_| Error::Closed("the peer".into()))??;
-            return Ok(watch);
-        }
-        let id = self.handle.id;
-        shared.with(|node, _| {
-            node.watch(id);
-            Watch::register(shared, Source::Here(id), prefix)
         })
     }
 

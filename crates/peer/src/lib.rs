@@ -56,7 +56,7 @@ pub use tidings_core::error::Error;
 pub use tidings_core::message::{Condition, Written};
 pub use tidings_core::stamp::Version;
 pub use tidings_core::{limits, matcher, name, status};
-pub use watch::{Change, Watch};
+pub use watch::{Change, Watch, WatchToken};
 
 /// A result with this crate's error.
 pub type Result<T, E = Error> = core::result::Result<T, E>;

@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
+use data_encoding::BASE64URL_NOPAD;
 use tidings_core::error::Error;
 use tidings_core::ident::DatabaseId;
-use tidings_core::record::{Payload, Record};
+use tidings_core::node::Changes;
+use tidings_core::position::Position;
+use tidings_core::record::Payload;
 use tidings_core::rows::split_key;
 use tidings_core::stamp::Version;
 use tokio::sync::mpsc;
@@ -19,7 +22,44 @@ use crate::shared::Shared;
 /// Commits that a slow watch may lag behind before it is told so.
 const LAG_MAX: usize = 1024;
 
-type Changes = Arc<[(Vec<u8>, Record)]>;
+/// What a watch has been told, so that another one goes on from there: at this peer or another one, now or
+/// after a restart. As text it is some 40 characters for each start of a peer that ever wrote to the
+/// database.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WatchToken(Position);
+
+impl std::fmt::Debug for WatchToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("WatchToken").field(&self.0).finish()
+    }
+}
+
+impl std::fmt::Display for WatchToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&BASE64URL_NOPAD.encode(&self.0.to_bytes()))
+    }
+}
+
+impl std::str::FromStr for WatchToken {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok();
+        let position = bytes.and_then(|bytes| Position::from_bytes(&bytes));
+        position.map(Self).ok_or_else(|| {
+            let shown: String = text.chars().take(40).collect();
+            Error::BadArgument(format!(
+                "{shown:?} is no token of a watch: give one as it came with a change"
+            ))
+        })
+    }
+}
+
+impl WatchToken {
+    pub(crate) fn position(&self) -> &Position {
+        &self.0
+    }
+}
 
 /// One winning change seen by a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +76,7 @@ pub struct Change {
 
 #[derive(Debug)]
 struct Sender {
-    changes: mpsc::Sender<Changes>,
+    changes: mpsc::Sender<Arc<Changes>>,
     lagged: Arc<AtomicBool>,
 }
 
@@ -48,17 +88,13 @@ pub(crate) struct Watches {
 }
 
 impl Watches {
-    pub(crate) fn changed(&mut self, id: DatabaseId, changes: &Changes) {
+    pub(crate) fn changed(&mut self, id: DatabaseId, changes: &Arc<Changes>) {
         if let Some(senders) = self.here.get_mut(&id) {
             senders.retain(|sender| sender.send(changes));
         }
     }
 
-    pub(crate) fn changed_elsewhere(
-        &mut self,
-        token: u64,
-        changes: Result<Vec<(Vec<u8>, Record)>>,
-    ) {
+    pub(crate) fn changed_elsewhere(&mut self, token: u64, changes: Result<Changes>) {
         let Some(sender) = self.elsewhere.get(&token) else { return };
         let kept = if let Ok(changes) = changes {
             sender.send(&changes.into())
@@ -87,7 +123,7 @@ impl Watches {
 
 impl Sender {
     /// False: the watch is over, or too slow.
-    fn send(&self, changes: &Changes) -> bool {
+    fn send(&self, changes: &Arc<Changes>) -> bool {
         match self.changes.try_send(changes.clone()) {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Closed(_)) => false,
@@ -108,16 +144,20 @@ pub(crate) enum Source {
     Elsewhere(u64),
 }
 
-/// The changes of one database from now on. Ends with [`Error::Lagged`] when the reader is too slow,
-/// the connection to the watched holder broke, the database was dropped, or it came into being at other
-/// peers: then list the database again and start a new watch. Ends with `None` when the peer stops.
+/// The changes of one database from now on, or since a token. Ends with [`Error::Lagged`] when the reader is
+/// too slow, the connection to the watched holder broke, the database was dropped, or it came into being at
+/// other peers: then go on with [`token`](Watch::token) and [`watch_after`](crate::Database::watch_after).
+/// Ends with `None` when the peer stops.
 pub struct Watch {
     shared: Arc<Shared>,
     source: Source,
     prefix: Vec<u8>,
-    changes: mpsc::Receiver<Changes>,
+    changes: mpsc::Receiver<Arc<Changes>>,
     lagged: Arc<AtomicBool>,
     ready: VecDeque<Change>,
+    told: Position,
+    /// What will have been told after the changes that are ready.
+    next: Option<Position>,
     over: bool,
 }
 
@@ -129,7 +169,12 @@ impl std::fmt::Debug for Watch {
 
 impl Watch {
     /// Registers a watch; the caller has told the node of it, under the same lock.
-    pub(crate) fn register(shared: &Arc<Shared>, source: Source, prefix: Vec<u8>) -> Self {
+    pub(crate) fn register(
+        shared: &Arc<Shared>,
+        source: Source,
+        prefix: Vec<u8>,
+        told: Position,
+    ) -> Self {
         let (sender, changes) = mpsc::channel(LAG_MAX);
         let lagged = Arc::new(AtomicBool::new(false));
         let sender = Sender { changes: sender, lagged: lagged.clone() };
@@ -142,7 +187,18 @@ impl Watch {
         }
         drop(watches);
         let (shared, ready) = (shared.clone(), VecDeque::new());
-        Self { shared, source, prefix, changes, lagged, ready, over: false }
+        Self { shared, source, prefix, changes, lagged, ready, told, next: None, over: false }
+    }
+
+    /// What came before the watch began.
+    pub(crate) fn begin(&mut self, since: &Changes) {
+        self.take(since);
+    }
+
+    /// What this watch has told: all changes that [`next`](Watch::next) returned, but for those of a batch
+    /// of which it did not return all.
+    pub fn token(&self) -> WatchToken {
+        WatchToken(self.told.clone())
     }
 
     /// The next change.
@@ -151,6 +207,11 @@ impl Watch {
     pub async fn next(&mut self) -> Option<Result<Change>> {
         loop {
             if let Some(change) = self.ready.pop_front() {
+                if self.ready.is_empty()
+                    && let Some(next) = self.next.take()
+                {
+                    self.told = next;
+                }
                 return Some(Ok(change));
             }
             if self.over {
@@ -168,7 +229,7 @@ impl Watch {
     }
 
     fn take(&mut self, changes: &Changes) {
-        for (stored, record) in changes.iter() {
+        for (stored, record) in &changes.changes {
             if !stored.starts_with(&self.prefix) {
                 continue;
             }
@@ -180,6 +241,11 @@ impl Watch {
             let expires = expires.map(expiry::from_millis);
             let (key, version) = (key.to_vec(), record.version());
             self.ready.push_back(Change { key, value, expires, version });
+        }
+        if self.ready.is_empty() {
+            self.told = changes.position.clone();
+        } else {
+            self.next = Some(changes.position.clone());
         }
     }
 }

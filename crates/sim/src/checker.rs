@@ -344,7 +344,10 @@ impl Checker {
             || attempt.key != key
             || attempt.value.as_deref() != Some(value)
         {
-            let what = format!("a value of another key: {attempt:?} is stored as {record:?}");
+            let what = format!(
+                "another write than {attempt:?} is {record:?} of {:?}",
+                String::from_utf8_lossy(key)
+            );
             self.broke("5 nothing from nowhere", what);
         } else if attempt.fate == Fate::Refused {
             let what = format!("a refused write is stored: {attempt:?} as {record:?}");

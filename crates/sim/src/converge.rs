@@ -248,7 +248,7 @@ impl World {
             living.iter().map(|i| (self.processes[*i].peer, *i)).collect();
         let mut active = BTreeSet::new();
         let mut waiting = Vec::new();
-        let mut dead_active = false;
+        let (mut dead_active, mut dead_joining) = (false, false);
         for (peer, holder) in node.directory().holders(id) {
             match (index_of.get(&peer), holder.state) {
                 (Some(index), HolderState::Active) => {
@@ -256,14 +256,16 @@ impl World {
                 }
                 (Some(index), HolderState::Joining) => waiting.push(*index),
                 (None, HolderState::Active) => dead_active = true,
+                (None, HolderState::Joining) => dead_joining = true,
                 _ => {}
             }
         }
         let path = held.first().map(|(_, copy)| copy.path.clone()).unwrap_or_default();
         if active.is_empty() {
-            // Its only complete copies are on dead disks: nobody may serve it, and nobody can join.
+            // Its only copies are on dead disks: nobody may serve it, and nobody can join.
             let known = node.directory().is_known(id);
-            return (known && !dead_active).then(|| format!("{path:?} has no active holder"));
+            let dead = dead_active || dead_joining && waiting.is_empty();
+            return (known && !dead).then(|| format!("{path:?} has no active holder"));
         }
         if let Some(index) = waiting.first() {
             return Some(format!("peer {index} is still joining {path:?}"));

@@ -75,7 +75,8 @@ impl Checker {
         // Where it went is only guessed before its dot was seen.
         let attempt = attempt.filter(|attempt| attempt.of == id && attempt.is_home());
         let database = attempt.map(|attempt| attempt.database);
-        if database.is_some() || !self.generations.contains_key(&id) {
+        let dropped = self.generations.contains_key(&id) || self.drops_asked.contains(&id);
+        if database.is_some() || !dropped {
             self.saw_record(database.unwrap_or(id), key, record, hash);
         }
     }

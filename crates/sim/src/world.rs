@@ -454,13 +454,13 @@ impl World {
             }
             Output::Done(token, result) => self.done(index, token, result),
             Output::Changed(id, changes) => {
-                for (key, record) in changes.iter() {
+                for (key, record) in &changes.changes {
                     if !self.processes[index].watch_told(id, key, record) {
                         let what = format!("peer {index} was told {record:?} of {key:?} late");
                         self.checker.broke("12 watch", what);
                     }
                 }
-                self.arrived(index, id, &changes);
+                self.arrived(index, id, &changes.changes);
             }
             Output::WatchLost(id) => self.processes[index].watch_lost(id),
             Output::ChangedElsewhere(..) => {}

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::Durability;
+use crate::position::Position;
 use crate::record::{Payload, Record};
 use crate::stamp::{Dot, Millis, Version};
 use crate::status::DatabaseStatus;
@@ -44,6 +45,8 @@ pub enum Operation {
     Watch {
         /// Stored keys that begin with this.
         prefix: Vec<u8>,
+        /// What an earlier watch had been told; `None`: from now on.
+        after: Option<Position>,
     },
 }
 
@@ -129,10 +132,12 @@ pub enum Reply {
     Page(Vec<(Vec<u8>, Record)>, bool),
     /// What came of the writes, in their order.
     Written(Vec<Written>),
+    /// What came since the position that was asked for, and what the watch has been told with that.
+    Watching(Vec<(Vec<u8>, Record)>, Position),
     /// The status.
     Status(alloc::boxed::Box<DatabaseStatus>),
     /// Done; nothing to say.
     Done,
-    /// The copy does not reflect the write that was asked for yet.
+    /// The copy does not reflect the write, or the position, that was asked for yet.
     Behind,
 }

@@ -177,7 +177,7 @@ fn next_row(rows: &mut Rows) -> Result<Option<(Vec<u8>, Record)>, StoreError> {
     Ok(Some((key[4..].to_vec(), decode_record(&data)?)))
 }
 
-fn next_of_log(
+pub(super) fn next_of_log(
     snapshot: &impl Read,
     prefix: Prefix,
     intervals: &mut VecDeque<Interval>,

@@ -285,7 +285,7 @@ impl<S: Store> Node<S> {
         let progress = &held.replica.state.progress;
         let is_here = |(vector, lost): &(Vector, Intervals)| {
             progress.vector.dominates(vector)
-                && super::pull::reflected(progress.lost().iter(), vector, lost).is_empty()
+                && crate::vector::reflected(progress.lost().iter(), vector, lost).is_empty()
         };
         collection.reports.len() == collection.others.len()
             && collection.reports.values().all(is_here)

@@ -6,7 +6,9 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::local::{Place, Submission};
+
 use super::push::ReplyTo;
+use super::watch::Changes;
 use super::{MILLISECOND, NEVER, Node, Output};
 use crate::clock::Now;
 use crate::error::Error;
@@ -166,7 +168,7 @@ impl<S: Store> Node<S> {
             return;
         }
         let Some(call) = self.forward.calls.remove(&request) else { return };
-        if result.is_err() {
+        if !matches!(result, Ok(Reply::Watching(..))) {
             self.forward.watches.remove(&request);
         }
         let behind = matches!(result, Ok(Reply::Behind)) && self.may_ask_another(&call);
@@ -339,12 +341,24 @@ impl<S: Store> Node<S> {
                 self.database_status(path, now).map(|status| Reply::Status(status.into()))
             }
             Operation::Invite => self.invite(id, path, peer, now),
-            Operation::Watch { prefix } => {
-                if self.watch.add(id, peer, request, prefix) {
-                    Ok(Reply::Done)
-                } else {
-                    Err(Error::BadArgument("this peer has too many watches here".into()))
-                }
+            Operation::Watch { prefix, after } => {
+                let since = match after {
+                    Some(after) => self.changes_since(id, &prefix, &after)?,
+                    None => {
+                        let (changes, position) = (Vec::new(), self.position(id));
+                        Ok(Some(Changes { changes, position }))
+                    }
+                };
+                since.and_then(|since| match since {
+                    None => Ok(Reply::Behind),
+                    Some(Changes { changes, position }) => self
+                        .watch
+                        .add(id, peer, request, prefix)
+                        .then_some(Reply::Watching(changes, position))
+                        .ok_or_else(|| {
+                            Error::BadArgument("this peer has too many watches here".into())
+                        }),
+                })
             }
             Operation::Write { .. } => Err(Error::Internal("a write was taken for a read".into())),
         })

@@ -368,7 +368,7 @@ impl<S: Store> Node<S> {
         let Some(held) = self.held.get(&id) else { return };
         let progress = &held.replica.state.progress;
         let theirs = lost.iter().copied().collect();
-        let news = super::pull::reflected(progress.lost().iter(), vector, &theirs);
+        let news = crate::vector::reflected(progress.lost().iter(), vector, &theirs);
         if progress.vector.dominates(vector) && news.is_empty() {
             self.send_synced(alloc::vec![(peer, Message::Stay { target, asked })]);
         } else if !self.is_pulling(id, peer) {

@@ -291,8 +291,8 @@ impl<S: Store> Node<S> {
             Message::Response { request, result } => {
                 self.response_arrived(peer, request, result, now);
             }
-            Message::Changes { request, index, changes } => {
-                self.changes_arrived(peer, request, index, changes);
+            Message::Changes { request, index, changes, position } => {
+                self.changes_arrived(peer, request, index, changes, position);
             }
             Message::AskEpoch { asked } => {
                 let epoch = self.epoch;

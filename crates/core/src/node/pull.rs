@@ -26,7 +26,7 @@ use crate::replica::{Late, Replica};
 use crate::stamp::{Millis, TIME_CEILING, Time};
 use crate::status::HolderState;
 use crate::store::{Store, StoreError};
-use crate::vector::{EPOCHS_MAX, Fit, LOST_MAX, PENDING_MAX, Vector};
+use crate::vector::{EPOCHS_MAX, Fit, LOST_MAX, PENDING_MAX, Vector, reflected};
 
 /// A pull without a chunk for this long is given up and asked of somebody else.
 const PULL_PATIENCE: u64 = 5 * SECOND;
@@ -742,23 +742,6 @@ fn intervals_above(replica: &Replica, vector: &Vector) -> VecDeque<Interval> {
         }
     }
     above.into_values().collect()
-}
-
-/// What a copy with this vector and these losses reflects of some intervals.
-pub(super) fn reflected(
-    intervals: impl Iterator<Item = Interval>,
-    vector: &Vector,
-    lost: &Intervals,
-) -> Vec<Interval> {
-    let under = |interval: Interval| {
-        let upto = interval.upto.min(vector.get(interval.epoch));
-        Interval { upto, ..interval }
-    };
-    let mut found: Intervals = intervals.map(under).collect();
-    for interval in lost.iter() {
-        found.remove(interval);
-    }
-    found.iter().collect()
 }
 
 /// Whether a cut is within the bounds of what a copy can be.

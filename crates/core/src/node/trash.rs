@@ -156,7 +156,7 @@ impl<S: Store> Node<S> {
             return;
         }
         let lacks: Vec<Interval> =
-            super::pull::reflected(lost.iter(), &state.progress.vector, state.progress.lost());
+            crate::vector::reflected(lost.iter(), &state.progress.vector, state.progress.lost());
         if vector.dominates(&state.progress.vector) && lacks.is_empty() {
             gone.kept = Kept::Yes;
         } else {

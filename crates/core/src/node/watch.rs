@@ -3,26 +3,44 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use super::answer::next_of_log;
 use super::{Node, Output};
 use crate::counter::resolve;
 use crate::error::Error;
 use crate::ident::{DatabaseId, PeerId};
 use crate::message::Message;
+use crate::planted::{Planted, planted};
+use crate::position::Position;
 use crate::record::{Payload, Record};
 use crate::replica::decode_record;
 use crate::rows;
 use crate::store::{Space, Store, StoreError};
 
+/// Most rows of a log that are read for a watch which goes on: whoever was away for longer reads anew.
+const RESUME_ROWS: usize = 100_000;
+/// Most changes, and bytes of values, that it is told at once.
+const RESUME_CHANGES: usize = 10_000;
+const RESUME_BYTES: usize = 8 << 20;
 /// Most watches that one peer may hold here.
 const WATCHES_PER_PEER: usize = 10_000;
+
+/// Changes that a watch is told, and what it has been told with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// Stored keys and records, in the order they won.
+    pub changes: Vec<(Vec<u8>, Record)>,
+    /// A watch that goes on from here misses nothing, and is told nothing again; but what a copy took in
+    /// while it was catching up may come twice.
+    pub position: Position,
+}
 
 /// A watch that another peer holds here.
 #[derive(Debug)]
 struct Remote {
     prefix: Vec<u8>,
     index: u64,
-    /// Whether anything was sent since the last confirmation.
-    sent: bool,
+    /// Whether anything changed since the last confirmation.
+    changed: bool,
 }
 
 /// Who watches what.
@@ -54,7 +72,7 @@ impl Watches {
         self.remote
             .entry(id)
             .or_default()
-            .insert((peer, request), Remote { prefix, index: 0, sent: false });
+            .insert((peer, request), Remote { prefix, index: 0, changed: false });
         true
     }
 
@@ -74,9 +92,88 @@ impl Watches {
 }
 
 impl<S: Store> Node<S> {
-    /// The local user watches a database that is here: [`Output::Changed`] comes out from now on.
-    pub fn watch(&mut self, id: DatabaseId) {
+    /// The local user watches a database that is here: [`Output::Changed`] comes out from now on. Returns
+    /// what such a watch need not be told.
+    pub fn watch(&mut self, id: DatabaseId) -> Position {
         *self.watch.local.entry(id).or_default() += 1;
+        self.position(id)
+    }
+
+    /// The local user goes on watching, after a position, keys with this prefix of a database that is here;
+    /// `None`: the copy does not reflect the position, and nothing was begun.
+    ///
+    /// # Errors
+    /// [`Error::Lagged`] where too much came since, or where deletes that came since may be forgotten:
+    /// then it has to be read anew. [`Error::BadArgument`] where the position is that of another database.
+    pub fn watch_after(
+        &mut self,
+        id: DatabaseId,
+        prefix: &[u8],
+        after: &Position,
+    ) -> Result<Option<Changes>, Error> {
+        let since = self.changes_since(id, prefix, after).map_err(Error::from)??;
+        if since.is_some() {
+            self.watch(id);
+        }
+        Ok(since)
+    }
+
+    /// What somebody has been told who was told everything that is here.
+    pub(super) fn position(&self, id: DatabaseId) -> Position {
+        let unheld = || Position::unheld(id, self.directory.generation(id));
+        self.held.get(&id).map_or_else(unheld, |held| Position::of(&held.replica))
+    }
+
+    /// What came since a position, from the log; `None`: the copy does not reflect all of it.
+    pub(super) fn changes_since(
+        &self,
+        id: DatabaseId,
+        prefix: &[u8],
+        after: &Position,
+    ) -> Result<Result<Option<Changes>, Error>, StoreError> {
+        if after.database != id || !after.is_sane() {
+            let of = after.database;
+            let why = alloc::format!("the position is one of database {of}, and this is {id}");
+            return Ok(Err(Error::BadArgument(why)));
+        }
+        let position = self.position(id);
+        if after.generation < position.generation {
+            return Ok(Err(Error::Lagged));
+        }
+        let Some(held) = self.held.get(&id) else {
+            // Nothing was ever written, as far as is known here.
+            let same = *after == position;
+            return Ok(Ok(same.then_some(Changes { changes: Vec::new(), position })));
+        };
+        let progress = &held.replica.state.progress;
+        if after.generation > position.generation || !after.is_within(progress) {
+            return Ok(Ok(None));
+        }
+        let beyond = after.intervals_beyond(progress);
+        if held.replica.is_below_floor(&after.vector, &[]) {
+            return Ok(Err(Error::Lagged));
+        }
+        let (mut changes, mut read, mut bytes) = (Vec::new(), 0, 0);
+        let mut intervals = beyond.into();
+        let (mut current, copy) = (None, held.replica.prefix);
+        let records = core::iter::from_fn(|| {
+            next_of_log(&self.store, copy, &mut intervals, &mut current).transpose()
+        });
+        for record in records {
+            let (epoch, sent) = record?;
+            read += 1;
+            let matches = sent.key.starts_with(prefix)
+                || rows::split_sum(&sent.key).is_some_and(|(key, _)| key.starts_with(prefix));
+            if matches && !planted(Planted::ResumedWithAGap) {
+                bytes += sent.weight();
+                changes.push(sent.into_record(epoch));
+            }
+            if read > RESUME_ROWS || changes.len() > RESUME_CHANGES || bytes > RESUME_BYTES {
+                return Ok(Err(Error::Lagged));
+            }
+        }
+        let changes = self.seen_by_users(id, changes)?;
+        Ok(Ok(Some(Changes { changes, position })))
     }
 
     /// One watch of the local user is over.
@@ -123,19 +220,24 @@ impl<S: Store> Node<S> {
     }
 
     pub(super) fn tell_watches(&mut self, id: DatabaseId, changes: Vec<(Vec<u8>, Record)>) {
+        if !self.watch.is_watched(id) {
+            return;
+        }
+        let position = self.position(id);
         let mut messages = Vec::new();
         if let Some(watches) = self.watch.remote.get_mut(&id) {
             for ((peer, request), watch) in watches {
+                watch.changed = true;
                 let changes: Vec<_> = changes
                     .iter()
                     .filter(|(stored, _)| stored.starts_with(&watch.prefix))
                     .cloned()
                     .collect();
                 if !changes.is_empty() {
-                    let index = watch.index;
+                    let (index, position) = (watch.index, Some(position.clone()));
                     watch.index += 1;
-                    watch.sent = true;
-                    messages.push((*peer, Message::Changes { request: *request, index, changes }));
+                    let request = *request;
+                    messages.push((*peer, Message::Changes { request, index, changes, position }));
                 }
             }
         }
@@ -143,7 +245,7 @@ impl<S: Store> Node<S> {
             self.send(peer, &message);
         }
         if self.watch.local.contains_key(&id) {
-            self.outputs.push_back(Output::Changed(id, changes.into()));
+            self.outputs.push_back(Output::Changed(id, Changes { changes, position }.into()));
         }
     }
 
@@ -151,27 +253,28 @@ impl<S: Store> Node<S> {
     pub(super) fn end_watches(&mut self, id: DatabaseId) {
         for (peer, request) in self.watch.remote.remove(&id).unwrap_or_default().into_keys() {
             // No change has this number: the watcher takes it for a gap.
-            let (index, changes) = (u64::MAX, Vec::new());
-            self.send(peer, &Message::Changes { request, index, changes });
+            let (index, changes, position) = (u64::MAX, Vec::new(), None);
+            self.send(peer, &Message::Changes { request, index, changes, position });
         }
         if self.watch.local.contains_key(&id) {
             self.outputs.push_back(Output::WatchLost(id));
         }
     }
 
-    /// Tells watchers at other peers how many changes they should have seen: a last one that was
-    /// dropped on the way would go unnoticed otherwise.
+    /// Tells watchers at other peers how many changes they should have seen, and up to where: a last one
+    /// that was dropped on the way would go unnoticed otherwise.
     pub(super) fn confirm_watches(&mut self) {
         let mut due = Vec::new();
-        for watches in self.watch.remote.values_mut() {
+        for (id, watches) in &mut self.watch.remote {
             for ((peer, request), watch) in watches {
-                if core::mem::take(&mut watch.sent) {
-                    due.push((*peer, *request, watch.index));
+                if core::mem::take(&mut watch.changed) {
+                    due.push((*id, *peer, *request, watch.index));
                 }
             }
         }
-        for (peer, request, index) in due {
-            self.send(peer, &Message::Changes { request, index, changes: Vec::new() });
+        for (id, peer, request, index) in due {
+            let (changes, position) = (Vec::new(), Some(self.position(id)));
+            self.send(peer, &Message::Changes { request, index, changes, position });
         }
     }
 
@@ -181,17 +284,19 @@ impl<S: Store> Node<S> {
         request: u64,
         index: u64,
         changes: Vec<(Vec<u8>, Record)>,
+        position: Option<Position>,
     ) {
-        match self.forward.next_change(peer, request, index, changes.is_empty()) {
-            Some((_, true)) if changes.is_empty() => {}
-            Some((token, true)) => {
+        let next = self.forward.next_change(peer, request, index, changes.is_empty());
+        match (next, position) {
+            (Some((token, true)), Some(position)) => {
+                let changes = Changes { changes, position };
                 self.outputs.push_back(Output::ChangedElsewhere(token, Ok(changes)));
             }
-            Some((token, false)) => {
+            (Some((token, _)), _) => {
                 self.outputs.push_back(Output::ChangedElsewhere(token, Err(Error::Lagged)));
                 self.send(peer, &Message::Unwatch { request });
             }
-            None => self.send(peer, &Message::Unwatch { request }),
+            (None, _) => self.send(peer, &Message::Unwatch { request }),
         }
     }
 }

@@ -207,7 +207,12 @@ impl World {
             7 => Message::Credit { session },
             8 => Message::Refuse { target, session, why: Refusal::Generation(random.any()) },
             9 => Message::Response { request: session, result: Ok(Reply::Done) },
-            10 => Message::Changes { request: session, index: session, changes: Vec::new() },
+            10 => Message::Changes {
+                request: session,
+                index: session,
+                changes: Vec::new(),
+                position: None,
+            },
             11 => Message::Unwatch { request: session },
             12 => Message::TellEpoch { asked: session, epoch },
             13 => Message::Stay { target, asked: session },
@@ -257,7 +262,7 @@ fn endless(victim: &Victim, random: &mut Random) -> Message {
             keys_only: false,
         })),
         2 => request(Operation::Status),
-        3 | 4 => request(Operation::Watch { prefix: bytes(random, 3) }),
+        3 | 4 => request(Operation::Watch { prefix: bytes(random, 3), after: None }),
         5 | 6 => {
             for _ in 0..random.below(20) {
                 vector.raise(Epoch(u128::from(random.any())), random.any());

@@ -1,0 +1,97 @@
+//! Positions: what a watch has been told of a database, so that it can go on at any holder.
+//!
+//! A position is what the copy reflected from which the watch was told, after the last commit. Whoever
+//! reflects all of it finds in its log what came since: of each key the change that counts now.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ident::DatabaseId;
+use crate::interval::{Interval, Intervals};
+use crate::replica::Replica;
+use crate::vector::{EPOCHS_MAX, Fit, LOST_MAX, PENDING_MAX, Progress, Vector, reflected};
+use crate::wire;
+
+/// What a watch has been told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Of which database.
+    pub database: DatabaseId,
+    /// How often it had been dropped.
+    pub generation: u64,
+    /// What its copy reflected.
+    pub vector: Vector,
+    /// And above that.
+    pub pending: Intervals,
+    /// And not under it.
+    pub lost: Intervals,
+}
+
+impl Position {
+    /// What somebody has been told who was told everything that a copy reflects.
+    pub(crate) fn of(replica: &Replica) -> Self {
+        let state = &replica.state;
+        Self {
+            database: replica.id,
+            generation: state.generation,
+            vector: state.progress.vector.clone(),
+            pending: state.progress.pending().collect(),
+            lost: state.progress.lost().clone(),
+        }
+    }
+
+    /// What somebody has been told of a database of which nothing is here.
+    pub fn unheld(database: DatabaseId, generation: u64) -> Self {
+        let (vector, pending, lost) = Default::default();
+        Self { database, generation, vector, pending, lost }
+    }
+
+    /// Whether a copy reflects all of it.
+    pub(crate) fn is_within(&self, progress: &Progress) -> bool {
+        let pending = |interval: Interval| {
+            let held = || progress.pending().any(|held| contains(held, interval));
+            progress.fit(interval) == Fit::Known || held()
+        };
+        progress.vector.dominates(&self.vector)
+            && reflected(progress.lost().iter(), &self.vector, &self.lost).is_empty()
+            && self.pending.iter().all(pending)
+    }
+
+    /// The intervals that a copy may reflect beyond it.
+    pub(crate) fn intervals_beyond(&self, progress: &Progress) -> Vec<Interval> {
+        let mut beyond = Intervals::default();
+        let loose = progress.loose().map(|(epoch, _)| epoch);
+        for epoch in progress.vector.iter().map(|(epoch, _)| epoch).chain(loose) {
+            beyond.insert(Interval { epoch, from: self.vector.get(epoch), upto: u64::MAX });
+        }
+        for interval in self.lost.iter() {
+            beyond.insert(interval);
+        }
+        for interval in self.pending.iter() {
+            beyond.remove(interval);
+        }
+        beyond.iter().collect()
+    }
+
+    /// Whether it is one that a copy can have.
+    pub(crate) fn is_sane(&self) -> bool {
+        self.vector.len() <= EPOCHS_MAX
+            && self.pending.len() <= PENDING_MAX
+            && self.lost.len() <= LOST_MAX + EPOCHS_MAX
+    }
+
+    /// Its bytes, for a token.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        wire::encode(self)
+    }
+
+    /// What these bytes say; `None`: they are not those of a position.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        wire::decode::<Self>(bytes).ok().filter(Self::is_sane)
+    }
+}
+
+fn contains(outer: Interval, inner: Interval) -> bool {
+    outer.epoch == inner.epoch && outer.from <= inner.from && inner.upto <= outer.upto
+}

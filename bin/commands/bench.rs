@@ -136,8 +136,8 @@ impl Bench {
         if same.await?.is_none() {
             return Err(late(path));
         }
-        let mut second = processes[1].client.watch(path, b"sample/").await?;
-        let mut third = processes[2].client.watch(path, b"sample/").await?;
+        let mut second = processes[1].client.watch(path, b"sample/", None).await?;
+        let mut third = processes[2].client.watch(path, b"sample/", None).await?;
         let (mut writes, mut arrivals) = (Vec::new(), Vec::new());
         let value = vec![b'x'; self.value];
         for number in 0..self.samples {

@@ -145,7 +145,7 @@ pub enum Error {
     #[error("{0} is closed")]
     Closed(String),
     /// A watch or a cursor cannot continue where it was: read the database again.
-    #[error("the watch fell behind what is kept: list the database again and start a new watch")]
+    #[error("the watch fell behind what is kept: start a new watch, then list the database again")]
     Lagged,
     /// The storage engine failed; the peer stops serving.
     #[error("{0}")]

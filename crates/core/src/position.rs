@@ -3,6 +3,7 @@
 //! A position is what the copy reflected from which the watch was told, after the last commit. Whoever
 //! reflects all of it finds in its log what came since: of each key the change that counts now.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -26,13 +27,20 @@ pub struct Position {
     pub pending: Intervals,
     /// And not under it.
     pub lost: Intervals,
+    /// The last rows that it had above all that, by epoch: a copy was catching up. They are told again.
+    pub ahead: Vector,
 }
 
 impl Position {
     /// What somebody has been told who was told everything that a copy reflects.
     pub(crate) fn of(replica: &Replica) -> Self {
         let state = &replica.state;
+        let last = |interval: Interval| (interval.epoch, interval.upto);
+        let loose = state.progress.loose();
+        let ahead =
+            loose.filter(|row| !state.progress.pending().map(last).any(|last| last == *row));
         Self {
+            ahead: ahead.collect::<BTreeMap<_, _>>().into(),
             database: replica.id,
             generation: state.generation,
             vector: state.progress.vector.clone(),
@@ -43,8 +51,8 @@ impl Position {
 
     /// What somebody has been told of a database of which nothing is here.
     pub fn unheld(database: DatabaseId, generation: u64) -> Self {
-        let (vector, pending, lost) = Default::default();
-        Self { database, generation, vector, pending, lost }
+        let (vector, pending, lost, ahead) = Default::default();
+        Self { database, generation, vector, pending, lost, ahead }
     }
 
     /// Whether a copy reflects all of it.
@@ -54,6 +62,7 @@ impl Position {
             progress.fit(interval) == Fit::Known || held()
         };
         progress.vector.dominates(&self.vector)
+            && progress.vector.dominates(&self.ahead)
             && reflected(progress.lost().iter(), &self.vector, &self.lost).is_empty()
             && self.pending.iter().all(pending)
     }
@@ -77,6 +86,7 @@ impl Position {
     /// Whether it is one that a copy can have.
     pub(crate) fn is_sane(&self) -> bool {
         self.vector.len() <= EPOCHS_MAX
+            && self.ahead.len() <= EPOCHS_MAX
             && self.pending.len() <= PENDING_MAX
             && self.lost.len() <= LOST_MAX + EPOCHS_MAX
     }

@@ -6,7 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers too may panic")]
 
-use std::collections::BTreeMap;
+mod samples;
+
 use std::ops::Bound;
 
 use proptest::prelude::*;
@@ -15,76 +16,21 @@ use tidings_core::definition::{Definition, Durability};
 use tidings_core::error::Error;
 use tidings_core::ident::{DatabaseId, Epoch, PeerId, hex};
 use tidings_core::interval::Interval;
-use tidings_core::membership::Identity;
 use tidings_core::message::{
     Change, Condition, Cut, Message, Operation, PageRequest, Range, RangeSum, Refusal, Reply, Span,
-    Target, Write, Written,
+    Write, Written,
 };
 use tidings_core::name::Path;
 use tidings_core::node::{Config, Input, Node, Output, Submission};
-use tidings_core::record::{Payload, Record, Sent};
+use tidings_core::record::{Payload, Record};
 use tidings_core::replica::{Base, Counts, State, StateRow};
 use tidings_core::rows::{Interned, stored_key};
 use tidings_core::stamp::{Dot, Time, Version};
-use tidings_core::status::{DatabaseStatus, HolderState, HolderStatus};
 use tidings_core::store::{MemoryStore, Read, Space};
 use tidings_core::vector::Vector;
 use tidings_core::wire;
 
-const E: Epoch = Epoch(0x0123_4567_89ab_cdef_0011_2233_4455_6677);
-const TARGET: Target = Target { database: DatabaseId([0xdb; 16]), generation: 3 };
-const INTERVAL: Interval = Interval { epoch: E, from: 4, upto: 300 };
-
-fn sent() -> Sent {
-    let payload = Payload::Value(b"value".to_vec(), Some(70_000));
-    Sent { key: stored_key(b"key"), sequence: 300, time: Time(1 << 40), payload }
-}
-
-fn record() -> Record {
-    Record::new(Time(1 << 40), Dot { epoch: E, sequence: 300 }, Payload::Tombstone)
-}
-
-fn vector() -> Vector {
-    let mut vector = Vector::default();
-    vector.raise(E, 300);
-    vector.raise(Epoch(1), 2);
-    vector
-}
-
-fn identity() -> Identity {
-    Identity {
-        peer: PeerId([1; 32]),
-        incarnation: 1_750_000_000_000,
-        name: "ann".into(),
-        zone: "z".into(),
-        weight: 100,
-        addresses: vec!["/ip4/192.0.2.1/tcp/1".into()],
-    }
-}
-
-fn status() -> DatabaseStatus {
-    DatabaseStatus {
-        path: "a/b".into(),
-        id: "00".into(),
-        definition: Some("d".into()),
-        generation: 1,
-        peer: "p".into(),
-        digest: "ff".into(),
-        vector: BTreeMap::from([("e".into(), 2)]),
-        entries: 3,
-        tombstones: 4,
-        bytes: 5,
-        limit: Some(6),
-        holders: vec![HolderStatus {
-            peer: "p".into(),
-            state: HolderState::Leaving,
-            live: true,
-            since: 7,
-            behind: Some(8),
-        }],
-        verdict: vec!["fine".into()],
-    }
-}
+use samples::{E, INTERVAL, TARGET, identity, position, record, sent, status, vector};
 
 /// Every message, and every variant inside one.
 fn messages() -> Vec<(String, Message)> {
@@ -253,6 +199,7 @@ fn messages() -> Vec<(String, Message)> {
         Ok(Reply::Status(status().into())),
         Ok(Reply::Done),
         Ok(Reply::Behind),
+        Ok(Reply::Watching(vec![(vec![0, 1], record())], position())),
         Err(Error::KeyLength { length: 0 }),
         Err(Error::ValueLength { length: 1 }),
         Err(Error::BatchTooLarge { writes: 1, bytes: 2 }),

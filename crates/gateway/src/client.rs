@@ -261,11 +261,17 @@ impl Client {
         self.json(Ask::new(Method::POST, target.0).with("application/x-ndjson", lines)).await
     }
 
-    /// Changes of keys with a prefix, from the moment this returns.
-    pub async fn watch(&self, path: &str, prefix: &[u8]) -> Result<Changes, ClientError> {
+    /// Changes of keys with a prefix, from the moment this returns, or since a token.
+    pub async fn watch(
+        &self,
+        path: &str,
+        prefix: &[u8],
+        after: Option<&str>,
+    ) -> Result<Changes, ClientError> {
         let target = self
             .keys(path, &[b"watch"])
-            .query("prefix", Some(prefix).filter(|prefix| !prefix.is_empty()));
+            .query("prefix", Some(prefix).filter(|prefix| !prefix.is_empty()))
+            .query("after", after);
         Changes::begin(self.stream(Ask::get(target.0)).await?).await
     }
 

@@ -68,7 +68,7 @@ const BATCH: &[&str] = &["durability", "acks", "ttl", "expires", "timeout", "ver
 const READ: &[&str] = &["min_version", "timeout", "keyspace"];
 const LIST: &[&str] = &["prefix", "limit", "cursor", "reverse", "values", "keyspace"];
 const SCAN: &[&str] = &["start", "end", "keyspace"];
-const WATCH: &[&str] = &["prefix", "keyspace"];
+const WATCH: &[&str] = &["prefix", "after", "keyspace"];
 const KEYSPACE: &[&str] = &["keyspace"];
 
 /// One row of the table.

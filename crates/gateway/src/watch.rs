@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::Stream;
-use tidings::Watch;
+use tidings::{Watch, WatchToken};
 use tokio::sync::watch as signal;
+use tokio::time::Instant;
 
 use crate::guard::{self, Caller};
 use crate::json::Operation;
@@ -23,17 +25,29 @@ use tidings_tokens::Tokens;
 /// out that a client went away.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// `GET …/watch?prefix=`: an event `ready` when the watch has begun, then `change` for each winning
-/// change (its data an [`Operation`], its id the version), and at last `error` with a problem.
+/// What a client that comes back says it has seen: browsers do so by themselves.
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// `GET …/watch?prefix=&after=`: an event `ready` when the watch has begun, then `change` for each winning
+/// change, its data an [`Operation`], and at last `error` with a problem. The id of an event is the token
+/// after it: where a batch has several changes, its last one has it.
 pub(crate) async fn watch(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
     Named(path): Named,
+    headers: HeaderMap,
     query: Query,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let prefix = query.bytes("prefix").unwrap_or_default().to_vec();
+    let last = headers.get(LAST_EVENT_ID).map(|last| String::from_utf8_lossy(last.as_bytes()));
+    // What was seen since is newer than what the address says.
+    let after = last.as_deref().filter(|last| !last.is_empty()).or(query.text("after")?);
+    let after: Option<WatchToken> = after.map(str::parse).transpose()?;
     let database = door.database(&path, &query).await?;
-    let watch = database.watch(prefix).await?;
+    let watch = match after {
+        Some(after) => database.watch_after(prefix, &after).await?,
+        None => database.watch(prefix).await?,
+    };
     let follow = Follow {
         closing: door.closing.clone(),
         tokens: door.tokens.as_ref().map(|tokens| tokens.changes()),
@@ -69,33 +83,50 @@ impl Follow {
 
 enum Progress {
     Begun { follow: Follow, watch: Watch },
-    Reading { follow: Follow, watch: Watch },
+    Reading { follow: Follow, watch: Watch, told: WatchToken },
     Done,
 }
 
 async fn next_event(progress: Progress) -> Option<(Result<Event, Infallible>, Progress)> {
-    let (mut follow, mut watch) = match progress {
+    let (mut follow, mut watch, told) = match progress {
         Progress::Begun { follow, watch } => {
-            let ready = Event::default().event("ready").data("{}");
-            return Some((Ok(ready), Progress::Reading { follow, watch }));
+            let told = watch.token();
+            let ready = Event::default().event("ready").data("{}").id(told.to_string());
+            return Some((Ok(ready), Progress::Reading { follow, watch, told }));
         }
-        Progress::Reading { follow, watch } => (follow, watch),
+        Progress::Reading { follow, watch, told } => (follow, watch, told),
         Progress::Done => return None,
     };
-    let change = tokio::select! {
-        change = watch.next() => change?,
-        () = Follow::closes(&mut follow.closing) => return None,
-        () = Follow::revoked(&mut follow.tokens, &follow.caller) => {
-            let event = Event::default().event("error").data(json(&guard::revoked()));
-            return Some((Ok(event), Progress::Done));
+    let heartbeat = tokio::time::sleep(HEARTBEAT);
+    tokio::pin!(heartbeat);
+    let change = loop {
+        tokio::select! {
+            change = watch.next() => break change?,
+            () = &mut heartbeat => {
+                let told_now = watch.token();
+                heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
+                if told_now != told {
+                    // Nothing for this client, which need not be told of it again.
+                    let event = Event::default().id(told_now.to_string());
+                    let progress = Progress::Reading { follow, watch, told: told_now };
+                    return Some((Ok(event), progress));
+                }
+            }
+            () = Follow::closes(&mut follow.closing) => return None,
+            () = Follow::revoked(&mut follow.tokens, &follow.caller) => {
+                let event = Event::default().event("error").data(json(&guard::revoked()));
+                return Some((Ok(event), Progress::Done));
+            }
         }
     };
     match change {
         Ok(change) => {
-            let id = change.version.to_string();
-            let data = json(&Operation::from(change));
-            let event = Event::default().event("change").id(id).data(data);
-            Some((Ok(event), Progress::Reading { follow, watch }))
+            let mut event = Event::default().event("change").data(json(&Operation::from(change)));
+            let told_now = watch.token();
+            if told_now != told {
+                event = event.id(told_now.to_string());
+            }
+            Some((Ok(event), Progress::Reading { follow, watch, told: told_now }))
         }
         Err(error) => {
             let event = Event::default().event("error").data(json(&Problem::from(error)));

@@ -79,6 +79,7 @@ impl World {
         self.check();
         self.check_contents();
         self.check_counters();
+        self.check_followers();
         self.check_all_risen();
         self.check_definitions();
         if self.checker.violation.is_some() {

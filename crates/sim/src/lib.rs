@@ -32,6 +32,7 @@ mod driver;
 pub mod failure;
 pub mod faults;
 mod finals;
+mod following;
 mod generations;
 pub mod history;
 pub mod invariants;

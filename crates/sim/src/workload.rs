@@ -317,6 +317,7 @@ impl World {
             Place::Here(prefix) => {
                 self.sometimes.saw("read here");
                 self.check_active(index, id);
+                self.follow(index, id);
                 let store = self.processes[index].node.as_ref().map(|node| node.store().clone());
                 if let Some(Ok(record)) = store.map(|store| read_record(&store, prefix, key)) {
                     let wall = self.processes[index].clocks(self.now).wall;

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use tidings_core::clock::Now;
-use tidings_core::ident::PeerId;
+use tidings_core::ident::{DatabaseId, PeerId};
 use tidings_core::node::{Config, Input, Node, Output};
 use tidings_core::status::HolderState;
 
@@ -16,6 +16,7 @@ use crate::complete::Before;
 use crate::complete::present;
 use crate::disk::{Disk, FaultyStore};
 use crate::faults::{Act, Defined, Faults, is_planned};
+use crate::following::Follower;
 use crate::invariants::Looks;
 use crate::measure::Measures;
 use crate::network::{Network, Parcel};
@@ -108,6 +109,8 @@ pub struct World {
     pub(crate) hostile: BTreeSet<PeerId>,
     /// What users said of each definition.
     pub(crate) defined: BTreeMap<String, Defined>,
+    /// Who watches each database, wherever.
+    pub(crate) followers: BTreeMap<DatabaseId, Follower>,
     /// Whether it says what happens.
     pub(crate) talks: bool,
 }
@@ -141,6 +144,7 @@ impl World {
             retired: 0,
             hostile: BTreeSet::new(),
             defined: BTreeMap::new(),
+            followers: BTreeMap::new(),
             talks: std::env::var_os("TIDINGS_SIM_DESCRIBE").is_some(),
             scenario,
         };

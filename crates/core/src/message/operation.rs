@@ -132,12 +132,12 @@ pub enum Reply {
     Page(Vec<(Vec<u8>, Record)>, bool),
     /// What came of the writes, in their order.
     Written(Vec<Written>),
-    /// What came since the position that was asked for, and what the watch has been told with that.
-    Watching(Vec<(Vec<u8>, Record)>, Position),
     /// The status.
     Status(alloc::boxed::Box<DatabaseStatus>),
     /// Done; nothing to say.
     Done,
     /// The copy does not reflect the write, or the position, that was asked for yet.
     Behind,
+    /// What came since the position that was asked for, and what the watch has been told with that.
+    Watching(Vec<(Vec<u8>, Record)>, Position),
 }

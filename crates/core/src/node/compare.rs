@@ -325,6 +325,8 @@ impl<S: Store> Node<S> {
             self.count("rows_dropped", dropped);
             let path = self.path_of(id);
             self.event(Event::Dropped(path, dropped));
+            // Nobody says any more which delete it was.
+            self.end_watches(id);
             self.end_watches(id);
         }
         self.put_back(id, peer, kept)?;

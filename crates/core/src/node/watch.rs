@@ -111,6 +111,10 @@ impl<S: Store> Node<S> {
         prefix: &[u8],
         after: &Position,
     ) -> Result<Option<Changes>, Error> {
+        if let Some(error) = &self.failed {
+            // What is here in memory may be more than what is stored.
+            return Err(error.clone());
+        }
         let since = self.changes_since(id, prefix, after).map_err(Error::from)??;
         if since.is_some() {
             self.watch(id);

@@ -94,16 +94,22 @@ impl Rows {
 #[derive(Debug)]
 pub struct Changes {
     lines: Lines,
+    token: String,
 }
 
 impl Changes {
     /// Waits for the event that says that the watch has begun.
     pub(super) async fn begin(lines: Lines) -> Result<Self, ClientError> {
-        let mut changes = Self { lines };
+        let mut changes = Self { lines, token: String::new() };
         match changes.event().await? {
             Some((name, _)) if name == "ready" => Ok(changes),
             other => Err(changes.lines.broken(format!("the watch began with {other:?}"))),
         }
+    }
+
+    /// What has been told: another watch goes on from there.
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// The next change; `None` when the peer closes.
@@ -133,6 +139,8 @@ impl Changes {
                 }
             } else if let Some(text) = line.strip_prefix("event:") {
                 text.trim().clone_into(&mut name);
+            } else if let Some(text) = line.strip_prefix("id:") {
+                text.trim().clone_into(&mut self.token);
             } else if let Some(text) = line.strip_prefix("data:") {
                 data.push_str(text.strip_prefix(' ').unwrap_or(text));
             }

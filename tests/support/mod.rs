@@ -73,7 +73,12 @@ pub struct Peer {
 impl Peer {
     /// A peer with the definition `any`: databases `data/*`, and `small/*` of at most 1,000 bytes.
     pub fn start() -> Self {
-        let peer = Self::bare(tempfile::tempdir().unwrap(), &[]);
+        Self::start_with(&[])
+    }
+
+    /// The same, with more arguments.
+    pub fn start_with(arguments: &[&str]) -> Self {
+        let peer = Self::bare(tempfile::tempdir().unwrap(), arguments);
         let definitions = serde_json::json!({ "definitions": [
             { "name": "any", "matcher": "glob:data/*", "replication": { "min": 1, "max": 3 } },
             { "name": "small", "matcher": "glob:small/*", "replication": { "min": 1, "max": 3 }, "size": 1000 },

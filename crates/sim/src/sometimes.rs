@@ -34,7 +34,7 @@ pub const CORE: [&str; 22] = [
 ];
 
 /// Counters of the world that a campaign must reach, beside every kind of fault.
-pub const WORLD: [&str; 36] = [
+pub const WORLD: [&str; 38] = [
     "acknowledged",
     "acknowledged by several",
     "acknowledged synced",
@@ -71,6 +71,8 @@ pub const WORLD: [&str; 36] = [
     "start failed",
     "sync failed",
     "unfinished cut",
+    "watch checked",
+    "watch went on",
 ];
 
 impl Sometimes {

@@ -218,11 +218,10 @@ impl World {
             self.checker.broke("9 expiry", what);
             return;
         }
-        // Who tells one again says nothing about the time.
-        let clocks = self
-            .processes
-            .iter()
-            .filter(|process| !first || owner.is_some_and(|owner| owner.peer == process.peer));
+        // Who tells one again says nothing about the time, and who has another identity now is not known.
+        let author = owner.filter(|_| first).map(|owner| owner.peer);
+        let clocks =
+            self.processes.iter().filter(|process| author.is_none_or(|peer| peer == process.peer));
         let latest = wall + clocks.map(|process| process.ahead).max().unwrap_or(0);
         self.sometimes.saw("expired entry swept");
         self.checker.check_swept(id, key, record, latest);

@@ -13,6 +13,7 @@ use tidings_core::stamp::{Dot, Stamp, Time, Version};
 
 use crate::counting::is_lease;
 use crate::deletes::Deletes;
+use crate::history::written_by;
 pub use crate::history::{Attempt, Fate, Loss};
 use crate::look::{Copies, Copy, hash_row};
 use crate::sometimes::Sometimes;
@@ -491,11 +492,4 @@ impl Checker {
         let Attempt { database, key, .. } = attempt;
         disks.iter().filter(|disk| self.deletes.reflects(disk, *database, key, stamp)).count()
     }
-}
-
-/// The number of the write that made a record: its value begins with it.
-pub(crate) fn written_by(record: &Record) -> Option<usize> {
-    let Payload::Value(value, _) = record.payload() else { return None };
-    let number = value.get(..8)?.try_into().map(u64::from_le_bytes).ok()?;
-    usize::try_from(number).ok()
 }

@@ -4,7 +4,8 @@
 use tidings_core::ident::DatabaseId;
 use tidings_core::record::Record;
 
-use crate::checker::{Attempt, Checker, Fate, written_by};
+use crate::checker::{Attempt, Checker, Fate};
+use crate::history::written_by;
 use crate::look::incarnation;
 
 impl Checker {

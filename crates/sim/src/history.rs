@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidings_core::ident::DatabaseId;
+use tidings_core::record::{Payload, Record};
 use tidings_core::stamp::{Dot, Version};
 
 use crate::look::incarnation;
@@ -138,4 +139,11 @@ pub enum Loss {
     Unsynced,
     /// Anything.
     Anything,
+}
+
+/// The number of the write that made a record: its value begins with it.
+pub(crate) fn written_by(record: &Record) -> Option<usize> {
+    let Payload::Value(value, _) = record.payload() else { return None };
+    let number = value.get(..8)?.try_into().map(u64::from_le_bytes).ok()?;
+    usize::try_from(number).ok()
 }

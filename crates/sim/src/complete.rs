@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidings_core::ident::DatabaseId;
 use tidings_core::node::Node;
-use tidings_core::replica::Stored;
+use tidings_core::replica::{Replica, Stored};
 use tidings_core::status::HolderState;
 use tidings_core::store::Space;
 use tidings_core::vector::Vector;
@@ -78,8 +78,12 @@ impl World {
         let mut holders =
             self.looks.disks().enumerate().filter(|(_, disk)| disk.get(there).is_some());
         let later = holders.any(|(process, _)| process != index && !noted(process));
-        let still = |process: usize| {
-            self.processes[process].node.as_ref().is_some_and(|node| is_active(node, id))
+        // One that found itself damaged since trusts nothing of what it reflected.
+        let still = |process: usize, vector: &Vector| {
+            self.processes[process].node.as_ref().is_some_and(|node| {
+                let reflects = |replica: &Replica| replica.state.progress.vector.dominates(vector);
+                is_active(node, id) && node.replica(id).is_some_and(reflects)
+            })
         };
         // Nobody can know of one that came into being on the other side of a cut.
         let known = |process: usize| {
@@ -91,7 +95,7 @@ impl World {
         let known: Vec<_> = complete.iter().filter(|(process, _)| known(*process)).collect();
         if !later
             && !known.iter().any(|(_, vector)| own.dominates(vector))
-            && known.iter().any(|(process, _)| still(*process))
+            && known.iter().any(|(process, vector)| still(*process, vector))
         {
             let path = &replica.path;
             let what =

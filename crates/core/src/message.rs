@@ -20,7 +20,9 @@ use crate::record::{Record, Sent};
 use crate::stamp::{Dot, Time};
 use crate::vector::Vector;
 
-pub use operation::{Change, Condition, Operation, PageRequest, Reply, Write, Written};
+pub use operation::{
+    Change, Condition, KeyspacesRequest, Operation, PageRequest, Reply, Write, Written,
+};
 
 /// Most bytes of a frame. The driver may refuse larger ones.
 pub const FRAME_MAX: usize = 256 << 10;

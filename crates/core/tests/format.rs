@@ -13,12 +13,13 @@ use proptest::prelude::*;
 use tidings_core::clock::Now;
 use tidings_core::definition::{Definition, Durability};
 use tidings_core::error::Error;
+use tidings_core::filter::Pattern;
 use tidings_core::ident::{DatabaseId, Epoch, PeerId, hex};
 use tidings_core::interval::Interval;
 use tidings_core::membership::Identity;
 use tidings_core::message::{
-    Change, Condition, Cut, Message, Operation, PageRequest, Range, RangeSum, Refusal, Reply, Span,
-    Target, Write, Written,
+    Change, Condition, Cut, KeyspacesRequest, Message, Operation, PageRequest, Range, RangeSum,
+    Refusal, Reply, Span, Target, Write, Written,
 };
 use tidings_core::name::Path;
 use tidings_core::node::{Config, Input, Node, Output, Submission};
@@ -94,6 +95,8 @@ fn messages() -> Vec<(String, Message)> {
         limit: 9,
         reverse: true,
         keys_only: true,
+        filter: Some(Pattern::Glob("a*".into())),
+        budget: 10,
     };
     let key = stored_key(b"key");
     let set = Change::Set(Payload::Value(b"v".to_vec(), None));
@@ -236,14 +239,16 @@ fn messages() -> Vec<(String, Message)> {
         Operation::Status,
         Operation::Invite,
         Operation::Watch { prefix: vec![0] },
+        Operation::Keyspaces(KeyspacesRequest { start: vec![1, 97], limit: 9 }),
     ];
     let replies = [
         Ok(Reply::Got(vec![None, Some(record())])),
-        Ok(Reply::Page(vec![(vec![0, 1], record())], true)),
+        Ok(Reply::Page(vec![(vec![0, 1], record())], Some(vec![0, 2]))),
         Ok(Reply::Written(vec![Written { version, value: Some(-7) }])),
         Ok(Reply::Status(status().into())),
         Ok(Reply::Done),
         Ok(Reply::Behind),
+        Ok(Reply::Keyspaces(vec!["k".into()], Some(vec![1, 98]))),
         Err(Error::KeyLength { length: 0 }),
         Err(Error::ValueLength { length: 1 }),
         Err(Error::BatchTooLarge { writes: 1, bytes: 2 }),

@@ -1,10 +1,12 @@
 //! What a peer asks of a holder, and what it answers.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::definition::Durability;
+use crate::filter::Pattern;
 use crate::record::{Payload, Record};
 use crate::stamp::{Dot, Millis, Version};
 use crate::status::DatabaseStatus;
@@ -45,6 +47,8 @@ pub enum Operation {
         /// Stored keys that begin with this.
         prefix: Vec<u8>,
     },
+    /// Asks for one page of the names of keyspaces that have keys.
+    Keyspaces(KeyspacesRequest),
 }
 
 /// What must be true of a key before it is written, at the holder that accepts the write: another one
@@ -118,6 +122,23 @@ pub struct PageRequest {
     pub reverse: bool,
     /// Leave the values out.
     pub keys_only: bool,
+    /// What the user's keys have to match.
+    pub filter: Option<Pattern>,
+    /// Most rows that are looked at, deleted and expired ones among them; 0: [`PAGE_READS_MAX`] with a
+    /// filter, and without one as many as it takes.
+    ///
+    /// [`PAGE_READS_MAX`]: crate::limits::PAGE_READS_MAX
+    pub budget: u32,
+}
+
+/// One page of the names of keyspaces, in the order of their stored keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyspacesRequest {
+    /// The first stored key that is looked at; empty: from the beginning.
+    #[serde(with = "serde_bytes")]
+    pub start: Vec<u8>,
+    /// Most names.
+    pub limit: u32,
 }
 
 /// What came of a request.
@@ -125,8 +146,8 @@ pub struct PageRequest {
 pub enum Reply {
     /// The records, in the order asked.
     Got(Vec<Option<Record>>),
-    /// The rows, and whether there are more.
-    Page(Vec<(Vec<u8>, Record)>, bool),
+    /// The rows, and behind which stored key there may be more; `None`: there is nothing more.
+    Page(Vec<(Vec<u8>, Record)>, Option<Vec<u8>>),
     /// What came of the writes, in their order.
     Written(Vec<Written>),
     /// The status.
@@ -135,4 +156,6 @@ pub enum Reply {
     Done,
     /// The copy does not reflect the write that was asked for yet.
     Behind,
+    /// The names, and with which stored key there may be more; `None`: there is nothing more.
+    Keyspaces(Vec<String>, Option<Vec<u8>>),
 }

@@ -106,7 +106,7 @@ pub(crate) async fn dbsize(session: &mut Session, out: &mut Output) -> Answer {
     } else {
         let options = ScanOptions { keys_only: true, ..ScanOptions::default() };
         let keys = database.scan_with(Bound::Unbounded, Bound::Unbounded, &options);
-        keys.try_fold(0, async |count, _| Ok(count + 1)).await?
+        keys.try_fold(0, async |count, _| Ok::<_, Error>(count + 1)).await?
     };
     out.count(usize::try_from(count).unwrap_or(usize::MAX));
     Ok(())

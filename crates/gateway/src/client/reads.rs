@@ -50,7 +50,7 @@ impl Client {
 }
 
 /// Bytes that say something.
-fn some(bytes: &Vec<u8>) -> Option<&Vec<u8>> {
+fn some(bytes: &[u8]) -> Option<&[u8]> {
     Some(bytes).filter(|bytes| !bytes.is_empty())
 }
 

@@ -324,13 +324,10 @@ fn busy_store() -> (MemoryStore, Vec<Vec<u8>>) {
     let store = MemoryStore::new();
     let mut node = node(&store, NOW);
     let mut definition = Definition::new("notes", "notes/*", 1, 2);
-    definition.id = Some("id".into());
-    definition.description = "d".into();
-    definition.tags = vec!["t".into()];
-    definition.size = Some(1 << 20);
+    (definition.id, definition.ttl) = (Some("id".into()), Some(1000));
+    (definition.description, definition.tags) = ("d".into(), vec!["t".into()]);
+    (definition.size, definition.priority) = (Some(1 << 20), -1);
     definition.durability = Durability::Synced;
-    definition.ttl = Some(1000);
-    definition.priority = -1;
     node.apply(&[definition], NOW).unwrap();
     for (key, change) in [
         (b"kept".as_slice(), Change::Set(Payload::Value(b"value".to_vec(), None))),

@@ -17,6 +17,7 @@ mod export;
 mod get;
 mod import;
 mod incr;
+mod keyspaces;
 mod list;
 mod man;
 mod peers;
@@ -38,6 +39,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use tidings::filter::Pattern;
 use tidings::store::private;
 use tidings_gateway::Client;
 use tidings_gateway::client::Write;
@@ -60,6 +62,7 @@ pub(crate) enum Command {
     Persist(persist::Persist),
     Ttl(ttl::Ttl),
     List(list::List),
+    Keyspaces(keyspaces::Keyspaces),
     Scan(scan::Scan),
     Batch(batch::Batch),
     Watch(watch::Watch),
@@ -95,6 +98,7 @@ impl Command {
             Self::Persist(command) => command.run(context).await,
             Self::Ttl(command) => command.run(context).await,
             Self::List(command) => command.run(context).await,
+            Self::Keyspaces(command) => command.run(context).await,
             Self::Scan(command) => command.run(context).await,
             Self::Batch(command) => command.run(context).await,
             Self::Watch(command) => command.run(context).await,
@@ -248,6 +252,23 @@ impl fmt::Display for Keyspace {
             Some(name) if !name.is_empty() => write!(f, " in the keyspace {name:?}"),
             _ => Ok(()),
         }
+    }
+}
+
+/// Which keys are wanted, beside those of a prefix or a range.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Matching {
+    /// Only keys that this glob matches as a whole: `*` is one or more bytes but `/`, `**` of any kind.
+    #[arg(long, value_name = "GLOB", conflicts_with = "regex")]
+    glob: Option<String>,
+    /// Only keys that this regular expression matches as a whole.
+    #[arg(long, value_name = "REGEX")]
+    regex: Option<String>,
+}
+
+impl Matching {
+    pub(crate) fn filter(self) -> Option<Pattern> {
+        self.glob.map(Pattern::Glob).or(self.regex.map(Pattern::Regex))
     }
 }
 

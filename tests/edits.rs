@@ -1,4 +1,5 @@
-//! Client verbs that change what is there: counters, expiries, deletes of a prefix, and keyspaces.
+//! Client verbs that change what is there: counters, expiries, deletes of a prefix, filters, and
+//! keyspaces.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -179,6 +180,48 @@ fn keyspaces_are_apart() {
     assert_fails(&peer.run(&["list", "data/a", "--keyspace", &long]), 2, "at most 128");
 }
 
+/// What a filter matches is listed, scanned and exported, however many keys there are beside it; keyspaces
+/// are told.
+#[test]
+fn keys_are_filtered_and_keyspaces_told() {
+    let peer = Peer::start();
+    let lines: Vec<String> = (0..12_000)
+        .map(|n| json!({ "key": format!("{n:05}"), "value": "v" }).to_string())
+        .collect();
+    let import = file(peer.directory.path(), "import", &lines.join("\n"));
+    peer.printed(&["import", "data/a", &import]);
+    for (what, values) in [("list", ""), ("scan", "\tv")] {
+        let filtered = |more: &[&str]| printed(&peer, &[&[what, "data/a"], more].concat());
+        let last = format!("11997{values}\n11998{values}\n11999{values}\n");
+        assert_eq!(filtered(&["--regex", "1199[7-9]"]), last);
+        assert_eq!(filtered(&["--regex", ".*199[7-9]"]).lines().count(), 6);
+        assert_eq!(filtered(&["--glob", "*1999"]).lines().count(), 2);
+        assert_eq!(filtered(&["--glob", "none"]), "");
+    }
+    let exported = printed(&peer, &["export", "data/a", "--glob", "*1999"]);
+    assert_eq!(
+        exported,
+        "{\"key\":\"01999\",\"value\":\"v\"}\n{\"key\":\"11999\",\"value\":\"v\"}\n"
+    );
+    let page = document(&peer, &["list", "data/a", "11", "--glob", "*9", "--limit", "2", "-ojson"]);
+    assert_eq!((&page["entries"][1]["key"], &page["truncated"]), (&json!("11019"), &json!(true)));
+    let bad = peer.run(&["list", "data/a", "--regex", "a("]);
+    assert_fails(&bad, 2, "the regex \"a(\" is refused at character 2: unclosed group");
+    assert_fails(&peer.run(&["scan", "data/a", "--glob", "a***"]), 2, "`***` means nothing");
+    let both = peer.run(&["list", "data/a", "--glob", "a", "--regex", "a"]);
+    assert_fails(&both, 2, "cannot be used with");
+
+    assert_eq!(printed(&peer, &["keyspaces", "data/a"]), "(default)\n");
+    for name in ["drafts", "b\n"] {
+        peer.printed(&["put", "data/a", "k", "v", "--keyspace", name]);
+    }
+    assert_eq!(printed(&peer, &["keyspaces", "data/a"]), "(default)\nb\\n\ndrafts\n");
+    let told = document(&peer, &["keyspaces", "data/a", "-ojson"]);
+    assert_eq!(told, json!(["", "b\n", "drafts"]));
+    assert_eq!(printed(&peer, &["keyspaces", "data/none"]), "");
+    assert_fails(&peer.run(&["keyspaces", "nowhere/a"]), 6, "no definition matches");
+}
+
 /// Three peers count at once, each for itself, and all of it counts. What only one of them holds is
 /// changed through the others in the same way, down to what is refused.
 #[test]
@@ -249,6 +292,8 @@ fn completions_and_manual_pages_have_them() {
         ("ttl", "keyspace"),
         ("delete", "prefix"),
         ("import", "keyspace"),
+        ("list", "regex"),
+        ("keyspaces", "database"),
     ] {
         let page = directory.path().join(format!("tidings-{verb}.1"));
         let page = std::fs::read_to_string(page).unwrap();

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::ProgressBar;
-use tidings_gateway::client::Rows;
+use tidings_gateway::client::{Rows, Scan};
 use tidings_gateway::json::Row;
 
-use super::{Context, Keyspace};
+use super::{Context, Keyspace, Matching};
 use crate::exit::Failure;
 use crate::output;
 
@@ -26,19 +26,22 @@ pub(crate) struct Export {
     #[arg(default_value = "-")]
     file: PathBuf,
     #[command(flatten)]
+    matching: Matching,
+    #[command(flatten)]
     keyspace: Keyspace,
 }
 
 impl Export {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.client_in(self.keyspace.clone())?;
+        let scan = Scan { filter: self.matching.clone().filter(), ..Scan::default() };
         // A status tells how many entries all keyspaces have together.
-        let entries = if self.keyspace.is_named() {
+        let entries = if self.keyspace.is_named() || scan.filter.is_some() {
             None
         } else {
             client.database_status(&self.path).await.ok().map(|status| status.entries)
         };
-        let rows = client.scan(&self.path, b"", b"").await?;
+        let rows = client.scan_with(&self.path, &scan).await?;
         let bar = output::bar(entries, "{bar:40} {pos} of {len}  {per_sec}  eta {eta}");
         let written = if self.file == Path::new("-") {
             write(rows, &mut output::stdout(), &bar, Failure::from).await

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use clap::Args;
 use tidings_gateway::client;
 
-use super::{Context, Keyspace, bytes_of};
+use super::{Context, Keyspace, Matching, bytes_of};
 use crate::exit::Failure;
 use crate::output::{self, Format};
 
@@ -35,6 +35,8 @@ pub(crate) struct List {
     #[arg(long)]
     cursor: Option<String>,
     #[command(flatten)]
+    matching: Matching,
+    #[command(flatten)]
     keyspace: Keyspace,
 }
 
@@ -51,6 +53,8 @@ impl List {
             cursor: self.cursor,
             reverse: self.reverse,
             values: self.values,
+            filter: self.matching.filter(),
+            budget: 0,
         };
         let mut all = Vec::new();
         let mut out = output::stdout();
@@ -80,7 +84,8 @@ impl List {
         }
         out.flush()?;
         if let Some(cursor) = ask.cursor {
-            eprintln!("more keys follow; go on with --cursor {cursor}");
+            let follow = if ask.filter.is_some() { "may follow" } else { "follow" };
+            eprintln!("more keys {follow}; go on with --cursor {cursor}");
         }
         Ok(())
     }

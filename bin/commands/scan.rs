@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::io::Write as _;
 
 use clap::Args;
+use tidings_gateway::client;
 
-use super::{Context, Keyspace, bytes_of};
+use super::{Context, Keyspace, Matching, bytes_of};
 use crate::exit::Failure;
 use crate::output::{self, Format};
 
@@ -24,6 +25,8 @@ pub(crate) struct Scan {
     #[arg(long)]
     base64: bool,
     #[command(flatten)]
+    matching: Matching,
+    #[command(flatten)]
     keyspace: Keyspace,
 }
 
@@ -34,8 +37,9 @@ impl Scan {
             None => Ok(Vec::new()),
         };
         let (start, end) = (bound(&self.start)?, bound(&self.end)?);
+        let scan = client::Scan { start, end, filter: self.matching.filter() };
         let format = context.format(Format::Table);
-        let mut rows = context.client_in(self.keyspace)?.scan(&self.path, &start, &end).await?;
+        let mut rows = context.client_in(self.keyspace)?.scan_with(&self.path, &scan).await?;
         let mut out = output::stdout();
         let mut separator = "[\n";
         while let Some(row) = rows.next().await? {

@@ -8,6 +8,7 @@ pub mod counter;
 pub mod definition;
 pub mod directory;
 pub mod error;
+pub mod filter;
 pub mod ident;
 pub mod interval;
 pub mod limits;

@@ -35,3 +35,11 @@ pub const COPIES_MAX: u32 = 256;
 pub const PAGE_MAX: usize = 10_000;
 /// Most bytes of keys and values in one page of a listing, beyond its first row.
 pub const PAGE_BYTES_MAX: usize = 4 << 20;
+/// Longest pattern of a filter, in bytes: room for any key with every byte escaped.
+pub const FILTER_MAX: usize = 4096;
+/// Most keys that one page of a listing with a filter looks at: a page is read while others wait.
+pub const PAGE_READS_MAX: usize = 10_000;
+/// Most bytes of rows that such a page reads, beyond its first row; a filter that is slow counts more.
+pub const PAGE_READ_BYTES_MAX: usize = 16 << 20;
+/// Most names in one page of keyspaces: each takes a look of its own into the store.
+pub const KEYSPACES_PAGE_MAX: usize = 1000;

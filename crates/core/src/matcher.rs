@@ -37,9 +37,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod glob;
+pub(crate) mod glob;
 mod overlap;
-mod pattern;
+pub(crate) mod pattern;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -236,7 +236,7 @@ impl PartialEq for Matcher {
 impl Eq for Matcher {}
 
 /// Where (in characters from the start) and why a part of a matcher is refused.
-type Refusal = (Option<usize>, String);
+pub(crate) type Refusal = (Option<usize>, String);
 
 /// Why a text is no matcher.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -252,16 +252,21 @@ pub struct MatcherError {
 
 impl MatcherError {
     fn new(text: &str, at: Option<usize>, why: String) -> Self {
-        let visible = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-        let mut shown: String = text.chars().take(SHOWN_MAX).map(visible).collect();
-        if text.chars().nth(SHOWN_MAX).is_some() {
-            shown.push('…');
-        }
-        Self { text: shown, at: at.map(|at| at + 1), why }
+        Self { text: shown(text), at: at.map(|at| at + 1), why }
     }
 }
 
-fn place(at: Option<usize>) -> String {
+/// A text for an error: shortened, without control characters.
+pub(crate) fn shown(text: &str) -> String {
+    let visible = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let mut shown: String = text.chars().take(SHOWN_MAX).map(visible).collect();
+    if text.chars().nth(SHOWN_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+pub(crate) fn place(at: Option<usize>) -> String {
     at.map_or_else(String::new, |at| format!(" at character {at}"))
 }
 

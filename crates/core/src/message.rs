@@ -21,7 +21,9 @@ use crate::record::{Record, Sent};
 use crate::stamp::{Dot, Time};
 use crate::vector::Vector;
 
-pub use operation::{Change, Condition, Operation, PageRequest, Reply, Write, Written};
+pub use operation::{
+    Change, Condition, KeyspacesRequest, Operation, PageRequest, Reply, Write, Written,
+};
 
 /// Most bytes of a frame. The driver may refuse larger ones.
 pub const FRAME_MAX: usize = 256 << 10;
@@ -361,6 +363,8 @@ pub struct Cut {
     pub lost: Vec<Interval>,
     /// What it reflects of the intervals that are lost to the requester.
     pub found: Vec<Interval>,
+    /// Whether it is a complete copy. One that is being filled answers, too, with what it has so far.
+    pub complete: bool,
 }
 
 /// Why a pull is not answered.

@@ -170,6 +170,8 @@ bank! {
     // Placement.
     /// An invited peer is a complete copy before it pulled anything.
     JoinerNotFilled = "joiner-not-filled",
+    /// A joiner is complete once another joiner has answered it.
+    FilledByJoiner = "filled-by-joiner",
     /// A refused pull completes a joining copy.
     JoinedByRefusal = "joined-by-refusal",
     /// Reads are answered by a copy that still joins.

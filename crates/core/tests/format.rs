@@ -14,11 +14,12 @@ use proptest::prelude::*;
 use tidings_core::clock::Now;
 use tidings_core::definition::{Definition, Durability};
 use tidings_core::error::Error;
+use tidings_core::filter::Pattern;
 use tidings_core::ident::{DatabaseId, Epoch, PeerId, hex};
 use tidings_core::interval::Interval;
 use tidings_core::message::{
-    Change, Condition, Cut, Message, Operation, PageRequest, Range, RangeSum, Refusal, Reply, Span,
-    Write, Written,
+    Change, Condition, Cut, KeyspacesRequest, Message, Operation, PageRequest, Range, RangeSum,
+    Refusal, Reply, Span, Write, Written,
 };
 use tidings_core::name::Path;
 use tidings_core::node::{Config, Input, Node, Output, Submission};
@@ -40,6 +41,8 @@ fn messages() -> Vec<(String, Message)> {
         limit: 9,
         reverse: true,
         keys_only: true,
+        filter: Some(Pattern::Glob("a*".into())),
+        budget: 10,
     };
     let key = stored_key(b"key");
     let set = Change::Set(Payload::Value(b"v".to_vec(), None));
@@ -54,6 +57,7 @@ fn messages() -> Vec<(String, Message)> {
         whole: true,
         lost: vec![INTERVAL],
         found: vec![Interval { epoch: Epoch(1), from: 0, upto: 1 }],
+        complete: true,
     };
     let version = Version { time: Time(12), dot: Dot { epoch: E, sequence: 13 } };
     let plain = vec![
@@ -191,15 +195,17 @@ fn messages() -> Vec<(String, Message)> {
         Operation::Invite,
         Operation::Watch { prefix: vec![0], after: None },
         Operation::Watch { prefix: vec![0], after: Some(position()) },
+        Operation::Keyspaces(KeyspacesRequest { start: vec![1, 97], limit: 9 }),
     ];
     let replies = [
         Ok(Reply::Got(vec![None, Some(record())])),
-        Ok(Reply::Page(vec![(vec![0, 1], record())], true)),
+        Ok(Reply::Page(vec![(vec![0, 1], record())], Some(vec![0, 2]))),
         Ok(Reply::Written(vec![Written { version, value: Some(-7) }])),
         Ok(Reply::Status(status().into())),
         Ok(Reply::Done),
         Ok(Reply::Behind),
         Ok(Reply::Watching(vec![(vec![0, 1], record())], position())),
+        Ok(Reply::Keyspaces(vec!["k".into()], Some(vec![1, 98]))),
         Err(Error::KeyLength { length: 0 }),
         Err(Error::ValueLength { length: 1 }),
         Err(Error::BatchTooLarge { writes: 1, bytes: 2 }),
@@ -275,13 +281,10 @@ fn busy_store() -> (MemoryStore, Vec<Vec<u8>>) {
     let store = MemoryStore::new();
     let mut node = node(&store, NOW);
     let mut definition = Definition::new("notes", "notes/*", 1, 2);
-    definition.id = Some("id".into());
-    definition.description = "d".into();
-    definition.tags = vec!["t".into()];
-    definition.size = Some(1 << 20);
+    (definition.id, definition.ttl) = (Some("id".into()), Some(1000));
+    (definition.description, definition.tags) = ("d".into(), vec!["t".into()]);
+    (definition.size, definition.priority) = (Some(1 << 20), -1);
     definition.durability = Durability::Synced;
-    definition.ttl = Some(1000);
-    definition.priority = -1;
     node.apply(&[definition], NOW).unwrap();
     for (key, change) in [
         (b"kept".as_slice(), Change::Set(Payload::Value(b"value".to_vec(), None))),

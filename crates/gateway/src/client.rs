@@ -7,6 +7,7 @@
 mod ask;
 mod edits;
 mod options;
+mod reads;
 mod stream;
 
 use std::io;
@@ -25,12 +26,11 @@ use tidings::status::{DatabaseStatus, DrainStatus, NodeStatus};
 use tokio::net::TcpStream;
 
 use ask::{Ask, Target};
-pub use options::{List, Since, Write};
+pub use options::{List, Scan, Since, Write};
 pub use stream::{Changes, Rows};
 
 use crate::json::{
-    Applied, BatchWritten, DatabasePage, DefinitionList, Dropped, Operation, PeerList, Row,
-    RowPage, Written,
+    Applied, BatchWritten, DatabasePage, DefinitionList, Dropped, Operation, PeerList, Row, Written,
 };
 use crate::keys::EXPIRES;
 use crate::moment;
@@ -206,28 +206,6 @@ impl Client {
     ) -> Result<Written, ClientError> {
         let target = self.keys(path, &[b"keys", key]).write(write).0;
         self.json(Ask::new(Method::DELETE, target).on(write)).await
-    }
-
-    /// One page of keys.
-    pub async fn list(&self, path: &str, list: &List) -> Result<RowPage, ClientError> {
-        let limit = (list.limit > 0).then(|| list.limit.to_string());
-        let target = self
-            .keys(path, &[b"keys"])
-            .query("prefix", Some(&list.prefix).filter(|prefix| !prefix.is_empty()))
-            .query("limit", limit)
-            .query("cursor", list.cursor.as_ref())
-            .query("reverse", list.reverse.then_some("true"))
-            .query("values", list.values.then_some("true"));
-        self.json(Ask::get(target.0)).await
-    }
-
-    /// Every entry from `start`, included, to `end`, excluded; empty bounds are none.
-    pub async fn scan(&self, path: &str, start: &[u8], end: &[u8]) -> Result<Rows, ClientError> {
-        let target = self
-            .keys(path, &[b"scan"])
-            .query("start", Some(start).filter(|start| !start.is_empty()))
-            .query("end", Some(end).filter(|end| !end.is_empty()));
-        Ok(Rows::new(self.stream(Ask::get(target.0)).await?))
     }
 
     /// Applies several writes together.

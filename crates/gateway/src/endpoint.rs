@@ -19,8 +19,8 @@ use crate::query::Query;
 use crate::routes::Door;
 use crate::target;
 use crate::{
-    batch, cluster, definitions, duration, edits, health, keys, metrics, openapi, scan, tarmac,
-    watch,
+    batch, cluster, definitions, duration, edits, health, keys, keyspaces, metrics, openapi, scan,
+    tarmac, watch,
 };
 use tidings_tokens::Scope::{self, Admin, Read, Write};
 use tidings_tokens::Subject;
@@ -66,8 +66,10 @@ const INCR: &[&str] = &["by", "durability", "acks", "timeout", "keyspace"];
 const DELETE_PREFIX: &[&str] = &["prefix", "durability", "acks", "timeout", "keyspace"];
 const BATCH: &[&str] = &["durability", "acks", "ttl", "expires", "timeout", "versions", "keyspace"];
 const READ: &[&str] = &["min_version", "timeout", "keyspace"];
-const LIST: &[&str] = &["prefix", "limit", "cursor", "reverse", "values", "keyspace"];
-const SCAN: &[&str] = &["start", "end", "keyspace"];
+const LIST: &[&str] =
+    &["prefix", "glob", "regex", "limit", "budget", "cursor", "reverse", "values", "keyspace"];
+const SCAN: &[&str] = &["start", "end", "glob", "regex", "keyspace"];
+const PAGE: &[&str] = &["limit", "cursor"];
 const WATCH: &[&str] = &["prefix", "after", "keyspace"];
 const KEYSPACE: &[&str] = &["keyspace"];
 
@@ -88,7 +90,7 @@ macro_rules! endpoint {
 pub(crate) const ENDPOINTS: &[Endpoint] = &{
     use Access::{AnyToken, Cluster, Database, Everybody};
     [
-        endpoint!(GET "/v1/databases", AnyToken, &["limit", "cursor"], cluster::databases),
+        endpoint!(GET "/v1/databases", AnyToken, PAGE, cluster::databases),
         endpoint!(DELETE "/v1/databases/{path}", Database(Admin), &[], cluster::drop_database),
         endpoint!(GET "/v1/databases/{path}/keys", Database(Read), LIST, keys::list),
         endpoint!(DELETE "/v1/databases/{path}/keys", Database(Write), DELETE_PREFIX, edits::delete_prefix),
@@ -106,6 +108,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &{
         endpoint!(POST "/v1/databases/{path}/keys//expire", Database(Write), WRITE, edits::expire),
         endpoint!(POST "/v1/databases/{path}/keys//persist", Database(Write), CHANGE, edits::persist),
         endpoint!(GET "/v1/databases/{path}/scan", Database(Read), SCAN, scan::scan),
+        endpoint!(GET "/v1/databases/{path}/keyspaces", Database(Read), PAGE, keyspaces::list),
         endpoint!(POST "/v1/databases/{path}/batch", Database(Write), BATCH, batch::batch),
         endpoint!(GET "/v1/databases/{path}/watch", Database(Read), WATCH, watch::watch),
         endpoint!(GET "/v1/databases/{path}/status", Database(Read), &[], cluster::database_status),

@@ -174,12 +174,25 @@ impl From<tidings::Change> for Operation {
     }
 }
 
-/// One page of a listing. `cursor` is there exactly when the page was truncated.
+/// One page of a listing. `cursor` is there exactly when the page was truncated, which a page of a listing
+/// with a filter may be although it has few entries or none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowPage {
     /// The rows.
     pub entries: Vec<Row>,
     /// Whether more follow.
+    pub truncated: bool,
+    /// Opaque: hand it back to go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// One page of the keyspaces of a database. `cursor` is there exactly when the page was truncated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyspacePage {
+    /// Their names, shorter ones first, and those of one length by their bytes; the default one is empty.
+    pub keyspaces: Vec<String>,
+    /// Whether more may follow.
     pub truncated: bool,
     /// Opaque: hand it back to go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]

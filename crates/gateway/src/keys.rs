@@ -8,7 +8,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
-use tidings::{Condition, Database, Durability, Error, ListOptions, Version, WriteOptions, limits};
+use tidings::{
+    Condition, Database, Durability, Error, Filter, ListOptions, Version, WriteOptions, limits,
+};
 
 use crate::json::{Row, RowPage, Written};
 use crate::moment;
@@ -111,21 +113,15 @@ pub(crate) async fn list(
     Named(path): Named,
     query: Query,
 ) -> Result<Json<RowPage>, Problem> {
-    let cursor = match query.bytes("cursor") {
-        None => None,
-        Some(text) => Some(BASE64URL_NOPAD.decode(text).map_err(|_| {
-            Problem::bad_argument(
-                "the cursor is not one that a listing returned; start again without",
-            )
-        })?),
-    };
     let values = query.flag("values", false)?;
     let options = ListOptions {
         prefix: query.bytes("prefix").unwrap_or_default().to_vec(),
         limit: query.number("limit")?.unwrap_or(0).min(limits::PAGE_MAX),
-        cursor,
+        cursor: cursor(&query)?,
         reverse: query.flag("reverse", false)?,
         keys_only: !values,
+        filter: filter(&query)?,
+        budget: query.number("budget")?.unwrap_or(0),
     };
     let page = door.database(&path, &query).await?.list(&options).await?;
     let entries = page.entries.into_iter().map(|entry| {
@@ -137,6 +133,26 @@ pub(crate) async fn list(
         truncated: page.cursor.is_some(),
         cursor: page.cursor.map(|cursor| BASE64URL_NOPAD.encode(&cursor)),
     }))
+}
+
+/// The cursor of a request, as an earlier page gave it.
+pub(crate) fn cursor(query: &Query) -> Result<Option<Vec<u8>>, Problem> {
+    let cursor = query.bytes("cursor").map(|text| BASE64URL_NOPAD.decode(text)).transpose();
+    cursor.map_err(|_| {
+        Problem::bad_argument("the cursor is not one that a listing returned; start again without")
+    })
+}
+
+/// What the keys of a request have to match: `glob` or `regex`.
+pub(crate) fn filter(query: &Query) -> Result<Option<Filter>, Problem> {
+    Ok(match (query.text("glob")?, query.text("regex")?) {
+        (None, None) => None,
+        (Some(glob), None) => Some(Filter::glob(glob)?),
+        (None, Some(regex)) => Some(Filter::regex(regex)?),
+        (Some(_), Some(_)) => {
+            return Err(Problem::bad_argument("glob and regex together: give one of them"));
+        }
+    })
 }
 
 /// Reads what a write asks for: `durability`, `acks` (a number or `min`), `ttl`, `expires`,

@@ -13,9 +13,10 @@
 //! | `POST …/{path}/keys/{key}/incr?by=&durability=&acks=&timeout=` | [`Counted`](json::Counted): `{"value", "version"}`, and an `ETag`; adds 1 unless `by` says otherwise, which may be below zero |
 //! | `POST …/{path}/keys/{key}/expire?ttl=&expires=&durability=&acks=&timeout=` | `{"version"}`; the entry is hidden from then on |
 //! | `POST …/{path}/keys/{key}/persist?durability=&acks=&timeout=` | `{"version"}`; the entry stays |
-//! | `GET …/{path}/keys?prefix=&limit=&cursor=&reverse=&values=` | [`RowPage`](json::RowPage): `{"entries", "truncated", "cursor"}` |
+//! | `GET …/{path}/keys?prefix=&glob=&regex=&limit=&budget=&cursor=&reverse=&values=` | [`RowPage`](json::RowPage): `{"entries", "truncated", "cursor"}` |
 //! | `DELETE …/{path}/keys?prefix=&durability=&acks=&timeout=` | `{"deleted"}`, how many; `prefix` has to be given, and an empty one means every key of the keyspace |
-//! | `GET …/{path}/scan?start=&end=` | a [`Row`](json::Row) per line (NDJSON), from `start` to before `end`, of one moment |
+//! | `GET …/{path}/scan?start=&end=&glob=&regex=` | a [`Row`](json::Row) per line (NDJSON), from `start` to before `end`, of one moment |
+//! | `GET …/{path}/keyspaces?limit=&cursor=` | [`KeyspacePage`](json::KeyspacePage): `{"keyspaces", "truncated", "cursor"}`, those that have a key |
 //! | `POST …/{path}/batch?durability=&acks=&ttl=&expires=&timeout=&versions=` | [`BatchWritten`](json::BatchWritten); the body is a JSON list of [`Operation`](json::Operation)s or one per line |
 //! | `GET …/{path}/watch?prefix=` | server-sent events: `ready`, then `change` with an `Operation`, at last `error` with a problem |
 //! | `POST …/{path}/tarmac/get`, `set`, `delete`, `keys` | the key-value capability of Tarmac, in JSON or protobuf; `set` and `delete` take the parameters of `PUT` and `DELETE` |
@@ -32,6 +33,10 @@
 //!
 //! Every request about keys takes `keyspace=NAME`, too: a namespace of its own in the database, which begins
 //! with its first key. The default one has no name.
+//!
+//! `glob` or `regex` is a [filter](tidings::filter), which the whole key has to match, its prefix included. A page
+//! with one looks at no more than `budget` keys, or 10,000, deleted and expired ones among them: so it may be
+//! truncated although it has few entries or none. Go on until there is no `cursor`. A scan goes on by itself.
 //!
 //! `min_version` is a version that any write to the database returned: the answer waits until the copy that
 //! is read reflects that write, `timeout` at most, or 5 s.
@@ -85,6 +90,7 @@ mod endpoint;
 mod guard;
 mod health;
 mod keys;
+mod keyspaces;
 mod metrics;
 mod openapi;
 mod query;

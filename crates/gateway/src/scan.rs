@@ -8,9 +8,10 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures::{FutureExt as _, Stream, StreamExt as _};
-use tidings::{Entry, Error};
+use tidings::{Entry, Error, ScanOptions};
 
 use crate::json::Row;
+use crate::keys::filter;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::routes::Door;
@@ -24,7 +25,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 
 type Entries = Pin<Box<dyn Stream<Item = Result<Entry, Error>> + Send>>;
 
-/// `GET …/scan?start=&end=`: rows from `start`, included, to `end`, excluded.
+/// `GET …/scan?start=&end=&glob=&regex=`: rows from `start`, included, to `end`, excluded.
 ///
 /// A scan that fails on the way ends with a line `{"error": problem}` and a broken connection, so that
 /// a part never looks like the whole.
@@ -35,8 +36,9 @@ pub(crate) async fn scan(
 ) -> Result<Response, Problem> {
     let start = bound(query.bytes("start"), Bound::Included);
     let end = bound(query.bytes("end"), Bound::Excluded);
+    let options = ScanOptions { filter: filter(&query)?, ..ScanOptions::default() };
     let database = door.database(&path, &query).await?;
-    let entries: Entries = Box::pin(database.scan(start, end));
+    let entries: Entries = Box::pin(database.scan_with(start, end, &options));
     let chunks = futures::stream::unfold(Progress::Reading(entries), next_chunk);
     Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(chunks)).into_response())
 }

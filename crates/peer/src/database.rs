@@ -1,6 +1,7 @@
 //! One database: the handle that users read and write through.
 
 mod edits;
+mod keyspaces;
 mod watching;
 
 use std::ops::Bound;
@@ -10,12 +11,13 @@ use std::time::{Duration, SystemTime};
 
 use futures::Stream;
 use tidings_core::definition::{Definition, Durability};
+use tidings_core::filter::Filter;
 use tidings_core::ident::DatabaseId;
-use tidings_core::limits::{KEYSPACE_MAX, PAGE_MAX, VALUE_MAX};
+use tidings_core::limits::{KEYSPACE_MAX, PAGE_MAX, PAGE_READS_MAX, VALUE_MAX};
 use tidings_core::message::{Change, Condition, Operation, PageRequest, Reply, Write, Written};
 use tidings_core::name::{Key, Path};
 use tidings_core::node::{Place, Submission};
-use tidings_core::read::{read_page, read_record, read_stored};
+use tidings_core::read::{FoundPage, read_page, read_record, read_stored};
 use tidings_core::record::{Payload, Record};
 use tidings_core::rows::{Prefix, split_key, stored_key_in};
 use tidings_core::stamp::{Dot, Version};
@@ -30,6 +32,7 @@ use crate::store::AnySnapshot;
 use crate::{Error, Result};
 
 pub use edits::Counted;
+pub use keyspaces::KeyspacePage;
 
 /// How long a call waits for the directory to be in step with the other peers.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -121,9 +124,28 @@ pub struct ListOptions {
     pub reverse: bool,
     /// Leave the values out.
     pub keys_only: bool,
+    /// Only keys that match this, as a whole: the prefix is a part of what it has to match. It is
+    /// evaluated where the copy is.
+    pub filter: Option<Filter>,
+    /// Most keys that the page looks at, deleted and expired ones among them: at most 10,000. 0: with a
+    /// filter 10,000, and without one as many as it takes to fill the page.
+    pub budget: usize,
+}
+
+/// What to scan for, beside the range.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScanOptions {
+    /// Only keys that match this, as a whole. It is evaluated where the copy is.
+    pub filter: Option<Filter>,
+    /// Leave the values out.
+    pub keys_only: bool,
 }
 
 /// One page of a listing. It has at most 4 MiB of keys and values beyond its first entry.
+///
+/// With a filter or a budget it may end before it is full, and even be empty, with a cursor: it looked at
+/// as many keys as it may, or read 16 MiB of keys and values, where a key counts for more with a filter
+/// that is slow. Only a page without a cursor is the last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The entries.
@@ -514,17 +536,25 @@ impl Database {
         let (start, end) = self.list_range(options)?;
         let limit = if options.limit == 0 { PAGE_MAX } else { options.limit.min(PAGE_MAX) };
         let (reverse, keys_only) = (options.reverse, options.keys_only);
-        let page = PageRequest { start, end, limit: limit as u32, reverse, keys_only };
-        let (rows, more) = match self.place().await? {
+        let filter = options.filter.as_ref();
+        let page = PageRequest {
+            start,
+            end,
+            limit: limit as u32,
+            reverse,
+            keys_only,
+            filter: filter.map(|filter| filter.pattern().clone()),
+            budget: options.budget.min(PAGE_READS_MAX) as u32,
+        };
+        let (rows, next) = match self.place().await? {
             Place::Here(prefix) => {
                 let snapshot = self.shared().store.snapshot();
-                read_page(&snapshot, prefix, &page, self.shared().now().wall)?
+                read_page(&snapshot, prefix, &page, filter, self.shared().now().wall)?
             }
             _ => self.page(page).await?,
         };
-        let entries: Vec<Entry> = rows.into_iter().filter_map(found).collect();
-        let cursor = entries.last().filter(|_| more).map(|entry| entry.key.clone());
-        Ok(Page { entries, cursor })
+        let cursor = next.and_then(|stored| Some(split_key(&stored)?.1.to_vec()));
+        Ok(Page { entries: rows.into_iter().filter_map(found).collect(), cursor })
     }
 
     /// The stored keys that a page of a listing covers.
@@ -545,12 +575,32 @@ impl Database {
                 start = after;
             }
         }
-        Ok((start, end))
+        Ok(self.narrowed((start, end), options.filter.as_ref()))
     }
 
-    async fn page(&self, page: PageRequest) -> Result<(Vec<(Vec<u8>, Record)>, bool)> {
+    /// The part of a range of stored keys where those are that a filter can match.
+    fn narrowed(&self, (start, end): KeyRange, filter: Option<&Filter>) -> KeyRange {
+        let Some(filter) = filter else { return (start, end) };
+        let first = self.stored(filter.literal_prefix());
+        let behind = prefix_end(&first);
+        let start = match start {
+            Bound::Included(key) | Bound::Excluded(key) if key < first => Bound::Included(first),
+            Bound::Unbounded => Bound::Included(first),
+            start => start,
+        };
+        let end = match (end, behind) {
+            (Bound::Included(key) | Bound::Excluded(key), Some(behind)) if key >= behind => {
+                Bound::Excluded(behind)
+            }
+            (Bound::Unbounded, Some(behind)) => Bound::Excluded(behind),
+            (end, _) => end,
+        };
+        (start, end)
+    }
+
+    async fn page(&self, page: PageRequest) -> Result<FoundPage> {
         match request(self.shared(), &self.handle.path, Operation::Page(page)).await? {
-            Reply::Page(rows, more) => Ok((rows, more)),
+            Reply::Page(rows, next) => Ok((rows, next)),
             _ => Err(Error::Internal("a page was answered as something else".into())),
         }
     }
@@ -562,6 +612,17 @@ impl Database {
         start: Bound<Vec<u8>>,
         end: Bound<Vec<u8>>,
     ) -> impl Stream<Item = Result<Entry>> + Send + use<> {
+        self.scan_with(start, end, &ScanOptions::default())
+    }
+
+    /// [`scan`](Database::scan) with options. However few keys a filter matches, the stream goes on to the
+    /// end of the range.
+    pub fn scan_with(
+        &self,
+        start: Bound<Vec<u8>>,
+        end: Bound<Vec<u8>>,
+        options: &ScanOptions,
+    ) -> impl Stream<Item = Result<Entry>> + Send + use<> {
         let start = match start.map(|key| self.stored(&key)) {
             Bound::Unbounded => Bound::Included(self.stored(&[])),
             bound => bound,
@@ -572,21 +633,21 @@ impl Database {
             }
             bound => bound,
         };
-        self.rows(Ok((start, end)), false)
+        self.rows(Ok(self.narrowed((start, end), options.filter.as_ref())), options.clone())
     }
 
     /// Every entry of a range of stored keys.
     fn rows(
         &self,
         range: Result<KeyRange>,
-        keys_only: bool,
+        options: ScanOptions,
     ) -> impl Stream<Item = Result<Entry>> + Send + use<> {
         let scan = range.map(|(start, end)| Scan {
             database: self.clone(),
             source: ScanSource::Unknown,
             start: Some(start),
             end,
-            keys_only,
+            options,
             ready: Vec::new().into_iter(),
         });
         futures::stream::try_unfold(scan, |scan| async move {
@@ -643,7 +704,7 @@ struct Scan {
     source: ScanSource,
     start: Option<Bound<Vec<u8>>>,
     end: Bound<Vec<u8>>,
-    keys_only: bool,
+    options: ScanOptions,
     ready: std::vec::IntoIter<Entry>,
 }
 
@@ -655,8 +716,16 @@ impl Scan {
             }
             let Some(start) = self.start.take() else { return Ok(None) };
             let end = self.end.clone();
-            let keys_only = self.keys_only;
-            let page = PageRequest { start, end, limit: SCAN_PAGE, reverse: false, keys_only };
+            let filter = self.options.filter.as_ref();
+            let page = PageRequest {
+                start,
+                end,
+                limit: SCAN_PAGE,
+                reverse: false,
+                keys_only: self.options.keys_only,
+                filter: filter.map(|filter| filter.pattern().clone()),
+                budget: 0,
+            };
             if matches!(self.source, ScanSource::Unknown) {
                 self.source = match self.database.place().await? {
                     Place::Here(prefix) => {
@@ -666,14 +735,17 @@ impl Scan {
                 };
             }
             self.database.check()?;
-            let (rows, more) = match &self.source {
+            let (rows, next) = match &self.source {
                 ScanSource::Here(prefix, snapshot) => {
-                    read_page(snapshot, *prefix, &page, self.database.shared().now().wall)?
+                    let wall = self.database.shared().now().wall;
+                    read_page(snapshot, *prefix, &page, filter, wall)?
                 }
                 _ => self.database.page(page).await?,
             };
-            if more && let Some((stored, _)) = rows.last() {
-                self.start = Some(Bound::Excluded(stored.clone()));
+            self.start = next.map(Bound::Excluded);
+            if rows.is_empty() && self.start.is_some() {
+                // Much was read and nothing found: others have their turn before it goes on.
+                tokio::task::yield_now().await;
             }
             self.ready = rows.into_iter().filter_map(found).collect::<Vec<_>>().into_iter();
         }

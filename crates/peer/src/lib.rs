@@ -48,14 +48,17 @@ pub mod store;
 
 pub use batch::Batch;
 pub use builder::{PeerBuilder, SECRET_MIN};
-pub use database::{Counted, Database, Entry, ListOptions, Page, WriteOptions};
+pub use database::{
+    Counted, Database, Entry, KeyspacePage, ListOptions, Page, ScanOptions, WriteOptions,
+};
 pub use peer::{ApplyReport, Peer};
 pub use shared::Event;
 pub use tidings_core::definition::{Definition, Durability, Replication};
 pub use tidings_core::error::Error;
+pub use tidings_core::filter::Filter;
 pub use tidings_core::message::{Condition, Written};
 pub use tidings_core::stamp::Version;
-pub use tidings_core::{limits, matcher, name, status};
+pub use tidings_core::{filter, limits, matcher, name, status};
 pub use watch::{Change, Watch, WatchToken};
 
 /// A result with this crate's error.

@@ -1,8 +1,12 @@
 //! Embedded peers that find each other over loopback: what the library promises, end to end.
 
+use std::ops::Bound;
 use std::time::{Duration, Instant, SystemTime};
 
-use tidings::{Batch, Definition, Error, ListOptions, Peer, WriteOptions};
+use futures::TryStreamExt as _;
+use tidings::{
+    Batch, Database, Definition, Error, Filter, ListOptions, Peer, ScanOptions, WriteOptions,
+};
 
 const SECRET: &[u8] = b"a secret that is long enough";
 
@@ -91,6 +95,7 @@ async fn a_peer_without_a_copy_works_through_a_holder() {
     assert_eq!(page.entries[0].key, b"k");
     let options = ListOptions { cursor: page.cursor, ..ListOptions::default() };
     assert_eq!(at_b.list(&options).await.unwrap().entries.len(), 1);
+    filters_and_keyspaces_elsewhere(&at_a, &at_b).await;
     let expires = SystemTime::UNIX_EPOCH + Duration::from_millis(4_102_444_800_123);
     let mut batch = Batch::new();
     batch.put_until("k3", "until 2100", expires);
@@ -114,6 +119,41 @@ async fn a_peer_without_a_copy_works_through_a_holder() {
     let error = at_b.get("k").await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
     assert!(matches!(at_a.get("k").await.unwrap_err(), Error::Closed(_)));
+}
+
+/// Filters are evaluated at the holder, whose answer says where it stopped; keyspaces are told by it.
+async fn filters_and_keyspaces_elsewhere(at_a: &Database, at_b: &Database) {
+    let other = at_a.keyspace("other").unwrap();
+    let mut batch = Batch::new();
+    for n in 0..5_000 {
+        batch.put(format!("{n:04}"), "v");
+    }
+    other.batch(batch).await.unwrap();
+    let other = at_b.keyspace("other").unwrap();
+    let filter = Filter::regex(".*[05]00").ok();
+    let mut options = ListOptions { filter, budget: 1_000, ..ListOptions::default() };
+    let mut found = Vec::new();
+    let mut pages = 0;
+    loop {
+        let page = other.list(&options).await.unwrap();
+        found.extend(page.entries.into_iter().map(|entry| entry.key));
+        pages += 1;
+        options.cursor = page.cursor;
+        if options.cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!((found.len(), pages), (10, 5));
+    assert_eq!(found[9], b"4500");
+    let scan = ScanOptions { filter: Filter::glob("*99").ok(), keys_only: true };
+    let scan = other.scan_with(Bound::Unbounded, Bound::Unbounded, &scan);
+    let scanned: Vec<_> = scan.try_collect().await.unwrap();
+    assert_eq!(scanned.len(), 50);
+    assert!(scanned.iter().all(|entry| entry.value.is_empty() && entry.key.ends_with(b"99")));
+    let page = at_b.keyspaces(None, 1).await.unwrap();
+    assert_eq!(page.names, [""]);
+    let page = at_b.keyspaces(page.cursor.as_deref(), 0).await.unwrap();
+    assert_eq!((page.names, page.cursor), (vec!["other".to_owned()], None));
 }
 
 /// A large value travels in fragments; a batch is applied whole; bounds are errors that name them.

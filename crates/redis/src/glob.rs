@@ -3,6 +3,10 @@
 //! Matching goes back to the last star only, so that no pattern takes more than its length times that
 //! of the text.
 
+use std::fmt::Write as _;
+
+use tidings::Filter;
+
 /// Whether a pattern accepts a whole text.
 pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut rest, mut at) = (pattern, 0);
@@ -75,6 +79,70 @@ fn one_of(class: &[u8], byte: u8) -> (bool, &[u8]) {
     (found != negated, rest)
 }
 
+/// The same pattern as a filter, which is evaluated where the copy is: a regular expression over bytes.
+/// `None` where it is too large for one, and where the prefix says it all.
+pub(crate) fn filter(pattern: &[u8]) -> Option<Filter> {
+    let mut regex = String::from("(?s-u)");
+    let (mut rest, mut plain) = (pattern, true);
+    loop {
+        rest = match rest {
+            [] if plain && regex.ends_with(".*") => return None,
+            [] => return Filter::regex(regex).ok(),
+            [b'*', behind @ ..] => {
+                if !regex.ends_with(".*") {
+                    regex += ".*";
+                }
+                behind
+            }
+            [b'?', behind @ ..] => {
+                plain = false;
+                regex.push('.');
+                behind
+            }
+            [b'[', class @ ..] => {
+                plain = false;
+                write_class(&mut regex, class)
+            }
+            [b'\\', own, behind @ ..] | [own, behind @ ..] => {
+                plain &= !regex.ends_with(".*");
+                write_byte(&mut regex, *own);
+                behind
+            }
+        };
+    }
+}
+
+/// Writes the bytes that a class accepts; gives what stands behind it.
+fn write_class<'a>(regex: &mut String, class: &'a [u8]) -> &'a [u8] {
+    let accepted: Vec<u8> = (0..=u8::MAX).filter(|byte| one_of(class, *byte).0).collect();
+    if accepted.is_empty() {
+        // No byte at all.
+        regex.push_str(r"[^\x00-\xff]");
+    } else {
+        regex.push('[');
+        for run in accepted.chunk_by(|byte, next| byte + 1 == *next) {
+            if let [first, .., last] = run {
+                write_byte(regex, *first);
+                regex.push('-');
+                write_byte(regex, *last);
+            } else if let [only] = run {
+                write_byte(regex, *only);
+            }
+        }
+        regex.push(']');
+    }
+    one_of(class, 0).1
+}
+
+fn write_byte(regex: &mut String, byte: u8) {
+    if byte.is_ascii_alphanumeric() {
+        regex.push(byte.into());
+    } else {
+        // Writing to memory cannot fail.
+        let _ = write!(regex, r"\x{byte:02x}");
+    }
+}
+
 /// The bytes that every accepted text begins with.
 pub(crate) fn prefix(pattern: &[u8]) -> Vec<u8> {
     let mut prefix = Vec::new();
@@ -134,6 +202,49 @@ mod tests {
         for (pattern, text) in no {
             assert!(!matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
         }
+    }
+
+    /// All short patterns, as filters and by themselves, for all short texts.
+    #[test]
+    fn filters_say_the_same() {
+        let texts: Vec<Vec<u8>> = words(b"ab-]\xff\n/", 3);
+        for pattern in words(b"ab*?[]^-\\\xff", 3) {
+            let Some(filter) = filter(&pattern) else {
+                assert!(pattern.is_empty() || pattern.ends_with(b"*"), "{pattern:?}");
+                let prefix = prefix(&pattern);
+                assert!(texts.iter().all(|t| matches(&pattern, t) == t.starts_with(&prefix)));
+                continue;
+            };
+            for text in &texts {
+                let expected = matches(&pattern, text);
+                assert_eq!(filter.matches(text), expected, "{pattern:?} {text:?}");
+            }
+        }
+    }
+
+    /// Every word of at most so many letters, the empty one included.
+    fn words(letters: &[u8], most: usize) -> Vec<Vec<u8>> {
+        let mut all = vec![Vec::new()];
+        let mut longest = all.clone();
+        for _ in 0..most {
+            let longer = |word: &Vec<u8>| {
+                letters.iter().map(|letter| [&word[..], &[*letter]].concat()).collect::<Vec<_>>()
+            };
+            longest = longest.iter().flat_map(longer).collect();
+            all.extend(longest.clone());
+        }
+        all
+    }
+
+    #[test]
+    fn a_filter_is_for_what_the_prefix_does_not_say() {
+        assert!(
+            filter(b"*").is_none() && filter(b"user:**").is_none() && filter(br"a\**").is_none()
+        );
+        assert!(filter(b"user:*:name").is_some() && filter(b"plain").is_some());
+        assert_eq!(filter(b"user:?*").unwrap().literal_prefix(), b"user:");
+        assert!(filter(&b"?".repeat(1000)).is_some());
+        assert!(filter(&b"[^a]".repeat(1000)).is_none(), "it is evaluated at the door");
     }
 
     #[test]

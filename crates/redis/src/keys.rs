@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
+use std::ops::Bound;
 
-use tidings::{Batch, Condition, Database, Error, ListOptions, WriteOptions, limits};
+use futures::TryStreamExt as _;
+use tidings::{Batch, Condition, Database, Error, ListOptions, ScanOptions, WriteOptions, limits};
 
 use crate::parser::Arguments;
 use crate::refusal::{Answer, Refusal, SYNTAX};
@@ -92,10 +94,21 @@ pub(crate) async fn type_of(
     Ok(())
 }
 
-/// `DBSIZE`: entries that expired and were not overwritten yet count, as they do in Redis.
+/// `DBSIZE`: keys of the selected keyspace. Where the database has keys in it only, its status knows how
+/// many, and entries that expired and were not overwritten yet count, as they do in Redis. Else they are
+/// counted one by one.
 pub(crate) async fn dbsize(session: &mut Session, out: &mut Output) -> Answer {
-    let status = session.database().await?.status().await?;
-    out.count(usize::try_from(status.entries).unwrap_or(usize::MAX));
+    let database = session.database().await?;
+    let others = database.keyspaces(None, 2).await?;
+    let alone = others.names.iter().all(|name| name == database.keyspace_name());
+    let count = if alone && others.cursor.is_none() {
+        database.status().await?.entries
+    } else {
+        let options = ScanOptions { keys_only: true, ..ScanOptions::default() };
+        let keys = database.scan_with(Bound::Unbounded, Bound::Unbounded, &options);
+        keys.try_fold(0, async |count, _| Ok::<_, Error>(count + 1)).await?
+    };
+    out.count(usize::try_from(count).unwrap_or(usize::MAX));
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `SCAN` and `KEYS`: listings by pattern.
 
-use tidings::{ListOptions, limits};
+use tidings::{Entry, ListOptions, limits};
 
 use crate::cursors::Place;
 use crate::glob;
@@ -70,19 +70,23 @@ pub(crate) async fn scan(
         answer(0, &[], out);
         return Ok(());
     }
+    let filter = glob::filter(pattern);
     let list = ListOptions {
         prefix,
         limit: options.count,
         cursor: after,
         reverse: false,
         keys_only: true,
+        // As in Redis, the count is of keys that are looked at, not of those that match.
+        budget: if filter.is_some() { options.count } else { 0 },
+        filter,
     };
     let page = session.database().await?.list(&list).await?;
     let keys: Vec<&[u8]> = page
         .entries
         .iter()
         .map(|entry| entry.key.as_slice())
-        .filter(|key| glob::matches(pattern, key))
+        .filter(|key| list.filter.is_some() || glob::matches(pattern, key))
         .collect();
     let next = if let Some(after) = &page.cursor {
         let Selected { path, keyspace, .. } = session.selected.clone();
@@ -138,13 +142,16 @@ pub(crate) async fn keys(
 ) -> Answer {
     let pattern = arguments.at(1);
     let prefix = glob::prefix(pattern);
-    let mut list = ListOptions { prefix, keys_only: true, ..ListOptions::default() };
+    let filter = glob::filter(pattern);
+    let filtered = filter.is_some();
+    let mut list = ListOptions { prefix, filter, keys_only: true, ..ListOptions::default() };
     let mut found = Output::default();
     let mut count = 0;
     let database = session.database().await?;
     loop {
         let page = database.list(&list).await?;
-        for entry in page.entries.iter().filter(|entry| glob::matches(pattern, &entry.key)) {
+        let wanted = |entry: &&Entry| filtered || glob::matches(pattern, &entry.key);
+        for entry in page.entries.iter().filter(wanted) {
             found.bulk(&entry.key);
             count += 1;
         }

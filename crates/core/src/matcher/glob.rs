@@ -9,7 +9,7 @@ use super::Refusal;
 
 /// A compiled glob.
 #[derive(Clone, Debug)]
-pub(super) struct Glob {
+pub(crate) struct Glob {
     steps: Vec<Step>,
     prefix: String,
     suffix: String,
@@ -44,7 +44,7 @@ impl Class {
 
 impl Glob {
     /// Reads a glob; refuses three stars in a row, which could mean several things.
-    pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
         if let Some(at) = text.find("***") {
             let why = "`***` means nothing: `*` stays in its segment, `**` crosses segments";
             return Err((Some(text[..at].chars().count()), why.to_string()));
@@ -161,15 +161,30 @@ impl Glob {
 
     /// The same language as a regular expression over the whole path.
     pub(super) fn to_regex(&self) -> String {
+        self.write_regex("[^/]", "(?s:.)")
+    }
+
+    /// The same language over bytes, where a star stands for any of them, UTF-8 or not.
+    pub(crate) fn to_bytes_regex(&self) -> String {
+        self.write_regex("(?-u:[^/])", "(?s-u:.)")
+    }
+
+    /// The regular expression, with what stands for one of either class.
+    fn write_regex(&self, in_segment: &str, any: &str) -> String {
+        let one = |class| match class {
+            Class::InSegment => in_segment,
+            Class::Any => any,
+        };
         let mut regex = String::new();
         let mut at = 0;
         while let Some(step) = self.steps.get(at) {
             match step {
                 Step::Literal(c) => regex += &regex_syntax::escape(c.encode_utf8(&mut [0; 4])),
-                Step::One(Class::InSegment) => regex += "[^/]",
-                Step::One(Class::Any) => regex += "(?s:.)",
-                Step::Many(Class::InSegment) => regex += "[^/]*",
-                Step::Many(Class::Any) => regex += "(?s:.)*",
+                Step::One(class) => regex += one(*class),
+                Step::Many(class) => {
+                    regex += one(*class);
+                    regex.push('*');
+                }
                 Step::Optional(skipped) => {
                     let inner = Self {
                         steps: self.steps[at + 1..=at + skipped].to_vec(),
@@ -177,7 +192,7 @@ impl Glob {
                         suffix: String::new(),
                     };
                     regex += "(?:";
-                    regex += &inner.to_regex();
+                    regex += &inner.write_regex(in_segment, any);
                     regex += ")?";
                     at += skipped;
                 }

@@ -6,6 +6,7 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::str;
 
 use regex_automata::meta;
@@ -15,7 +16,7 @@ use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Hir, Look};
 
 use super::Refusal;
-use crate::limits::PATH_MAX;
+use crate::limits::KEY_MAX;
 
 /// Most bytes of a compiled expression: room for dozens of Unicode classes and a few hundred
 /// repetitions, reached within milliseconds by one that blows up.
@@ -40,21 +41,13 @@ pub(super) struct Pattern {
 impl Pattern {
     pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
         let hir = parse(text)?;
-        let prefix = prefix(&hir);
+        let prefix = text_of(prefix(&hir));
         let shortest = hir.properties().minimum_len().unwrap_or(0);
         // Only an empty class or an assertion in the wrong place keeps every path out.
         let may_be_void =
             hir.properties().minimum_len().is_none() || !hir.properties().look_set().is_empty();
-        let config = meta::Config::new()
-            .nfa_size_limit(Some(REGEX_BYTES_MAX))
-            .which_captures(WhichCaptures::None)
-            .onepass(false)
-            .hybrid_cache_capacity(CACHE_BYTES_MAX);
-        let regex = meta::Builder::new()
-            .configure(config)
-            .build_from_hir(&whole(hir))
-            .map_err(|error| (None, explain(&error)))?;
-        Ok(Self { regex: Box::new(regex), text: text.to_string(), prefix, shortest, may_be_void })
+        let regex = Box::new(compile(hir, true, REGEX_BYTES_MAX)?);
+        Ok(Self { regex, text: text.to_string(), prefix, shortest, may_be_void })
     }
 
     pub(super) fn text(&self) -> &str {
@@ -81,9 +74,22 @@ impl Pattern {
     }
 }
 
-/// The expression as a tree, or where and why it is none.
+/// The expression of a matcher as a tree, or where and why it is none.
 pub(super) fn parse(text: &str) -> Result<Hir, Refusal> {
-    let parsed = regex_syntax::ParserBuilder::new().nest_limit(NESTING_MAX).build().parse(text);
+    tree(text, true).map_err(|(at, why)| {
+        (
+            at,
+            format!(
+                "{why}, in this regular expression; `glob:` or `exact:` in front takes it as that"
+            ),
+        )
+    })
+}
+
+/// An expression as a tree, over texts or over any bytes, or where and why it is none.
+pub(crate) fn tree(text: &str, utf8: bool) -> Result<Hir, Refusal> {
+    let mut parser = regex_syntax::ParserBuilder::new();
+    let parsed = parser.nest_limit(NESTING_MAX).utf8(utf8).build().parse(text);
     parsed.map_err(|error| {
         let (offset, why) = match &error {
             regex_syntax::Error::Parse(error) => {
@@ -95,13 +101,21 @@ pub(super) fn parse(text: &str) -> Result<Hir, Refusal> {
             other => (None, other.to_string()),
         };
         let at = offset.and_then(|offset| text.get(..offset)).map(|before| before.chars().count());
-        (
-            at,
-            format!(
-                "{why}, in this regular expression; `glob:` or `exact:` in front takes it as that"
-            ),
-        )
+        (at, why)
     })
+}
+
+/// Compiles an expression that has to match the whole of a text, or of any bytes, into at most so many
+/// bytes.
+pub(crate) fn compile(hir: Hir, utf8: bool, bytes_max: usize) -> Result<meta::Regex, Refusal> {
+    let config = meta::Config::new()
+        .nfa_size_limit(Some(bytes_max))
+        .which_captures(WhichCaptures::None)
+        .onepass(false)
+        .utf8_empty(utf8)
+        .hybrid_cache_capacity(CACHE_BYTES_MAX);
+    let built = meta::Builder::new().configure(config).build_from_hir(&whole(hir));
+    built.map_err(|error| (None, explain(&error, bytes_max)))
 }
 
 /// The same expression, tied to both ends of the path.
@@ -109,23 +123,27 @@ pub(super) fn whole(hir: Hir) -> Hir {
     Hir::concat([Hir::look(Look::Start), hir, Hir::look(Look::End)].into())
 }
 
-/// What every text that the expression matches begins with.
-fn prefix(hir: &Hir) -> String {
+/// What everything that the expression matches begins with.
+pub(crate) fn prefix(hir: &Hir) -> Vec<u8> {
     let mut extractor = Extractor::new();
-    extractor.limit_total(LITERALS_MAX).limit_literal_len(PATH_MAX);
+    extractor.limit_total(LITERALS_MAX).limit_literal_len(KEY_MAX);
     let literals = extractor.extract(hir);
-    let common = literals.longest_common_prefix().unwrap_or_default();
-    match str::from_utf8(common) {
+    literals.longest_common_prefix().unwrap_or_default().to_vec()
+}
+
+/// As much of it as is text.
+fn text_of(bytes: Vec<u8>) -> String {
+    match str::from_utf8(&bytes) {
         Ok(text) => text.to_string(),
-        Err(error) => String::from_utf8_lossy(&common[..error.valid_up_to()]).into_owned(),
+        Err(error) => String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned(),
     }
 }
 
-fn explain(error: &meta::BuildError) -> String {
+fn explain(error: &meta::BuildError, bytes_max: usize) -> String {
     match error.size_limit() {
-        Some(_) => format!(
-            "compiled, it would take more than {REGEX_BYTES_MAX} bytes; use smaller repetitions"
-        ),
+        Some(_) => {
+            format!("compiled, it would take more than {bytes_max} bytes; use smaller repetitions")
+        }
         None => format!("it does not compile: {error}"),
     }
 }

@@ -1,10 +1,12 @@
 //! What a peer asks of a holder, and what it answers.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::definition::Durability;
+use crate::filter::Pattern;
 use crate::position::Position;
 use crate::record::{Payload, Record};
 use crate::stamp::{Dot, Millis, Version};
@@ -48,6 +50,8 @@ pub enum Operation {
         /// What an earlier watch had been told; `None`: from now on.
         after: Option<Position>,
     },
+    /// Asks for one page of the names of keyspaces that have keys.
+    Keyspaces(KeyspacesRequest),
 }
 
 /// What must be true of a key before it is written, at the holder that accepts the write: another one
@@ -121,6 +125,23 @@ pub struct PageRequest {
     pub reverse: bool,
     /// Leave the values out.
     pub keys_only: bool,
+    /// What the user's keys have to match.
+    pub filter: Option<Pattern>,
+    /// Most rows that are looked at, deleted and expired ones among them; 0: [`PAGE_READS_MAX`] with a
+    /// filter, and without one as many as it takes.
+    ///
+    /// [`PAGE_READS_MAX`]: crate::limits::PAGE_READS_MAX
+    pub budget: u32,
+}
+
+/// One page of the names of keyspaces, in the order of their stored keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyspacesRequest {
+    /// The first stored key that is looked at; empty: from the beginning.
+    #[serde(with = "serde_bytes")]
+    pub start: Vec<u8>,
+    /// Most names.
+    pub limit: u32,
 }
 
 /// What came of a request.
@@ -128,8 +149,8 @@ pub struct PageRequest {
 pub enum Reply {
     /// The records, in the order asked.
     Got(Vec<Option<Record>>),
-    /// The rows, and whether there are more.
-    Page(Vec<(Vec<u8>, Record)>, bool),
+    /// The rows, and behind which stored key there may be more; `None`: there is nothing more.
+    Page(Vec<(Vec<u8>, Record)>, Option<Vec<u8>>),
     /// What came of the writes, in their order.
     Written(Vec<Written>),
     /// The status.
@@ -140,4 +161,6 @@ pub enum Reply {
     Behind,
     /// What came since the position that was asked for, and what the watch has been told with that.
     Watching(Vec<(Vec<u8>, Record)>, Position),
+    /// The names, and with which stored key there may be more; `None`: there is nothing more.
+    Keyspaces(Vec<String>, Option<Vec<u8>>),
 }

@@ -12,12 +12,13 @@ use super::watch::Changes;
 use super::{MILLISECOND, NEVER, Node, Output};
 use crate::clock::Now;
 use crate::error::Error;
+use crate::filter::Filter;
 use crate::ident::PeerId;
 use crate::limits::{BATCH_WRITES_MAX, PAGE_BYTES_MAX};
 use crate::message::{Message, Operation, Reply};
 use crate::name::Path;
 use crate::planted::{Planted, planted};
-use crate::read::{read_page, read_record};
+use crate::read::{read_keyspaces, read_page, read_record};
 use crate::rows::Prefix;
 use crate::stamp::Millis;
 use crate::store::{Store, StoreError};
@@ -333,9 +334,18 @@ impl<S: Store> Node<S> {
                 Ok(Reply::Got(records))
             }
             Operation::Page(page) => {
+                let filter = match page.filter.clone().map(Filter::new).transpose() {
+                    Ok(filter) => filter,
+                    Err(error) => return Ok(Err(error)),
+                };
                 let snapshot = self.store.snapshot();
-                let (rows, more) = read_page(&snapshot, prefix, &page, now.wall)?;
-                Ok(Reply::Page(rows, more))
+                let (rows, next) = read_page(&snapshot, prefix, &page, filter.as_ref(), now.wall)?;
+                Ok(Reply::Page(rows, next))
+            }
+            Operation::Keyspaces(request) => {
+                let snapshot = self.store.snapshot();
+                let (names, next) = read_keyspaces(&snapshot, prefix, &request, now.wall)?;
+                Ok(Reply::Keyspaces(names, next))
             }
             Operation::Status => {
                 self.database_status(path, now).map(|status| Reply::Status(status.into()))
@@ -370,7 +380,8 @@ fn nothing(operation: &Operation) -> Option<Reply> {
     match operation {
         Operation::Get { least: Some(_), .. } => Some(Reply::Behind),
         Operation::Get { keys, .. } => Some(Reply::Got(alloc::vec![None; keys.len()])),
-        Operation::Page(_) => Some(Reply::Page(Vec::new(), false)),
+        Operation::Page(_) => Some(Reply::Page(Vec::new(), None)),
+        Operation::Keyspaces(_) => Some(Reply::Keyspaces(Vec::new(), None)),
         Operation::Write { .. } | Operation::Status | Operation::Watch { .. } => None,
         Operation::Invite => Some(Reply::Done),
     }

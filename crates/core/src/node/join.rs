@@ -18,8 +18,13 @@ const JOINS_MAX: usize = 64;
 /// How a pull ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PullEnd {
-    /// Everything that the peer had when this session began is here.
-    Whole(u64),
+    /// Everything that the peer had when this session began is here; whether it had a complete copy.
+    Whole {
+        /// The number of the pull.
+        session: u64,
+        /// Whether it had.
+        complete: bool,
+    },
     /// The peer has no copy that can answer.
     Refused,
     /// The connection broke, or no answer came in time.
@@ -142,7 +147,7 @@ impl<S: Store> Node<S> {
         now: Now,
     ) -> Result<(), StoreError> {
         let connected = self.links.contains_key(&peer);
-        if let PullEnd::Whole(session) = end {
+        if let PullEnd::Whole { session, .. } = end {
             self.losses.heard(id, peer, session);
         }
         let mut again = self.sync_pulled((id, peer), end, connected);
@@ -153,8 +158,9 @@ impl<S: Store> Node<S> {
                 again = true;
             } else {
                 join.todo.remove(&peer);
-                join.filled |=
-                    matches!(end, PullEnd::Whole(_)) || planted(Planted::JoinedByRefusal);
+                // The directory may not know yet that its disk was lost.
+                join.filled |= matches!(end, PullEnd::Whole { complete: true, .. })
+                    || planted(Planted::JoinedByRefusal);
                 join.lost |= end == PullEnd::Lost;
             }
             let over = join.todo.is_empty();

@@ -77,6 +77,8 @@ struct Fetch {
     session: u64,
     index: u32,
     deadline: u64,
+    /// Whether the copy that answers is complete.
+    complete: bool,
     /// Where the answer goes through all keys.
     compare: Option<Compare>,
 }
@@ -230,9 +232,10 @@ impl<S: Store> Node<S> {
             };
             let deadline = now.monotonic + self.pull.patience(id);
             self.timers.pulls = self.timers.pulls.min(deadline);
-            self.pull
-                .fetches
-                .insert(id, Fetch { peer, session, index: 0, deadline, compare: None });
+            self.pull.fetches.insert(
+                id,
+                Fetch { peer, session, index: 0, deadline, complete: false, compare: None },
+            );
             self.count("pulls", 1);
             self.send(peer, &message);
         }
@@ -318,6 +321,7 @@ impl<S: Store> Node<S> {
             whole: state.progress.is_whole(),
             lost: state.progress.lost().iter().collect(),
             found,
+            complete: matches!(held.role, HolderState::Active | HolderState::Leaving),
         };
         let (copy, deadline) = ((target, held.replica.prefix), now.monotonic + ANSWER_PATIENCE);
         let answer = if below {
@@ -429,6 +433,9 @@ impl<S: Store> Node<S> {
             return Ok(());
         }
         self.check_heard(id, &records, cut.as_ref())?;
+        if let (Some(fetch), Some(cut)) = (self.pull.fetches.get_mut(&id), &cut) {
+            fetch.complete = cut.complete || planted(Planted::FilledByJoiner);
+        }
         let mut compare = self.pull.take_compare(id);
         if span.is_some() && compare.is_none() {
             compare = cut.take().and_then(|cut| self.begin_compare(id, cut));
@@ -546,7 +553,7 @@ impl<S: Store> Node<S> {
         session: u64,
         now: Now,
     ) -> Result<(), StoreError> {
-        self.pull.fetches.remove(&id);
+        let complete = self.pull.fetches.remove(&id).is_some_and(|fetch| fetch.complete);
         self.pull.overdue.remove(&id);
         self.pull.window = (self.pull.window + 1).min(FETCHES_MAX);
         self.acknowledge_epoch_of(peer, id);
@@ -556,7 +563,7 @@ impl<S: Store> Node<S> {
         {
             link.stepped();
         }
-        self.pulled_from(id, peer, PullEnd::Whole(session), now)?;
+        self.pulled_from(id, peer, PullEnd::Whole { session, complete }, now)?;
         self.start_pull(id, now);
         self.start_waiting_pulls(now);
         Ok(())

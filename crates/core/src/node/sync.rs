@@ -68,7 +68,7 @@ impl<S: Store> Node<S> {
             if wait.id == id && wait.todo.contains(&peer) {
                 let enough = match end {
                     // One that began before the call may have missed what came before it.
-                    PullEnd::Whole(session) => session > wait.after,
+                    PullEnd::Whole { session, .. } => session > wait.after,
                     PullEnd::Refused => true,
                     PullEnd::Lost => !connected,
                 };

@@ -1,6 +1,7 @@
 //! What varies in how something is asked for.
 
 use axum::http::{HeaderName, header};
+use tidings::filter::Pattern;
 
 /// How a write is acknowledged, as query parameters; what is `None` follows the definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,4 +54,19 @@ pub struct List {
     pub reverse: bool,
     /// With values.
     pub values: bool,
+    /// Only keys that match this as a whole.
+    pub filter: Option<Pattern>,
+    /// Most keys that the page looks at; 0: 10,000 with a filter, and without one as many as it takes.
+    pub budget: usize,
+}
+
+/// What to scan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// The first key, included; empty: from the beginning.
+    pub start: Vec<u8>,
+    /// The end, excluded; empty: to the end.
+    pub end: Vec<u8>,
+    /// Only keys that match this as a whole.
+    pub filter: Option<Pattern>,
 }

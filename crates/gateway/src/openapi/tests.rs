@@ -246,6 +246,7 @@ async fn answers_have_the_forms_that_it_tells() {
         ("delete", "/v1/databases/{path}/keys", "/v1/databases/data%2Fa/keys?prefix=none", ""),
         ("get", "/v1/databases", "/v1/databases", ""),
         ("get", "/v1/databases/{path}/keys", "/v1/databases/data%2Fa/keys?values=true", ""),
+        ("get", "/v1/databases/{path}/keyspaces", "/v1/databases/data%2Fa/keyspaces", ""),
         ("get", "/v1/databases/{path}/status", "/v1/databases/data%2Fa/status", ""),
         ("post", "/v1/databases/{path}/sync", "/v1/databases/data%2Fa/sync", ""),
         ("put", "/v1/definitions/{name}", "/v1/definitions/n", definition),

@@ -7,7 +7,7 @@ use tidings_core::message::Written;
 use tidings_core::node::Place;
 use tidings_core::stamp::Version;
 
-use super::{Database, ListOptions, WriteOptions};
+use super::{Database, ListOptions, ScanOptions, WriteOptions};
 use crate::batch::{Batch, Edit};
 use crate::{Error, Result};
 
@@ -202,6 +202,7 @@ impl Database {
     fn keys(&self, prefix: Vec<u8>) -> impl futures::Stream<Item = Result<Vec<u8>>> + Send + use<> {
         let options = ListOptions { prefix, ..ListOptions::default() };
         let range = self.list_range(&options);
-        self.rows(range, true).map_ok(|entry| entry.key)
+        let keys_only = ScanOptions { keys_only: true, ..ScanOptions::default() };
+        self.rows(range, keys_only).map_ok(|entry| entry.key)
     }
 }

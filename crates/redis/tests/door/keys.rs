@@ -123,6 +123,40 @@ async fn a_scan_sees_every_key() {
     door.stop().await;
 }
 
+/// Patterns that say more than a prefix: a step looks at as many keys as it counts, and may find none.
+#[tokio::test]
+async fn a_step_may_find_nothing() {
+    let door = Door::start().await;
+    let mut client = door.client().await;
+    let pairs: Vec<String> = (0..100).map(|key| format!("k{key:02} v")).collect();
+    client.all(&[(&format!("MSET {}", pairs.join(" ")), "+OK\r\n")]).await;
+    let (mut cursor, mut seen, mut empty) = ("0".to_owned(), Vec::new(), 0);
+    loop {
+        let line = format!("SCAN {cursor} MATCH *[59]? COUNT 10");
+        let (next, keys) = step(&mut client, &line).await;
+        empty += usize::from(keys.is_empty());
+        seen.extend(keys);
+        if next == "0" {
+            break;
+        }
+        cursor = next;
+    }
+    assert_eq!((seen.len(), empty), (20, 8));
+    client
+        .all(&[
+            ("KEYS k[^0-8]9", "*1\r\n$3\r\nk99\r\n"),
+            (r"KEYS k\99", "*1\r\n$3\r\nk99\r\n"),
+            ("KEYS *[", "*0\r\n"),
+            (r#"SET "\xff\x00" v"#, "+OK\r\n"),
+        ])
+        .await;
+    client.send(b"KEYS \"[\\xfe-\\xff]?\"\r\n").await;
+    client.answers(b"*1\r\n$2\r\n\xff\0\r\n").await;
+    let long = "?".repeat(500) + &"[^a]".repeat(1000);
+    client.all(&[(&format!("KEYS {long}"), "*0\r\n")]).await;
+    door.stop().await;
+}
+
 /// A cursor belongs to its database; with another pattern it goes on where it is.
 #[tokio::test]
 async fn a_cursor_belongs_to_its_database() {

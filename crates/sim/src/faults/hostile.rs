@@ -3,6 +3,7 @@
 //! down in `docs/guarantees.md`.
 
 use tidings_core::definition::Durability;
+use tidings_core::filter::Pattern;
 use tidings_core::ident::{Epoch, PeerId};
 use tidings_core::interval::Interval;
 use tidings_core::membership::Identity;
@@ -260,6 +261,8 @@ fn endless(victim: &Victim, random: &mut Random) -> Message {
             limit: u32::MAX,
             reverse: random.chance(500),
             keys_only: false,
+            filter: (number % 2 == 0).then(|| Pattern::Regex("(?s-u).*(".into())),
+            budget: u32::MAX,
         })),
         2 => request(Operation::Status),
         3 | 4 => request(Operation::Watch { prefix: bytes(random, 3), after: None }),

@@ -182,7 +182,7 @@ fn call(harness: &mut Harness, rest: &mut &[u8]) -> Option<()> {
         2 => drop(node.database_status(&path, now)),
         3 => drop(node.drop_database(&path, now)),
         4 => drop(node.sync(&path, 500, now)),
-        5 => node.watch(id),
+        5 => drop(node.watch(id)),
         6 => node.unwatch(id),
         7 => drop(node.drain(what & 1 == 1, now)),
         8 => drop(node.remove_definition(["notes", "log"][usize::from(what & 1)], now)),

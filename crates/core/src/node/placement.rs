@@ -58,6 +58,8 @@ pub(super) struct Placement {
     invitations: BTreeMap<DatabaseId, u64>,
     /// Databases whose holders changed since the last review.
     changed: BTreeSet<DatabaseId>,
+    /// Databases whose copy here is to be filled by somebody else's word.
+    invited: BTreeSet<DatabaseId>,
     /// Whether something changed for all of them.
     all: bool,
     reviewed: u64,
@@ -102,6 +104,11 @@ impl<S: Store> Node<S> {
                     let gone = self.directory.holder(id, peer).map(|holder| holder.state);
                     let own = record.dot().epoch.is_of(peer);
                     self.leaves.said(id, own && gone == Some(HolderState::Gone));
+                    if own || gone != Some(HolderState::Joining) {
+                        self.placement.invited.remove(&id);
+                    } else {
+                        self.placement.invited.insert(id);
+                    }
                     self.defer(Task::Own(id));
                 }
                 if !self.held.contains_key(&id) && self.watch.is_watched(id) {
@@ -190,9 +197,12 @@ impl<S: Store> Node<S> {
                 }
                 self.start_join(id, now)?;
             }
-            (HolderState::Joining, Some(HolderState::Active)) if !self.has_active_holder(id) => {
-                // Two peers created it at once, each invited the other, and both invitations won:
-                // a complete copy stays complete.
+            (HolderState::Joining, Some(HolderState::Active))
+                if !self.has_active_holder(id)
+                    || self.placement.invited.contains(&id) && !self.loading =>
+            {
+                // Two peers created it at once, each invited the other, and both invitations won; or who
+                // invited had not heard yet: a complete copy stays complete.
                 self.set_holder(id, self.config.peer, HolderState::Active, now)?;
             }
             (HolderState::Joining, Some(_)) => {

@@ -42,7 +42,8 @@ impl Origin {
     /// When they cannot be read, or no peer has used the store yet.
     pub fn read(read: &impl Read, peer: PeerId) -> Result<Self, StoreError> {
         let own: Option<OwnRow> = crate::node::read_row(read, &rows::peer_key("own"))?;
-        let own = own.ok_or_else(|| StoreError::corrupt("the row of the peer itself is missing"))?;
+        let own =
+            own.ok_or_else(|| StoreError::corrupt("the row of the peer itself is missing"))?;
         Ok(Self { peer, cluster: own.cluster, reserved: own.reserved })
     }
 
@@ -116,8 +117,7 @@ mod tests {
         let origin = Origin { peer: PeerId([1; 32]), cluster: 5, reserved: Time(9) };
         store.commit(origin.rows()).unwrap();
         assert_eq!(Origin::read(&store, PeerId([1; 32])).unwrap(), origin);
-        let own: OwnRow =
-            crate::node::read_row(&store, &rows::peer_key("own")).unwrap().unwrap();
+        let own: OwnRow = crate::node::read_row(&store, &rows::peer_key("own")).unwrap().unwrap();
         assert_eq!((own.epoch, own.incarnation), (Epoch::default(), 0));
     }
 }

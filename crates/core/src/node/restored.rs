@@ -122,9 +122,8 @@ impl<S: Store> Node<S> {
         {
             return false;
         }
-        let alone = self.links.is_empty()
-            && !self.config.expects_peers
-            && self.remembered.is_empty();
+        let alone =
+            self.links.is_empty() && !self.config.expects_peers && self.remembered.is_empty();
         let waited = self.started.monotonic + self.config.replacement_delay * MILLISECOND;
         self.is_in_step_with_connected(now) && (alone || waited <= now.monotonic)
     }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod asking;
+mod backup;
 mod batch;
 mod bench;
 mod completions;
@@ -23,6 +24,7 @@ mod man;
 mod peers;
 mod persist;
 mod put;
+mod restore;
 mod scan;
 mod serve;
 mod simulate;
@@ -78,6 +80,8 @@ pub(crate) enum Command {
     Drop(drop::Drop),
     Import(import::Import),
     Export(export::Export),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Token(token::Token),
     Simulate(simulate::Simulate),
     Completions(completions::Completions),
@@ -114,6 +118,8 @@ impl Command {
             Self::Sync(command) => command.run(context).await,
             Self::Import(command) => command.run(context).await,
             Self::Export(command) => command.run(context).await,
+            Self::Backup(command) => command.run(context).await,
+            Self::Restore(command) => command.run(context).await,
             Self::Token(command) => command.run(context),
             Self::Simulate(command) => command.run(context).await,
             Self::Completions(command) => command.run(),

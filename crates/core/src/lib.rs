@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+pub mod backup;
 pub mod clock;
 pub mod counter;
 pub mod definition;

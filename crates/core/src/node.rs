@@ -62,6 +62,7 @@ mod rebalance;
 mod removal;
 mod repair;
 mod report;
+mod restored;
 mod rounds;
 mod scrub;
 mod sums;
@@ -239,6 +240,7 @@ pub struct Node<S: Store> {
     leaves: leave::Leaves,
     drain: drain::Drain,
     rebalance: rebalance::Rebalance,
+    restored: restored::Restored,
     scrub: scrub::Scrubs,
     timers: Timers,
     started: Now,
@@ -368,6 +370,7 @@ impl<S: Store> Node<S> {
             leaves: leave::Leaves::default(),
             drain: drain::Drain::new(draining),
             rebalance: rebalance::Rebalance::default(),
+            restored: restored::Restored::default(),
             scrub: scrub::Scrubs::default(),
             timers: Timers {
                 summary: now.monotonic + SUMMARY_EVERY,
@@ -395,6 +398,7 @@ impl<S: Store> Node<S> {
         node.store.sync()?;
 
         node.load(now)?;
+        node.load_restored(now)?;
         node.load_absences(now);
         if clean.is_none() && !planted(Planted::ScrubSkipped) {
             node.scrub_everything(now);
@@ -815,15 +819,15 @@ pub fn database_id(cluster_key: &[u8; 32], path: &str) -> DatabaseId {
 
 /// The row of the peer itself.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
-struct OwnRow {
+pub(crate) struct OwnRow {
     /// Which secret the data was written under.
-    cluster: u64,
-    incarnation: u64,
-    epoch: Epoch,
-    reserved: Time,
+    pub(crate) cluster: u64,
+    pub(crate) incarnation: u64,
+    pub(crate) epoch: Epoch,
+    pub(crate) reserved: Time,
 }
 
-fn read_row<T: serde::de::DeserializeOwned>(
+pub(crate) fn read_row<T: serde::de::DeserializeOwned>(
     store: &impl crate::store::Read,
     key: &[u8],
 ) -> Result<Option<T>, StoreError> {

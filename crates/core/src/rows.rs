@@ -8,6 +8,7 @@
 //! | meta | `s`, prefix | [`StateRow`](crate::replica::StateRow) |
 //! | meta | `b`, prefix | [`Base`](crate::replica::Base), where there is one |
 //! | meta | `x`, prefix | nothing: the rows of this prefix are to be removed |
+//! | meta | `r`, prefix | nothing: the copy came complete with a backup, and was not active since |
 //! | meta | `p`, name | a row of the peer itself |
 //!
 //! A prefix is the 4-byte local number of a database, never used again. A stored key is one byte

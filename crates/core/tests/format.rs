@@ -11,6 +11,7 @@ mod samples;
 use std::ops::Bound;
 
 use proptest::prelude::*;
+use tidings_core::backup::Origin;
 use tidings_core::clock::Now;
 use tidings_core::definition::{Definition, Durability};
 use tidings_core::error::Error;
@@ -335,6 +336,11 @@ fn lines() -> Vec<String> {
     lines.push(format!("row state: {}", hex(&wire::encode(&StateRow { base: 2, state }))));
     let base = Base { mark: 2, vector: vector(), floor: vector() };
     lines.push(format!("row base: {}", hex(&wire::encode(&base))));
+    let origin = Origin { peer: PeerId([1; 32]), cluster: 5, reserved: Time(9) };
+    lines.push(format!("backup origin: {}", hex(&wire::encode(&origin))));
+    for (_, key, value) in origin.rows().writes {
+        lines.push(format!("restored {}: {}", hex(&key), hex(&value.unwrap())));
+    }
     let (store, probes) = busy_store();
     for (index, probe) in probes.iter().enumerate() {
         lines.push(format!("probe {index}: {}", hex(probe)));

@@ -27,7 +27,7 @@ use tokio::net::TcpStream;
 
 use ask::{Ask, Target};
 pub use options::{List, Scan, Since, Write};
-pub use stream::{Changes, Rows};
+pub use stream::{Changes, Parts, Rows};
 
 use crate::json::{
     Applied, BatchWritten, DatabasePage, DefinitionList, Dropped, Operation, PeerList, Row, Written,
@@ -250,7 +250,7 @@ impl Client {
             .keys(path, &[b"watch"])
             .query("prefix", Some(prefix).filter(|prefix| !prefix.is_empty()))
             .query("after", after);
-        Changes::begin(self.stream(Ask::get(target.0)).await?).await
+        Changes::begin(self.stream(Ask::get(target.0)).await?.lines()).await
     }
 
     /// The status of a database.
@@ -301,6 +301,11 @@ impl Client {
         self.json(Ask::new(method, "/v1/drain".into())).await
     }
 
+    /// A backup of everything that the peer stores, as it comes.
+    pub async fn backup(&self) -> Result<Parts, ClientError> {
+        self.stream(Ask::get("/v1/backup".into())).await
+    }
+
     /// The other peers.
     pub async fn peers(&self) -> Result<PeerList, ClientError> {
         self.json(Ask::get("/v1/peers".into())).await
@@ -327,10 +332,10 @@ impl Client {
     }
 
     /// Sends a request and hands out the body of a good answer as it comes.
-    async fn stream(&self, ask: Ask) -> Result<stream::Lines, ClientError> {
+    async fn stream(&self, ask: Ask) -> Result<Parts, ClientError> {
         let (sender, status, _, body) = self.send(ask).await?;
         if status.is_success() {
-            return Ok(stream::Lines::new(self.authority.clone(), sender, body));
+            return Ok(Parts::new(self.authority.clone(), sender, body));
         }
         let body = body.collect().await.map_err(|error| self.broken(error.to_string()))?.to_bytes();
         Err(self.refused(status, &body))

@@ -19,8 +19,8 @@ use crate::query::Query;
 use crate::routes::Door;
 use crate::target;
 use crate::{
-    batch, cluster, definitions, duration, edits, health, keys, keyspaces, metrics, openapi, scan,
-    tarmac, watch,
+    backup, batch, cluster, definitions, duration, edits, health, keys, keyspaces, metrics,
+    openapi, scan, tarmac, watch,
 };
 use tidings_tokens::Scope::{self, Admin, Read, Write};
 use tidings_tokens::Subject;
@@ -127,6 +127,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &{
         endpoint!(GET "/v1/drain", Cluster(Read), &[], cluster::drain_status),
         endpoint!(PUT "/v1/drain", Cluster(Admin), &[], cluster::drain),
         endpoint!(DELETE "/v1/drain", Cluster(Admin), &[], cluster::undrain),
+        endpoint!(GET "/v1/backup", Cluster(Admin), &[], backup::backup),
         endpoint!(GET "/health/live", Everybody, &[], health::live),
         endpoint!(GET "/health/ready", Everybody, &[], health::ready),
         endpoint!(GET "/metrics", Cluster(Read), &[], metrics::metrics),

@@ -27,6 +27,7 @@
 //! | `GET /v1/definitions`, `POST` of the same form | [`DefinitionList`](json::DefinitionList); [`Applied`](json::Applied), all or none |
 //! | `GET`, `PUT`, `DELETE /v1/definitions/{name}` | the definition; `Applied`; `{"removed"}` |
 //! | `PUT /v1/drain`, `GET` and `DELETE` of the same | [`DrainStatus`](tidings::status::DrainStatus): begins to hand over every copy, tells how far that is, ends it |
+//! | `GET /v1/backup` | a [backup](tidings::backup) of everything that this peer stores, as of one moment |
 //! | `GET /v1/peers`, `GET /v1/status` | [`PeerList`](json::PeerList), [`NodeStatus`](tidings::status::NodeStatus) |
 //! | `GET /openapi.json` | all of this as an OpenAPI 3.1 document |
 //! | `GET /health/live`, `/health/ready`, `/metrics` | text |
@@ -79,8 +80,9 @@
 //! Without [tokens](tidings_tokens), programs on this machine: the door binds to loopback only and answers only to a
 //! `Host` that is this machine. With them, every request but `/health` needs one that may do it: `GET`s
 //! need the scope `read`, what changes keys `write`, and what changes definitions, drops a
-//! database or drains the peer `admin`. Requests of web pages of any other origin are refused always.
+//! database, drains the peer or backs it up `admin`. Requests of web pages of any other origin are refused always.
 
+mod backup;
 mod batch;
 mod bounds;
 mod cluster;

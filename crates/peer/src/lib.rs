@@ -43,6 +43,7 @@ mod write;
 
 mod peer;
 
+pub mod backup;
 pub mod net;
 pub mod store;
 

@@ -47,6 +47,14 @@ impl Peer {
         Self { shared, id }
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) fn peer_id(&self) -> PeerId {
+        self.id
+    }
+
     /// A peer that keeps its data in a directory, which only one process uses at a time.
     pub fn builder(directory: impl Into<PathBuf>) -> PeerBuilder {
         PeerBuilder::new(Some(directory.into()))

@@ -142,7 +142,10 @@ impl<S: Store> Node<S> {
             .collect();
         // On the small side of a cut, the others are not those who are away: of all holders that are not
         // known to be gone, more than half must be there.
-        let most = self.members.len() + 1 > self.absences.since.len();
+        // The peer that this one was restored from was mostly lost: it is not waited for to say so.
+        let source = self.restored.source().filter(|peer| self.absences.since.contains_key(peer));
+        let others = self.absences.since.len() - usize::from(source.is_some());
+        let most = self.members.len() + 1 > others;
         let sure = self.is_in_step(now) && most;
         for peer in late.iter().filter(|_| sure) {
             writes.extend(self.directory.holder_write(id, *peer, HolderState::Gone, now.wall));

@@ -83,6 +83,10 @@ impl<S: Store> Node<S> {
         let mut todo: BTreeSet<PeerId> = self.connected_holders(id).into_iter().collect();
         let orphaned = todo.is_empty();
         if orphaned {
+            if self.is_best_left(id, now) {
+                self.count("copies_adopted", 1);
+                return self.joined(id, now);
+            }
             match self.orphans(id, now) {
                 Some(others) if others.is_empty() => return self.joined(id, now),
                 Some(others) => todo = others,
@@ -186,6 +190,7 @@ impl<S: Store> Node<S> {
         if self.held.contains_key(&id) {
             self.check_issued(id)?;
             self.take_role(id, HolderState::Active, now)?;
+            self.unmark_restored(id)?;
             self.count("copies_joined", 1);
             self.say_joined(id);
         }

@@ -21,6 +21,7 @@ impl<S: Store> Node<S> {
         transaction.remove(Space::Meta, rows::base_key(prefix));
         transaction.remove(Space::Meta, rows::intern_key(id));
         transaction.put(Space::Meta, rows::unlinked_key(prefix), Vec::new());
+        self.restored.forget(prefix, &mut transaction);
         transaction.put(Space::Meta, rows::peer_key("prefix"), wire::encode(&self.next_prefix));
         self.commit(transaction)?;
         self.leaves.unlinked.insert(prefix);

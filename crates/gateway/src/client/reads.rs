@@ -35,7 +35,7 @@ impl Client {
             .query("start", some(&scan.start))
             .query("end", some(&scan.end))
             .filter(scan.filter.as_ref());
-        Ok(Rows::new(self.stream(Ask::get(target.0)).await?))
+        Ok(Rows::new(self.stream(Ask::get(target.0)).await?.lines()))
     }
 
     /// One page of the keyspaces of a database that have a key, after the one that gave `cursor`.

@@ -1,4 +1,4 @@
-//! Answers that go on: rows of a scan and changes of a watch, with bounded memory.
+//! Answers that go on: rows of a scan, changes of a watch, a backup, with bounded memory.
 
 use axum::body::Bytes;
 use http_body_util::BodyExt as _;
@@ -13,26 +13,51 @@ use crate::problem::Problem;
 /// and some slack.
 const LINE_MAX: usize = 6 * (tidings::limits::VALUE_MAX + tidings::limits::KEY_MAX) + 4096;
 
-/// The lines of a body as it comes.
+/// The parts of a body as they come.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub struct Parts {
     authority: String,
     // Dropping it would close the connection.
     _sender: Sender,
     body: Incoming,
+}
+
+impl Parts {
+    pub(super) fn new(authority: String, sender: Sender, body: Incoming) -> Self {
+        Self { authority, _sender: sender, body }
+    }
+
+    /// The next part; `None` after the last. A body that breaks off is an error, so that a part is never
+    /// taken for the whole.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        match self.body.frame().await {
+            None => Ok(None),
+            Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
+            Some(Err(error)) => Err(self.broken(error.to_string())),
+        }
+    }
+
+    /// The same body, line by line.
+    pub(super) fn lines(self) -> Lines {
+        Lines { parts: self, chunk: Bytes::new(), partial: Vec::new(), ended: false }
+    }
+
+    fn broken(&self, why: String) -> ClientError {
+        ClientError::Broken { authority: self.authority.clone(), why }
+    }
+}
+
+/// The lines of a body as it comes.
+#[derive(Debug)]
+pub(super) struct Lines {
+    parts: Parts,
     chunk: Bytes,
     partial: Vec<u8>,
     ended: bool,
 }
 
 impl Lines {
-    pub(super) fn new(authority: String, sender: Sender, body: Incoming) -> Self {
-        let (chunk, partial) = (Bytes::new(), Vec::new());
-        Self { authority, _sender: sender, body, chunk, partial, ended: false }
-    }
-
-    /// The next line without its end; `None` after the last. A body that breaks off is an error, so
-    /// that a part is never taken for the whole.
+    /// The next line without its end; `None` after the last.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
         loop {
             if let Some(end) = self.chunk.iter().position(|byte| *byte == b'\n') {
@@ -49,16 +74,15 @@ impl Lines {
                 let rest = std::mem::take(&mut self.partial);
                 return Ok((!rest.is_empty()).then_some(rest));
             }
-            match self.body.frame().await {
+            match self.parts.next().await? {
                 None => self.ended = true,
-                Some(Ok(frame)) => self.chunk = frame.into_data().unwrap_or_default(),
-                Some(Err(error)) => return Err(self.broken(error.to_string())),
+                Some(part) => self.chunk = part,
             }
         }
     }
 
     fn broken(&self, why: String) -> ClientError {
-        ClientError::Broken { authority: self.authority.clone(), why }
+        self.parts.broken(why)
     }
 }
 

@@ -4,6 +4,7 @@
 //! LOCK          held exclusively by the one process that uses the directory; holds its pid
 //! VERSION       the number of the format, written when the store was created in full
 //! CREATING      there until then: what is here without a VERSION is safe to start over
+//! RESTORING     there until a backup was restored in full: no peer starts on it
 //! identity.key  the peer's private key, mode 0600
 //! store/        the storage engine's files
 //! ```
@@ -31,6 +32,7 @@ pub const PRIVATE_FILE_BYTES_MAX: usize = 64 * 1024;
 pub(super) const LOCK: &str = "LOCK";
 pub(super) const VERSION: &str = "VERSION";
 const CREATING: &str = "CREATING";
+pub(super) const RESTORING: &str = "RESTORING";
 const IDENTITY: &str = "identity.key";
 const STORE: &str = "store";
 
@@ -38,11 +40,19 @@ const STORE: &str = "store";
 /// far, a key put there by hand, and what a file system keeps at its root.
 const BEFORE_VERSION: [&str; 5] = [LOCK, CREATING, "CREATING.new", IDENTITY, "lost+found"];
 
+/// What may lie in a directory before a backup is restored into it: a lock that somebody took, the mark
+/// that was being written, and what a file system keeps at its root.
+const BEFORE_RESTORING: [&str; 3] = [LOCK, "RESTORING.new", "lost+found"];
+
+/// What a restore that was cut short may have left beside that.
+const WHILE_RESTORING: [&str; 5] = [RESTORING, STORE, VERSION, "VERSION.new", "probe.new"];
+
 /// A data directory, locked for as long as any clone of this handle lives.
 #[derive(Clone, Debug)]
 pub struct Directory {
     path: PathBuf,
     is_new: bool,
+    is_restoring: bool,
     _lock: Arc<File>,
 }
 
@@ -98,6 +108,27 @@ pub enum DirectoryError {
         /// One of the names in it.
         found: String,
     },
+    /// A backup was being restored into it, and that did not come to its end.
+    #[error(
+        "data directory {} is unfinished: a backup was being restored into it; run `tidings restore` \
+         again, or remove the directory",
+        path.display(),
+    )]
+    Unfinished {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A backup is to be restored into it, and something is there.
+    #[error(
+        "{} is not empty: it holds {found:?}; a backup is restored into an empty or a new directory",
+        path.display(),
+    )]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+        /// One of the names in it.
+        found: String,
+    },
     /// A secret file can be read by others.
     #[error(
         "secret file {} has mode {mode:04o}, so that others than its owner can use it; run \
@@ -145,8 +176,11 @@ impl Directory {
         create_private_directory(path)?;
         // Read before anything is written or tightened: it may be somebody's home directory.
         refuse_foreign(path)?;
+        refuse_unfinished(path)?;
         tighten(path)?;
         let lock = lock(path)?;
+        // Whoever held the lock may have been restoring.
+        refuse_unfinished(path)?;
         let is_new = match read_version(path)? {
             Some(FORMAT) => false,
             Some(found) if found > FORMAT => {
@@ -163,7 +197,43 @@ impl Directory {
                 true
             }
         };
-        Ok(Self { path: path.into(), is_new, _lock: Arc::new(lock) })
+        let is_restoring = false;
+        Ok(Self { path: path.into(), is_new, is_restoring, _lock: Arc::new(lock) })
+    }
+
+    /// Opens and locks an empty data directory, creating it where there is none, for a backup to be
+    /// restored into it. Until [`Self::restored`], nobody else opens it. One that a restore left
+    /// which was cut short is begun again.
+    ///
+    /// # Errors
+    /// See [`DirectoryError`].
+    pub fn restore(path: impl AsRef<Path>) -> Result<Self, DirectoryError> {
+        let path = path.as_ref();
+        create_private_directory(path)?;
+        refuse_filled(path)?;
+        tighten(path)?;
+        let lock = lock(path)?;
+        // Another restore may have ended while this one looked.
+        refuse_filled(path)?;
+        private::write(&path.join(RESTORING), b"")?;
+        // What was cut short is not to be taken for whole.
+        remove(&path.join(VERSION))?;
+        Ok(Self { path: path.into(), is_new: true, is_restoring: true, _lock: Arc::new(lock) })
+    }
+
+    /// Records that a backup was restored in full: it is a data directory like any other from now on.
+    ///
+    /// # Errors
+    /// When that could not be written.
+    pub fn restored(&self) -> Result<(), DirectoryError> {
+        self.created()?;
+        remove(&self.path.join(RESTORING))?;
+        Ok(private::sync_directory(&self.path)?)
+    }
+
+    /// Whether a backup is being restored into it.
+    pub(super) fn is_restoring(&self) -> bool {
+        self.is_restoring
     }
 
     /// Where it is.
@@ -188,13 +258,7 @@ impl Directory {
     /// When VERSION could not be written.
     pub fn created(&self) -> Result<(), DirectoryError> {
         private::write(&self.path.join(VERSION), format!("{FORMAT}\n").as_bytes())?;
-        let creating = self.path.join(CREATING);
-        match fs::remove_file(&creating) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed("remove", &creating)(error))
-            }
-            _ => Ok(()),
-        }
+        remove(&self.path.join(CREATING))
     }
 
     /// The peer's private key as it was stored, or `None` when none was.
@@ -251,12 +315,43 @@ fn create_private_directory(path: &Path) -> Result<(), DirectoryError> {
     Ok(private::sync_directory(private::parent(path))?)
 }
 
+/// Removes a file, if it is there.
+fn remove(file: &Path) -> Result<(), DirectoryError> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", file)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a directory into which a backup was restored only in part.
+pub(super) fn refuse_unfinished(path: &Path) -> Result<(), DirectoryError> {
+    match fs::symlink_metadata(path.join(RESTORING)) {
+        Ok(_) => Err(DirectoryError::Unfinished { path: path.into() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed("inspect", path)(error)),
+    }
+}
+
+/// Refuses a directory with anything in it but what a restore leaves that was cut short.
+fn refuse_filled(path: &Path) -> Result<(), DirectoryError> {
+    let begun = fs::symlink_metadata(path.join(RESTORING)).is_ok();
+    for entry in fs::read_dir(path).map_err(failed("list", path))? {
+        let name = entry.map_err(failed("list", path))?.file_name();
+        let name = name.to_string_lossy().into_owned();
+        let left = begun && WHILE_RESTORING.contains(&name.as_str());
+        if !left && !BEFORE_RESTORING.contains(&name.as_str()) {
+            return Err(DirectoryError::NotEmpty { path: path.into(), found: name });
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn refuse_foreign(path: &Path) -> Result<(), DirectoryError> {
     let (mut is_ours, mut other) = (false, None);
     for entry in fs::read_dir(path).map_err(failed("list", path))? {
         let name = entry.map_err(failed("list", path))?.file_name();
         let name = name.to_string_lossy().into_owned();
-        is_ours |= name == VERSION || name == CREATING;
+        is_ours |= name == VERSION || name == CREATING || name == RESTORING;
         if !BEFORE_VERSION.contains(&name.as_str()) {
             other = Some(name);
         }

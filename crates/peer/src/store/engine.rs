@@ -143,7 +143,7 @@ impl FjallStore {
             database.keyspace(space.name(), || options(config)).map_err(|error| describe(&error))
         };
         let (data, log, meta) = (open(Space::Data)?, open(Space::Log)?, open(Space::Meta)?);
-        if directory.is_new() {
+        if directory.is_new() && !directory.is_restoring() {
             database.persist(PersistMode::SyncAll).map_err(|error| describe(&error))?;
             directory.created().map_err(|error| StoreError::Io(error.to_string().into()))?;
         }
@@ -160,6 +160,16 @@ impl FjallStore {
     /// sound. Commits were in them that never were synced, unless the disk itself is failing.
     pub fn lost_bytes(&self) -> Option<u64> {
         self.shared.lost_bytes
+    }
+
+    /// Makes every commit durable, and with it the files that they are in.
+    ///
+    /// # Errors
+    /// As of [`Store::sync`].
+    pub fn sync_all(&self) -> Result<(), StoreError> {
+        self.shared.check()?;
+        let synced = self.shared.database.persist(PersistMode::SyncAll);
+        synced.map_err(|error| self.shared.stop(&error))
     }
 
     /// The data directory.

@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::directory::{
-    DirectoryError, FORMAT, LOCK, VERSION, failed, read_version, refuse_foreign,
+    DirectoryError, FORMAT, LOCK, VERSION, failed, read_version, refuse_foreign, refuse_unfinished,
 };
 
 /// What a data directory is like.
@@ -53,6 +53,7 @@ pub fn look(path: &Path) -> Result<Look, DirectoryError> {
         Err(error) => return Err(failed("inspect", path)(error)),
     };
     refuse_foreign(path)?;
+    refuse_unfinished(path)?;
     let format = read_version(path)?;
     match format {
         Some(found) if found > FORMAT => {

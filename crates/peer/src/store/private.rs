@@ -121,12 +121,12 @@ pub fn write(file: &Path, bytes: &[u8]) -> Result<(), PrivateIoError> {
 }
 
 /// The directory that a file is in.
-pub(super) fn parent(file: &Path) -> &Path {
+pub(crate) fn parent(file: &Path) -> &Path {
     file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes new names in a directory durable.
-pub(super) fn sync_directory(path: &Path) -> Result<(), PrivateIoError> {
+pub(crate) fn sync_directory(path: &Path) -> Result<(), PrivateIoError> {
     if cfg!(unix) {
         File::open(path)
             .and_then(|directory| directory.sync_all())

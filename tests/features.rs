@@ -18,6 +18,7 @@ const NOT_OFFERED: &[(&str, &str)] = &[
     ("redis", "Scan"),
     ("redis", "Sync"),
     ("redis", "DeletePrefix"),
+    ("redis", "Keyspaces"),
     ("redis", "Drop"),
     ("redis", "Watch"),
 ];
@@ -45,6 +46,8 @@ const STEPS: &[(Ask, &str)] = &[
     // list, scan
     (Ask::List("user:"), "user:1 user:2 user:3"),
     (Ask::List("nothing"), ""),
+    (Ask::ListGlob("us?r:[13]"), "user:1 user:3"),
+    (Ask::ListGlob("*:2"), "user:2"),
     (Ask::ListLast("user:", 2), "user:3 user:2"),
     (Ask::Pages("user:"), "user:1=a user:2=b user:3=c"),
     (Ask::Scan("other", "user:3"), "other=d user:1=a user:2=b"),
@@ -82,6 +85,7 @@ const STEPS: &[(Ask, &str)] = &[
     (Ask::GetIn("drafts", "user:1"), "draft"),
     (Ask::Get("user:1"), "a"),
     (Ask::GetIn("drafts", "user:2"), "absent"),
+    (Ask::Keyspaces, r#"["","drafts"]"#),
     // watch, sync
     (Ask::Watch("w", "w1", "seen"), "w1=seen w1"),
     (Ask::Sync, "ok"),

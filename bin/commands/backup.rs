@@ -133,8 +133,8 @@ impl From<BackupError> for Failure {
             | BackupError::Newer { .. }
             | BackupError::Truncated { .. }
             | BackupError::Damaged { .. }
-            | BackupError::Io { .. } => Code::Usage,
-            BackupError::Directory(DirectoryError::Io { .. }) => Code::Usage,
+            | BackupError::Io { .. }
+            | BackupError::Directory(DirectoryError::Io { .. }) => Code::Usage,
             BackupError::Directory(_) => Code::Refused,
             BackupError::Store(_) => Code::Internal,
         };

@@ -93,6 +93,12 @@ impl Door for Cli<'_> {
                 done(&self.peer.piped(&["batch", &self.path], lines.join("\n").as_bytes()))
             }
             Ask::List(prefix) => line(self.rows("list", &[prefix])),
+            Ask::ListGlob(glob) => line(self.rows("list", &["--glob", glob])),
+            Ask::Keyspaces => {
+                let output = self.run("keyspaces", &["-o", "json"]);
+                let names: Value = serde_json::from_str(&printed(&output)).expect("JSON");
+                names.to_string()
+            }
             Ask::ListLast(prefix, limit) => {
                 line(self.rows("list", &[prefix, "--reverse", "--limit", &limit.to_string()]))
             }

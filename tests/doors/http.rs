@@ -102,6 +102,11 @@ impl Door for Http<'_> {
                 done(&self.peer.ask("POST", &self.target("/batch"), kind, body.as_bytes()))
             }
             Ask::List(prefix) => line(self.entries(&format!("/keys?prefix={prefix}")).0),
+            Ask::ListGlob(glob) => line(self.entries(&format!("/keys?glob={}", encoded(glob))).0),
+            Ask::Keyspaces => {
+                let page = self.send("GET", "/keyspaces", "").json();
+                page["keyspaces"].to_string()
+            }
             Ask::ListLast(prefix, limit) => {
                 let rest = format!("/keys?prefix={prefix}&limit={limit}&reverse=true");
                 line(self.entries(&rest).0)

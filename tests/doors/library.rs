@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use tidings::{
-    Batch, Condition, Database, Entry, Error, ListOptions, Peer, Result, Version, WriteOptions,
+    Batch, Condition, Database, Entry, Error, Filter, ListOptions, Peer, Result, Version,
+    WriteOptions,
 };
 use tokio::runtime::Runtime;
 
@@ -41,7 +42,7 @@ impl Library {
     fn put(&mut self, key: &'static str, value: &str, options: &WriteOptions) -> String {
         let put = self.runtime.block_on(self.database.put_with(key, value, options));
         if let Ok(version) = &put {
-            self.versions.insert(key, version.clone());
+            self.versions.insert(key, *version);
         }
         done(put)
     }
@@ -113,7 +114,7 @@ impl Door for Library {
                 self.put(key, value, &WriteOptions { condition, ..plain })
             }
             Ask::PutIfCurrent(key, value) => {
-                let condition = Some(Condition::Version(self.versions.get(key)?.clone()));
+                let condition = Some(Condition::Version(*self.versions.get(key)?));
                 self.put(key, value, &WriteOptions { condition, ..plain })
             }
             Ask::Delete(key) => done(self.runtime.block_on(database.delete(key))),
@@ -128,6 +129,15 @@ impl Door for Library {
                 done(self.runtime.block_on(database.batch(batch)))
             }
             Ask::List(prefix) => line(entries(self.list(&keys(prefix)).entries, false)),
+            Ask::ListGlob(glob) => {
+                let filter = Some(Filter::glob(glob).expect("a glob"));
+                let options = ListOptions { filter, ..keys("") };
+                line(entries(self.list(&options).entries, false))
+            }
+            Ask::Keyspaces => {
+                let page = self.runtime.block_on(database.keyspaces(None, 0)).expect("names");
+                serde_json::to_string(&page.names).expect("JSON")
+            }
             Ask::ListLast(prefix, limit) => {
                 let options = ListOptions { limit, reverse: true, ..keys(prefix) };
                 line(entries(self.list(&options).entries, false))

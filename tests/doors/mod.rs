@@ -26,6 +26,8 @@ pub enum Ask {
     Batch(&'static [(&'static str, Option<&'static str>)]),
     /// Keys with a prefix.
     List(&'static str),
+    /// Keys that a glob matches as a whole.
+    ListGlob(&'static str),
     /// The first so many, in descending order.
     ListLast(&'static str, usize),
     /// All entries, two a page.
@@ -41,6 +43,8 @@ pub enum Ask {
     /// In a keyspace.
     PutIn(&'static str, &'static str, &'static str),
     GetIn(&'static str, &'static str),
+    /// The names of keyspaces with keys.
+    Keyspaces,
     /// How many entries there are.
     Usage,
     Sync,

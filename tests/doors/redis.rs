@@ -31,9 +31,7 @@ impl Redis {
 
     fn command(&mut self, parts: &[&str]) -> Reply {
         let mut bytes = format!("*{}\r\n", parts.len());
-        for part in parts {
-            bytes += &format!("${}\r\n{part}\r\n", part.len());
-        }
+        bytes.extend(parts.iter().map(|part| format!("${}\r\n{part}\r\n", part.len())));
         self.stream.get_mut().write_all(bytes.as_bytes()).expect("sends");
         self.reply()
     }
@@ -61,11 +59,11 @@ impl Redis {
         }
     }
 
-    /// All keys with a prefix, ascending.
-    fn keys(&mut self, prefix: &str) -> Vec<String> {
+    /// All keys that a pattern matches, ascending.
+    fn keys(&mut self, pattern: &str) -> Vec<String> {
         let (mut keys, mut cursor) = (Vec::new(), "0".to_owned());
         loop {
-            let found = self.command(&["SCAN", &cursor, "MATCH", &format!("{prefix}*")]);
+            let found = self.command(&["SCAN", &cursor, "MATCH", pattern]);
             let Reply::Array(parts) = found else { panic!("{found:?}") };
             let [Reply::Text(next), Reply::Array(page)] = &parts[..] else { panic!("{parts:?}") };
             keys.extend(page.iter().map(|key| text(key.clone())));
@@ -125,8 +123,16 @@ impl Door for Redis {
                 Reply::Nothing => refusal("condition-failed"),
                 other => done(other),
             },
-            // Redis has no versions, and lists in no order.
-            Ask::PutIfCurrent(..) | Ask::ListLast(..) | Ask::Scan(..) | Ask::Sync => return None,
+            // Redis has no versions, and lists in no order; FLUSHDB clears all of a keyspace; and key events
+            // say what happened to a key, not its value.
+            Ask::PutIfCurrent(..)
+            | Ask::ListLast(..)
+            | Ask::Scan(..)
+            | Ask::Sync
+            | Ask::DeletePrefix(_)
+            | Ask::Keyspaces
+            | Ask::Drop
+            | Ask::Watch(..) => return None,
             // It says how many were there, and that is fine.
             Ask::Delete(key) => done(self.command(&["DEL", key])),
             Ask::Batch(writes) => {
@@ -139,9 +145,10 @@ impl Door for Redis {
                 }
                 done(self.command(&["EXEC"]))
             }
-            Ask::List(prefix) => self.keys(prefix).join(" "),
+            Ask::List(prefix) => self.keys(&format!("{prefix}*")).join(" "),
+            Ask::ListGlob(glob) => self.keys(glob).join(" "),
             Ask::Pages(prefix) => {
-                let keys = self.keys(prefix);
+                let keys = self.keys(&format!("{prefix}*"));
                 let entries: Vec<_> = keys
                     .into_iter()
                     .map(|key| {
@@ -162,8 +169,6 @@ impl Door for Redis {
                 whether(self.command(&["EXPIRE", key, &seconds.to_string()]))
             }
             Ask::Persist(key) => whether(self.command(&["PERSIST", key])),
-            // FLUSHDB clears all of it.
-            Ask::DeletePrefix(_) | Ask::Drop => return None,
             Ask::PutIn(keyspace, key, value) => {
                 let mut there = Self::new(&self.address, "data/redis");
                 there.command(&["SELECT", "data/redis", "KEYSPACE", keyspace]);
@@ -175,8 +180,6 @@ impl Door for Redis {
                 text(there.command(&["GET", key]))
             }
             Ask::Usage => text(self.command(&["DBSIZE"])),
-            // Key events say what happened to a key, not its value.
-            Ask::Watch(..) => return None,
         })
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct Pattern {
 impl Pattern {
     pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
         let hir = parse(text)?;
-        let prefix = text_of(prefix(&hir));
+        let prefix = text_of(&prefix(&hir));
         let shortest = hir.properties().minimum_len().unwrap_or(0);
         // Only an empty class or an assertion in the wrong place keeps every path out.
         let may_be_void =
@@ -132,8 +132,8 @@ pub(crate) fn prefix(hir: &Hir) -> Vec<u8> {
 }
 
 /// As much of it as is text.
-fn text_of(bytes: Vec<u8>) -> String {
-    match str::from_utf8(&bytes) {
+fn text_of(bytes: &[u8]) -> String {
+    match str::from_utf8(bytes) {
         Ok(text) => text.to_string(),
         Err(error) => String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned(),
     }

@@ -352,12 +352,11 @@ impl<S: Store> Node<S> {
             }
             Operation::Invite => self.invite(id, path, peer, now),
             Operation::Watch { prefix, after } => {
-                let since = match after {
-                    Some(after) => self.changes_since(id, &prefix, &after)?,
-                    None => {
-                        let (changes, position) = (Vec::new(), self.position(id));
-                        Ok(Some(Changes { changes, position }))
-                    }
+                let since = if let Some(after) = after {
+                    self.changes_since(id, &prefix, &after)?
+                } else {
+                    let (changes, position) = (Vec::new(), self.position(id));
+                    Ok(Some(Changes { changes, position }))
                 };
                 since.and_then(|since| match since {
                     None => Ok(Reply::Behind),

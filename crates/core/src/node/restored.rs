@@ -59,7 +59,7 @@ impl<S: Store> Node<S> {
             return self.commit(transaction);
         }
         self.restored = Restored { source: Some(row.source), complete: marks };
-        if row.claimed { self.drop_stale_marks() } else { self.claim_copies(row, now) }
+        if row.claimed { self.drop_stale_marks() } else { self.claim_copies(&row, now) }
     }
 
     fn complete_marks(&self) -> Result<BTreeSet<Prefix>, StoreError> {
@@ -87,7 +87,7 @@ impl<S: Store> Node<S> {
 
     /// Notes which copies were complete, while the directory says what it said then, and writes this
     /// peer into it. Whatever is cut short is done again at the next start.
-    fn claim_copies(&mut self, row: RestoredRow, now: Now) -> Result<(), StoreError> {
+    fn claim_copies(&mut self, row: &RestoredRow, now: Now) -> Result<(), StoreError> {
         let own = self.config.peer;
         let mut marks = Transaction::default();
         let mut writes = Vec::new();
@@ -108,7 +108,7 @@ impl<S: Store> Node<S> {
             self.write_system(some.to_vec(), now)?;
         }
         let mut transaction = Transaction::default();
-        let row = RestoredRow { claimed: true, ..row };
+        let row = RestoredRow { claimed: true, ..row.clone() };
         transaction.put(Space::Meta, rows::peer_key("restored"), wire::encode(&row));
         self.commit(transaction)
     }

@@ -49,22 +49,17 @@ impl Database {
         let limit = if limit == 0 { KEYSPACES_PAGE_MAX } else { limit.min(KEYSPACES_PAGE_MAX) };
         let start = cursor.unwrap_or_default().to_vec();
         let asked = KeyspacesRequest { start, limit: limit as u32 };
-        let (names, cursor) = match self.place().await? {
-            Place::Here(prefix) => {
-                let snapshot = self.shared().store.snapshot();
-                read_keyspaces(&snapshot, prefix, &asked, self.shared().now().wall)?
-            }
-            _ => {
-                let operation = Operation::Keyspaces(asked);
-                match request(self.shared(), &self.handle.path, operation).await? {
-                    Reply::Keyspaces(names, cursor) => (names, cursor),
-                    _ => {
-                        return Err(Error::Internal(
-                            "keyspaces were answered as something else".into(),
-                        ));
-                    }
-                }
-            }
+        let (names, cursor) = if let Place::Here(prefix) = self.place().await? {
+            let snapshot = self.shared().store.snapshot();
+            read_keyspaces(&snapshot, prefix, &asked, self.shared().now().wall)?
+        } else {
+            let operation = Operation::Keyspaces(asked);
+            let reply = request(self.shared(), &self.handle.path, operation).await?;
+            let Reply::Keyspaces(names, cursor) = reply else {
+                let why = "keyspaces were answered as something else";
+                return Err(Error::Internal(why.into()));
+            };
+            (names, cursor)
         };
         Ok(KeyspacePage { names, cursor })
     }

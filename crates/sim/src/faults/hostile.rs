@@ -261,7 +261,7 @@ fn endless(victim: &Victim, random: &mut Random) -> Message {
             limit: u32::MAX,
             reverse: random.chance(500),
             keys_only: false,
-            filter: (number % 2 == 0).then(|| Pattern::Regex("(?s-u).*(".into())),
+            filter: number.is_multiple_of(2).then(|| Pattern::Regex("(?s-u).*(".into())),
             budget: u32::MAX,
         })),
         2 => request(Operation::Status),

@@ -188,7 +188,7 @@ fn keys_are_filtered_and_keyspaces_told() {
     let lines: Vec<String> = (0..12_000)
         .map(|n| json!({ "key": format!("{n:05}"), "value": "v" }).to_string())
         .collect();
-    let import = file(peer.directory.path(), "import", &lines.join("\n"));
+    let import = file(peer.directory.path(), "import", lines.join("\n"));
     peer.printed(&["import", "data/a", &import]);
     for (what, values) in [("list", ""), ("scan", "\tv")] {
         let filtered = |more: &[&str]| printed(&peer, &[&[what, "data/a"], more].concat());

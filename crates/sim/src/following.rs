@@ -28,18 +28,20 @@ pub(crate) struct Follower {
     position: Position,
     /// Whether the copy that told it had nothing above what the position says.
     whole: bool,
+    /// How many disks had lost data until then: what it was told may be nowhere any more.
+    losses: u64,
     /// What it was told last of each key, and whether there is a value.
     seen: BTreeMap<Vec<u8>, (Stamp, bool)>,
 }
 
 impl Follower {
     /// Whoever reads a copy anew.
-    fn begin(node: &mut Node<FaultyStore>, id: DatabaseId) -> Option<Self> {
+    fn begin(node: &mut Node<FaultyStore>, id: DatabaseId, losses: u64) -> Option<Self> {
         let seen = records(node, id)?;
         let whole = is_whole(node, id);
         let position = node.watch(id);
         node.unwatch(id);
-        Some(Self { position, whole, seen })
+        Some(Self { position, whole, losses, seen })
     }
 
     /// Takes in what it is told; the key that was told twice, or too late.
@@ -95,14 +97,21 @@ fn is_whole(node: &Node<FaultyStore>, id: DatabaseId) -> bool {
 impl World {
     /// The follower of a database goes on at the copy of a process.
     pub(crate) fn follow(&mut self, index: usize, id: DatabaseId) {
-        let follower = self.followers.remove(&id);
+        // A peer that means harm writes whatever it likes.
+        if !self.hostile.is_empty() {
+            return;
+        }
+        let losses = self.losses;
+        let follower = self.followers.remove(&id).filter(|follower| follower.losses == losses);
         let followed = self.call(index, |node, _| {
             if node.failure().is_some()
                 || !node.copies().any(|(held, role)| held == id && role == HolderState::Active)
             {
                 return (follower, None);
             }
-            let Some(mut follower) = follower else { return (Follower::begin(node, id), None) };
+            let Some(mut follower) = follower else {
+                return (Follower::begin(node, id, losses), None);
+            };
             match node.watch_after(id, &[], &follower.position) {
                 Ok(None) => (Some(follower), None),
                 Ok(Some(changes)) => {
@@ -110,7 +119,7 @@ impl World {
                     let wrong = follower.take(changes, is_whole(node, id));
                     (Some(follower), Some(Ok(wrong)))
                 }
-                Err(error) => (Follower::begin(node, id), Some(Err(error))),
+                Err(error) => (Follower::begin(node, id, losses), Some(Err(error))),
             }
         });
         let Some((follower, told)) = followed else { return };
@@ -138,6 +147,9 @@ impl World {
 
     /// 12: whoever has gone on at a copy that is at rest has been told all that is there.
     pub(crate) fn check_followers(&mut self) {
+        if !self.hostile.is_empty() {
+            return;
+        }
         for index in 0..self.processes.len() {
             let Some(node) = &self.processes[index].node else { continue };
             let active = node.copies().filter(|(_, role)| *role == HolderState::Active);

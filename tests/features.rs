@@ -46,7 +46,7 @@ const STEPS: &[(Ask, &str)] = &[
     // list, scan
     (Ask::List("user:"), "user:1 user:2 user:3"),
     (Ask::List("nothing"), ""),
-    (Ask::ListGlob("us?r:*"), "user:1 user:2 user:3"),
+    (Ask::ListGlob("user:*"), "user:1 user:2 user:3"),
     (Ask::ListGlob("*:2"), "user:2"),
     (Ask::ListLast("user:", 2), "user:3 user:2"),
     (Ask::Pages("user:"), "user:1=a user:2=b user:3=c"),

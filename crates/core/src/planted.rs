@@ -150,8 +150,6 @@ bank! {
     // Requests.
     /// A request that arrives twice is done twice.
     RequestDoneTwice = "request-done-twice",
-    /// A pull that arrives twice is answered twice.
-    PullAnsweredTwice = "pull-answered-twice",
     /// A forwarded write is sent to another holder when the connection breaks.
     WriteSentAgain = "write-sent-again",
     /// A forwarded write whose fate nobody knows is said not to have happened.
@@ -170,8 +168,6 @@ bank! {
     // Placement.
     /// An invited peer is a complete copy before it pulled anything.
     JoinerNotFilled = "joiner-not-filled",
-    /// A joiner is complete once another joiner has answered it.
-    FilledByJoiner = "filled-by-joiner",
     /// A refused pull completes a joining copy.
     JoinedByRefusal = "joined-by-refusal",
     /// Reads are answered by a copy that still joins.
@@ -196,8 +192,6 @@ bank! {
     SweptAboveAll = "swept-above-all",
     /// A copy that another peer is to take over is gone before that one has it.
     MovedTooEarly = "moved-too-early",
-    /// A copy that was given back is never taken back, whatever became of its keepers.
-    GoneNotTakenBack = "gone-not-taken-back",
     /// Where only joiners are left, none of them becomes a complete copy.
     OrphansLeftAlone = "orphans-left-alone",
 }

@@ -352,7 +352,7 @@ impl<S: Store> Node<S> {
         let Some(link) = self.links.get_mut(&peer) else { return false };
         let new = session > link.pulled;
         link.pulled = link.pulled.max(session);
-        new || planted(Planted::PullAnsweredTwice)
+        new
     }
 
     fn send_chunks(&mut self, peer: PeerId, session: u64) -> Result<(), StoreError> {
@@ -434,7 +434,7 @@ impl<S: Store> Node<S> {
         }
         self.check_heard(id, &records, cut.as_ref())?;
         if let (Some(fetch), Some(cut)) = (self.pull.fetches.get_mut(&id), &cut) {
-            fetch.complete = cut.complete || planted(Planted::FilledByJoiner);
+            fetch.complete = cut.complete;
         }
         let mut compare = self.pull.take_compare(id);
         if span.is_some() && compare.is_none() {

@@ -16,7 +16,6 @@ use crate::clock::Now;
 use crate::ident::{DatabaseId, PeerId};
 use crate::interval::{Interval, Intervals};
 use crate::message::{Message, Target};
-use crate::planted::{Planted, planted};
 use crate::status::HolderState;
 use crate::store::{Store, StoreError};
 use crate::vector::Vector;
@@ -117,7 +116,7 @@ impl<S: Store> Node<S> {
                 false
             }
         };
-        if lost && !planted(Planted::GoneNotTakenBack) {
+        if lost {
             self.leaves.trash.forget(id);
             self.count("copies_taken_back", 1);
             self.set_holder(id, self.config.peer, HolderState::Joining, now)?;

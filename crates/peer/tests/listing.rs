@@ -191,7 +191,7 @@ async fn keyspaces_with_keys_are_told() {
     let expected = ["", "n"].map(String::from).into_iter().chain(names);
     assert_eq!(all, expected.collect::<Vec<_>>());
     let page = database.keyspaces(None, 2).await.unwrap();
-    assert_eq!((page.names, page.cursor.is_some()), (vec!["".into(), "n".into()], true));
+    assert_eq!((page.names, page.cursor.is_some()), (vec![String::new(), "n".into()], true));
 }
 
 #[test]

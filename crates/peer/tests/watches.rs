@@ -1,5 +1,7 @@
 //! Watches that go on with their token: what came meanwhile is told, at whichever peer.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers too may panic")]
+
 use std::time::Duration;
 
 use tidings::{Batch, Database, Definition, Error, Peer, Watch, WatchToken};

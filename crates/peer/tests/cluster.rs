@@ -1,5 +1,7 @@
 //! Embedded peers that find each other over loopback: what the library promises, end to end.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers too may panic")]
+
 use std::ops::Bound;
 use std::time::{Duration, Instant, SystemTime};
 

@@ -1,7 +1,7 @@
 //! Backups: a consistent copy of everything that a running peer stores, and a data directory made of one.
 //!
 //! [`Peer::backup`] writes the rows of one snapshot, so of one moment, in a format of its own (see
-//! [`format`]) while the peer goes on. [`restore`] makes a data directory of it for *another* peer: the
+//! [`mod@format`]) while the peer goes on. [`restore`] makes a data directory of it for *another* peer: the
 //! backup has no private key, and the restored peer has an identity and epochs of its own. It joins
 //! the others with what the backup has, gets what was written since, and gives what they lack.
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::ident::DatabaseId;
 use crate::interval::{Interval, Intervals};
 use crate::replica::Replica;
-use crate::vector::{EPOCHS_MAX, Fit, LOST_MAX, PENDING_MAX, Progress, Vector, reflected};
+use crate::vector::{EPOCHS_MAX, Fit, LOST_MAX, PENDING_MAX, Progress, Vector, reflects_all};
 use crate::wire;
 
 /// What a watch has been told.
@@ -61,26 +61,18 @@ impl Position {
             let held = || progress.pending().any(|held| contains(held, interval));
             progress.fit(interval) == Fit::Known || held()
         };
-        progress.vector.dominates(&self.vector)
+        reflects_all((&progress.vector, progress.lost()), (&self.vector, &self.lost))
             && progress.vector.dominates(&self.ahead)
-            && reflected(progress.lost().iter(), &self.vector, &self.lost).is_empty()
             && self.pending.iter().all(pending)
     }
 
-    /// The intervals that a copy may reflect beyond it.
-    pub(crate) fn intervals_beyond(&self, progress: &Progress) -> Vec<Interval> {
-        let mut beyond = Intervals::default();
-        let loose = progress.loose().map(|(epoch, _)| epoch);
-        for epoch in progress.vector.iter().map(|(epoch, _)| epoch).chain(loose) {
-            beyond.insert(Interval { epoch, from: self.vector.get(epoch), upto: u64::MAX });
-        }
-        for interval in self.lost.iter() {
-            beyond.insert(interval);
-        }
+    /// What may be news of these intervals, which are all that a copy has above its vector.
+    pub(crate) fn news_of(&self, above: impl IntoIterator<Item = Interval>) -> Vec<Interval> {
+        let mut news: Intervals = above.into_iter().chain(self.lost.iter()).collect();
         for interval in self.pending.iter() {
-            beyond.remove(interval);
+            news.remove(interval);
         }
-        beyond.iter().collect()
+        news.iter().collect()
     }
 
     /// Whether it is one that a copy can have.

@@ -22,6 +22,13 @@ pub enum HolderState {
     Gone,
 }
 
+impl HolderState {
+    /// Whether the copy is complete.
+    pub const fn is_complete(self) -> bool {
+        matches!(self, Self::Active | Self::Leaving)
+    }
+}
+
 /// One holder in a [`DatabaseStatus`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HolderStatus {

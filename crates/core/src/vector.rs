@@ -297,6 +297,14 @@ impl Progress {
     }
 }
 
+/// Whether a copy with this vector and these losses reflects everything that another one does.
+pub(crate) fn reflects_all(
+    (vector, lost): (&Vector, &Intervals),
+    (theirs, lost_there): (&Vector, &Intervals),
+) -> bool {
+    vector.dominates(theirs) && reflected(lost.iter(), theirs, lost_there).is_empty()
+}
+
 /// What a copy with this vector and these losses reflects of some intervals.
 pub(crate) fn reflected(
     intervals: impl Iterator<Item = Interval>,

@@ -201,10 +201,10 @@ impl World {
         node.directory().databases().find_map(|id| {
             let path = node.directory().path(id)?;
             let max = node.open(&Path::new(path).ok()?).ok()?.replication.max as usize;
-            let copies = node.directory().holders(id).filter(|(peer, holder)| {
-                alive.contains(peer)
-                    && matches!(holder.state, HolderState::Active | HolderState::Leaving)
-            });
+            let copies = node
+                .directory()
+                .holders(id)
+                .filter(|(peer, holder)| alive.contains(peer) && holder.state.is_complete());
             let copies = copies.count();
             (copies > max && !self.is_gap_for_ever(path))
                 .then(|| format!("{path:?} has {copies} copies, at most {max} are wanted"))

@@ -32,7 +32,7 @@ use crate::rows;
 use crate::stamp::{Millis, Time};
 use crate::status::HolderState;
 use crate::store::{Rows, Space, Store, StoreError, prefix_rows};
-use crate::vector::{EPOCHS_MAX, LOST_MAX, Vector};
+use crate::vector::{EPOCHS_MAX, LOST_MAX, Vector, reflects_all};
 
 /// Most copies whose tombstones are collected at a time.
 const COLLECTIONS_MAX: usize = 16;
@@ -284,8 +284,7 @@ impl<S: Store> Node<S> {
         }
         let progress = &held.replica.state.progress;
         let is_here = |(vector, lost): &(Vector, Intervals)| {
-            progress.vector.dominates(vector)
-                && crate::vector::reflected(progress.lost().iter(), vector, lost).is_empty()
+            reflects_all((&progress.vector, progress.lost()), (vector, lost))
         };
         collection.reports.len() == collection.others.len()
             && collection.reports.values().all(is_here)

@@ -7,6 +7,7 @@ use super::placement::Task;
 use super::rounds::turn;
 use super::{MILLISECOND, Node};
 use crate::clock::Now;
+use crate::directory::Holder;
 use crate::ident::{DatabaseId, PeerId};
 use crate::planted::{Planted, planted};
 use crate::status::HolderState;
@@ -125,15 +126,14 @@ impl<S: Store> Node<S> {
             return None;
         }
         let own = self.config.peer;
+        // Joiners, and those that gave their copy back a while ago and may still have its rows.
         let holders = self.directory.holders(id);
-        let left = holders.filter(|(peer, _)| !late || self.is_live(*peer));
-        let (gone, joining): (Vec<_>, Vec<_>) =
-            left.partition(|(_, holder)| holder.state == HolderState::Gone);
-        let joining = joining.into_iter().map(|(peer, _)| peer);
-        let best = joining.clone().min_by_key(|peer| self.rank_key(id, *peer));
-        // Those that gave their copy back a while ago may still have its rows.
-        let gone = gone.into_iter().map(|(peer, _)| peer);
-        let others: BTreeSet<PeerId> = joining.chain(gone).filter(|peer| *peer != own).collect();
+        let left: Vec<(PeerId, Holder)> =
+            holders.filter(|(peer, _)| !late || self.is_live(*peer)).collect();
+        let joining = left.iter().filter(|(_, holder)| holder.state == HolderState::Joining);
+        let best = joining.map(|(peer, _)| *peer).min_by_key(|peer| self.rank_key(id, *peer));
+        let others: BTreeSet<PeerId> =
+            left.iter().map(|(peer, _)| *peer).filter(|peer| *peer != own).collect();
         if best != Some(own) || !others.iter().all(|peer| self.links.contains_key(peer)) {
             return None;
         }

@@ -23,7 +23,7 @@ use crate::planted::{Planted, planted};
 use crate::rows::Prefix;
 use crate::status::HolderState;
 use crate::store::{Store, StoreError};
-use crate::vector::{Progress, Vector};
+use crate::vector::{Progress, Vector, reflects_all};
 
 /// Most copies that a peer gives back at a time: leaving must not crowd out writing.
 const LEAVES_MAX: usize = 16;
@@ -63,8 +63,8 @@ pub(super) struct Leaves {
     crowded: BTreeMap<DatabaseId, u64>,
     /// Copies that are gone, whose rows are here.
     pub(super) trash: Trash,
-    /// Copies that are gone by this peer's own word.
-    own_word: BTreeSet<DatabaseId>,
+    /// Copies of which another peer said last what they are.
+    others_word: BTreeSet<DatabaseId>,
     /// Copies that were leaving when this peer stopped.
     interrupted: BTreeSet<DatabaseId>,
     /// Local numbers of databases whose rows are still to be removed.
@@ -144,22 +144,22 @@ impl Leaves {
         self.under_way.remove(&id);
         self.crowded.remove(&id);
         self.trash.forget(id);
-        self.own_word.remove(&id);
+        self.others_word.remove(&id);
         self.interrupted.remove(&id);
     }
 
     /// Notes who wrote what the directory says of this peer's copy.
     pub(super) fn said(&mut self, id: DatabaseId, by_itself: bool) {
         if by_itself {
-            self.own_word.insert(id);
+            self.others_word.remove(&id);
         } else {
-            self.own_word.remove(&id);
+            self.others_word.insert(id);
         }
     }
 
     /// Whether this peer itself said last what its copy is.
     pub(super) fn is_own_word(&self, id: DatabaseId) -> bool {
-        self.own_word.contains(&id)
+        !self.others_word.contains(&id)
     }
 
     /// There is a new live epoch, under which nothing was written.
@@ -368,8 +368,7 @@ impl<S: Store> Node<S> {
         let Some(held) = self.held.get(&id) else { return };
         let progress = &held.replica.state.progress;
         let theirs = lost.iter().copied().collect();
-        let news = crate::vector::reflected(progress.lost().iter(), vector, &theirs);
-        if progress.vector.dominates(vector) && news.is_empty() {
+        if reflects_all((&progress.vector, progress.lost()), (vector, &theirs)) {
             self.send_synced(alloc::vec![(peer, Message::Stay { target, asked })]);
         } else if !self.is_pulling(id, peer) {
             self.pull_all(id, peer, now);

@@ -58,8 +58,6 @@ pub(super) struct Placement {
     invitations: BTreeMap<DatabaseId, u64>,
     /// Databases whose holders changed since the last review.
     changed: BTreeSet<DatabaseId>,
-    /// Databases whose copy here is to be filled by somebody else's word.
-    invited: BTreeSet<DatabaseId>,
     /// Whether something changed for all of them.
     all: bool,
     reviewed: u64,
@@ -97,19 +95,11 @@ impl<S: Store> Node<S> {
                     self.absences.went(peer, now);
                 }
                 self.placement.changed.insert(id);
-                if peer != self.config.peer {
-                    self.leaves.trash.doubt(id);
-                }
                 if peer == self.config.peer {
-                    let gone = self.directory.holder(id, peer).map(|holder| holder.state);
-                    let own = record.dot().epoch.is_of(peer);
-                    self.leaves.said(id, own && gone == Some(HolderState::Gone));
-                    if own || gone != Some(HolderState::Joining) {
-                        self.placement.invited.remove(&id);
-                    } else {
-                        self.placement.invited.insert(id);
-                    }
+                    self.leaves.said(id, record.dot().epoch.is_of(peer));
                     self.defer(Task::Own(id));
+                } else {
+                    self.leaves.trash.doubt(id);
                 }
                 if !self.held.contains_key(&id) && self.watch.is_watched(id) {
                     self.defer(Task::Watched(id));
@@ -198,8 +188,7 @@ impl<S: Store> Node<S> {
                 self.start_join(id, now)?;
             }
             (HolderState::Joining, Some(HolderState::Active))
-                if !self.has_active_holder(id)
-                    || self.placement.invited.contains(&id) && !self.loading =>
+                if !self.has_active_holder(id) || !self.leaves.is_own_word(id) && !self.loading =>
             {
                 // Two peers created it at once, each invited the other, and both invitations won; or who
                 // invited had not heard yet: a complete copy stays complete.
@@ -265,8 +254,7 @@ impl<S: Store> Node<S> {
 
     /// Whether the directory names anyone with a complete copy, alive or not.
     pub(super) fn has_active_holder(&self, id: DatabaseId) -> bool {
-        let complete = |state| matches!(state, HolderState::Active | HolderState::Leaving);
-        self.directory.holders(id).any(|(_, holder)| complete(holder.state))
+        self.directory.holders(id).any(|(_, holder)| holder.state.is_complete())
     }
 
     pub(super) fn set_holder(

@@ -26,7 +26,7 @@ use crate::replica::{Late, Replica};
 use crate::stamp::{Millis, TIME_CEILING, Time};
 use crate::status::HolderState;
 use crate::store::{Store, StoreError};
-use crate::vector::{EPOCHS_MAX, Fit, LOST_MAX, PENDING_MAX, Vector, reflected};
+use crate::vector::{EPOCHS_MAX, Fit, LOST_MAX, PENDING_MAX, Vector, reflected, reflects_all};
 
 /// A pull without a chunk for this long is given up and asked of somebody else.
 const PULL_PATIENCE: u64 = 5 * SECOND;
@@ -295,8 +295,8 @@ impl<S: Store> Node<S> {
         let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
         let state = &held.replica.state;
         let theirs: Intervals = lost.iter().copied().collect();
-        let mut theirs_is_news = !state.progress.vector.dominates(&vector)
-            || !reflected(state.progress.lost().iter(), &vector, &theirs).is_empty();
+        let mut theirs_is_news =
+            !reflects_all((&state.progress.vector, state.progress.lost()), (&vector, &theirs));
         let agree = state.progress.vector == vector && *state.progress.lost() == theirs;
         let mut differs = agree && state.digest != digest;
         if differs && !(whole && state.progress.is_whole()) {
@@ -321,7 +321,7 @@ impl<S: Store> Node<S> {
             whole: state.progress.is_whole(),
             lost: state.progress.lost().iter().collect(),
             found,
-            complete: matches!(held.role, HolderState::Active | HolderState::Leaving),
+            complete: held.role.is_complete(),
         };
         let (copy, deadline) = ((target, held.replica.prefix), now.monotonic + ANSWER_PATIENCE);
         let answer = if below {
@@ -735,7 +735,7 @@ impl Held {
 }
 
 /// What a copy has above a vector, by its own vector and its rows above that.
-fn intervals_above(replica: &Replica, vector: &Vector) -> VecDeque<Interval> {
+pub(super) fn intervals_above(replica: &Replica, vector: &Vector) -> VecDeque<Interval> {
     let state = &replica.state;
     let named = state
         .progress

@@ -57,8 +57,7 @@ impl<S: Store> Node<S> {
         let Self { held, rebalance, .. } = self;
         rebalance.under_way.retain(|id, moving| {
             let role = held.get(id).map(|held| held.role);
-            matches!(role, Some(HolderState::Active | HolderState::Leaving))
-                && moving.deadline > now.monotonic
+            role.is_some_and(HolderState::is_complete) && moving.deadline > now.monotonic
         });
         let delay = self.config.rebalance_delay * MILLISECOND;
         if delay == 0 {

@@ -96,7 +96,7 @@ impl<S: Store> Node<S> {
                 continue;
             }
             let was = self.directory.holder(*id, row.source).map(|holder| holder.state);
-            if matches!(was, Some(HolderState::Active | HolderState::Leaving)) {
+            if was.is_some_and(HolderState::is_complete) {
                 marks.put(Space::Meta, complete_key(held.replica.prefix), Vec::new());
                 self.restored.complete.insert(held.replica.prefix);
             }

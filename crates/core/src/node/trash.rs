@@ -8,17 +8,16 @@
 //! keeper has said so are removed.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::vec::Vec;
 
 use super::rounds::turn;
 use super::{Node, SECOND};
 use crate::clock::Now;
 use crate::ident::{DatabaseId, PeerId};
-use crate::interval::{Interval, Intervals};
+use crate::interval::Intervals;
 use crate::message::{Message, Target};
 use crate::status::HolderState;
 use crate::store::{Store, StoreError};
-use crate::vector::Vector;
+use crate::vector::{Vector, reflects_all};
 
 /// Most copies that are gone looked at in one tick.
 const LOOKS_MAX: usize = 1_000;
@@ -154,9 +153,8 @@ impl<S: Store> Node<S> {
         if *last != asked || state.generation != target.generation {
             return;
         }
-        let lacks: Vec<Interval> =
-            crate::vector::reflected(lost.iter(), &state.progress.vector, state.progress.lost());
-        if vector.dominates(&state.progress.vector) && lacks.is_empty() {
+        let own = (&state.progress.vector, state.progress.lost());
+        if reflects_all((vector, lost), own) {
             gone.kept = Kept::Yes;
         } else {
             denied.insert(peer);

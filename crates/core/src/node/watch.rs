@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::answer::next_of_log;
+use super::pull::intervals_above;
 use super::{Node, Output};
 use crate::counter::resolve;
 use crate::error::Error;
@@ -11,10 +12,10 @@ use crate::ident::{DatabaseId, PeerId};
 use crate::message::Message;
 use crate::planted::{Planted, planted};
 use crate::position::Position;
+use crate::read::read_stored;
 use crate::record::{Payload, Record};
-use crate::replica::decode_record;
 use crate::rows;
-use crate::store::{Space, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// Most rows of a log that are read for a watch which goes on: whoever was away for longer reads anew.
 const RESUME_ROWS: usize = 100_000;
@@ -153,12 +154,12 @@ impl<S: Store> Node<S> {
         if after.generation > position.generation || !after.is_within(progress) {
             return Ok(Ok(None));
         }
-        let beyond = after.intervals_beyond(progress);
         if held.replica.is_below_floor(&after.vector, &[]) {
             return Ok(Err(Error::Lagged));
         }
         let (mut changes, mut read, mut bytes) = (Vec::new(), 0, 0);
-        let mut intervals = beyond.into();
+        let above = intervals_above(&held.replica, &after.vector);
+        let mut intervals = after.news_of(above).into();
         let (mut current, copy) = (None, held.replica.prefix);
         let records = core::iter::from_fn(|| {
             next_of_log(&self.store, copy, &mut intervals, &mut current).transpose()
@@ -210,9 +211,7 @@ impl<S: Store> Node<S> {
             if !seen.insert(counter.to_vec()) {
                 continue;
             }
-            let row = rows::data_key(prefix, counter);
-            let found =
-                self.store.look(Space::Data, &row, |row| row.map(decode_record).transpose())??;
+            let found = read_stored(&self.store, prefix, counter)?;
             // Sums of what is no counter any more change nothing.
             let found = found.filter(|found| matches!(found.payload(), Payload::Counter { .. }));
             if let Some(found) = found {

@@ -27,6 +27,7 @@ mod put;
 mod restore;
 mod scan;
 mod serve;
+mod shell;
 mod simulate;
 mod status;
 mod sync;
@@ -83,6 +84,7 @@ pub(crate) enum Command {
     Backup(backup::Backup),
     Restore(restore::Restore),
     Token(token::Token),
+    Shell(shell::Shell),
     Simulate(simulate::Simulate),
     Completions(completions::Completions),
     Man(man::Man),
@@ -121,6 +123,7 @@ impl Command {
             Self::Backup(command) => command.run(context).await,
             Self::Restore(command) => command.run(context).await,
             Self::Token(command) => command.run(context),
+            Self::Shell(command) => command.run(context).await,
             Self::Simulate(command) => command.run(context).await,
             Self::Completions(command) => command.run(),
             Self::Man(command) => command.run(),

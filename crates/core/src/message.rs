@@ -231,12 +231,16 @@ pub enum Message {
     },
     /// Asks a holder to do something.
     Request {
-        /// Chosen by the requester; returned in the response.
+        /// Chosen by the requester: the upper half once for its process, the lower half counts. Returned
+        /// in the response.
         request: u64,
         /// The path of the database.
         path: String,
         /// What to do.
         operation: Operation,
+        /// For a write that is asked for again after the connection broke: the live epoch of the holder
+        /// when it was asked before. Under another one it does not know whether the write was done.
+        again: Option<Epoch>,
     },
     /// The answer to a request.
     Response {

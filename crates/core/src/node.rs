@@ -40,6 +40,7 @@ use crate::wire;
 mod absent;
 mod admit;
 mod answer;
+mod answered;
 mod check;
 mod collect;
 mod commit;
@@ -227,6 +228,7 @@ pub struct Node<S: Store> {
     push: push::Pushes,
     pull: pull::Pulls<S::Snapshot>,
     forward: forward::Forwards,
+    answered: answered::Answered,
     watch: watch::Watches,
     placement: placement::Placement,
     joins: join::Joins,
@@ -298,6 +300,8 @@ impl<S: Store> Node<S> {
         let mut membership_seed = [0; 32];
         random.fill_bytes(&mut membership_seed);
 
+        let forward = forward::Forwards::new(random.next_u32());
+
         let cluster = Fingerprint::new(&config.cluster_key).short(b"cluster");
         let own: Option<OwnRow> = read_row(&store, &rows::peer_key("own"))?;
         if own.as_ref().is_some_and(|own| own.cluster != cluster) {
@@ -357,7 +361,8 @@ impl<S: Store> Node<S> {
             registry: Registry::default(),
             push: push::Pushes::default(),
             pull: pull::Pulls::default(),
-            forward: forward::Forwards::default(),
+            forward,
+            answered: answered::Answered::default(),
             watch: watch::Watches::default(),
             placement: placement::Placement::default(),
             joins: join::Joins::default(),

@@ -150,6 +150,8 @@ bank! {
     // Requests.
     /// A request that arrives twice is done twice.
     RequestDoneTwice = "request-done-twice",
+    /// A write that is asked for again, since the connection broke, is done again.
+    AnswerForgotten = "answer-forgotten",
     /// A forwarded write is sent to another holder when the connection breaks.
     WriteSentAgain = "write-sent-again",
     /// A forwarded write whose fate nobody knows is said not to have happened.

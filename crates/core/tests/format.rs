@@ -237,7 +237,7 @@ fn messages() -> Vec<(String, Message)> {
     for operation in operations {
         let name = format!("{operation:?}");
         let name = name.split([' ', '(']).next().unwrap().to_string();
-        let request = Message::Request { request: 1, path: "a/b".into(), operation };
+        let request = Message::Request { request: 1, path: "a/b".into(), operation, again: None };
         all.push((format!("request {name}"), request));
     }
     for result in replies {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub struct Sometimes(BTreeMap<String, u64>);
 
 /// Counters of the core that a campaign must reach.
-pub const CORE: [&str; 22] = [
+pub const CORE: [&str; 23] = [
     "broken_fragments",
     "copies_damaged",
     "copies_joined",
@@ -29,6 +29,7 @@ pub const CORE: [&str; 22] = [
     "records_received",
     "requests_forwarded",
     "requests_served",
+    "requests_again",
     "rows_repaired",
     "sums_ended",
 ];

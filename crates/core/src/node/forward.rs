@@ -5,15 +5,15 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use super::answered::Fate;
 use super::local::{Place, Submission};
-
 use super::push::ReplyTo;
 use super::watch::Changes;
 use super::{MILLISECOND, NEVER, Node, Output};
 use crate::clock::Now;
 use crate::error::Error;
 use crate::filter::Filter;
-use crate::ident::PeerId;
+use crate::ident::{Epoch, PeerId};
 use crate::limits::{BATCH_WRITES_MAX, PAGE_BYTES_MAX};
 use crate::message::{Message, Operation, Reply};
 use crate::name::Path;
@@ -36,6 +36,8 @@ struct Call {
     tried: BTreeSet<PeerId>,
     deadline: u64,
     timeout: Millis,
+    /// For a write whose connection broke: the live epoch that the holder had.
+    doubt: Option<Epoch>,
 }
 
 /// A watch that this peer holds at another one.
@@ -48,7 +50,7 @@ struct RemoteWatch {
 }
 
 /// Requests under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Forwards {
     calls: BTreeMap<u64, Call>,
     watches: BTreeMap<u64, RemoteWatch>,
@@ -56,6 +58,12 @@ pub(super) struct Forwards {
 }
 
 impl Forwards {
+    /// No requests. They are numbered from this on, which no other process of the peer draws.
+    pub(super) fn new(process: u32) -> Self {
+        let requests = u64::from(process) << 32;
+        Self { calls: BTreeMap::new(), watches: BTreeMap::new(), requests }
+    }
+
     /// The token of the watch that changes belong to, and whether they are the next ones.
     pub(super) fn next_change(
         &mut self,
@@ -102,7 +110,8 @@ impl<S: Store> Node<S> {
             let id = self.database_id(path.as_str());
             self.ask_invitation(id, &path, now);
         }
-        self.dispatch(Call { reply, path, operation, peer, tried, deadline, timeout }, now);
+        let doubt = None;
+        self.dispatch(Call { reply, path, operation, peer, tried, deadline, timeout, doubt }, now);
     }
 
     /// Whether there is a holder that was not asked.
@@ -149,7 +158,7 @@ impl<S: Store> Node<S> {
         let operation = call.operation.clone();
         self.forward.calls.insert(request, call);
         self.count("requests_forwarded", 1);
-        self.send(peer, &Message::Request { request, path, operation });
+        self.send(peer, &Message::Request { request, path, operation, again: None });
     }
 
     pub(super) fn response_arrived(
@@ -181,8 +190,9 @@ impl<S: Store> Node<S> {
         }
     }
 
-    /// The connection to a peer is gone: its reads are asked of another one.
-    pub(super) fn forget_calls(&mut self, peer: PeerId, now: Now) {
+    /// The connection to a peer is gone, which had this live epoch: its reads are asked of another one, and
+    /// its writes again of the same one when it is back.
+    pub(super) fn forget_calls(&mut self, peer: PeerId, epoch: Option<Epoch>, now: Now) {
         let lost: Vec<u64> = self
             .forward
             .calls
@@ -192,12 +202,15 @@ impl<S: Store> Node<S> {
             .collect();
         for request in lost {
             self.forward.watches.remove(&request);
-            let Some(call) = self.forward.calls.remove(&request) else { continue };
+            let Some(mut call) = self.forward.calls.remove(&request) else { continue };
             let is_write = matches!(call.operation, Operation::Write { .. });
+            call.doubt = call.doubt.or(epoch);
             if is_write && planted(Planted::UnknownSaidRefused) {
                 let why = "the connection broke".into();
                 let path = call.path.to_string();
                 self.reply(call.reply, Err(Error::Unavailable { path, why }));
+            } else if is_write && call.doubt.is_some() && !planted(Planted::WriteSentAgain) {
+                self.forward.calls.insert(request, call);
             } else if is_write && !planted(Planted::WriteSentAgain) {
                 let why = "the connection to the holder broke before it answered".into();
                 let path = call.path.to_string();
@@ -217,6 +230,27 @@ impl<S: Store> Node<S> {
             let why = "the connection to the holder that was watched broke".into();
             let error = Error::Unavailable { path, why };
             self.outputs.push_back(Output::ChangedElsewhere(token, Err(error)));
+        }
+    }
+
+    /// A peer is there under this live epoch: the writes whose connection broke are asked for again, if it
+    /// can know of them.
+    pub(super) fn ask_again(&mut self, peer: PeerId, epoch: Epoch) {
+        let in_doubt = |(_, call): &(&u64, &mut Call)| call.peer == peer && call.doubt.is_some();
+        let mut again = Vec::new();
+        for (request, call) in self.forward.calls.iter_mut().filter(in_doubt) {
+            again.push((*request, call.doubt.take() == Some(epoch)));
+        }
+        for (request, known) in again {
+            if known && let Some(call) = self.forward.calls.get(&request) {
+                let (path, operation) = (call.path.to_string(), call.operation.clone());
+                self.count("requests_again", 1);
+                self.send(peer, &Message::Request { request, path, operation, again: Some(epoch) });
+            } else if let Some(call) = self.forward.calls.remove(&request) {
+                let why = "the holder was started anew before it answered".into();
+                let path = call.path.to_string();
+                self.reply(call.reply, Err(Error::OutcomeUnknown { path, why }));
+            }
         }
     }
 
@@ -259,12 +293,15 @@ impl<S: Store> Node<S> {
         &mut self,
         peer: PeerId,
         request: u64,
-        path: &str,
-        operation: Operation,
+        (path, operation): (&str, Operation),
+        again: Option<Epoch>,
         now: Now,
     ) -> Result<(), StoreError> {
-        self.count("requests_served", 1);
         let to = ReplyTo::Peer(peer, request);
+        if matches!(operation, Operation::Write { .. }) && !self.is_to_do(to, path, again) {
+            return Ok(());
+        }
+        self.count("requests_served", 1);
         let path = match Path::new(path) {
             Ok(path) => path,
             Err(error) => {
@@ -293,6 +330,30 @@ impl<S: Store> Node<S> {
         };
         self.reply(to, result);
         Ok(())
+    }
+
+    /// Whether a write is to be done that a peer asks for; if it was before, that one is answered again.
+    fn is_to_do(&mut self, to: ReplyTo, path: &str, again: Option<Epoch>) -> bool {
+        let ReplyTo::Peer(peer, request) = to else { return true };
+        let fate = self.answered.asked(peer, request);
+        if fate == Fate::New && again.is_none_or(|epoch| epoch == self.epoch) {
+            return true;
+        }
+        self.count("requests_repeated", 1);
+        let bug =
+            if again.is_some() { Planted::AnswerForgotten } else { Planted::RequestDoneTwice };
+        if planted(bug) {
+            return true;
+        }
+        match fate {
+            Fate::UnderWay => {}
+            Fate::Answered(result) => self.send(peer, &Message::Response { request, result }),
+            Fate::New | Fate::Forgotten => {
+                let why = "the holder does not remember whether it was done".into();
+                self.reply(to, Err(Error::OutcomeUnknown { path: path.into(), why }));
+            }
+        }
+        false
     }
 
     fn failure_as_result(&self) -> Result<(), StoreError> {

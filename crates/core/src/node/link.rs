@@ -11,7 +11,7 @@ use super::{Event, Node, Output};
 use crate::clock::Now;
 use crate::ident::{DatabaseId, Epoch, PeerId};
 use crate::message::{
-    FRAGMENT_BYTES, FRAME_MAX, FRAME_TARGET, Message, PROTOCOL_VERSION, REASSEMBLY_MAX,
+    FRAGMENT_BYTES, FRAME_MAX, FRAME_TARGET, Message, Operation, PROTOCOL_VERSION, REASSEMBLY_MAX,
 };
 use crate::planted::{Planted, planted};
 use crate::stamp::Millis;
@@ -42,7 +42,7 @@ pub(super) struct Link {
     pub(super) to_step: BTreeSet<DatabaseId>,
     /// Whether a difference has been looked into since it connected.
     pub(super) compared: bool,
-    /// The latest requests that arrived: one that arrives twice is done once.
+    /// The latest requests to read that arrived: one that arrives twice is done once.
     requests: BTreeSet<u64>,
     /// The latest of its pulls that was answered.
     pub(super) pulled: u64,
@@ -97,12 +97,12 @@ impl<S: Store> Node<S> {
     }
 
     pub(super) fn disconnected(&mut self, peer: PeerId, now: Now) -> Result<(), StoreError> {
-        self.links.remove(&peer);
+        let epoch = self.links.remove(&peer).and_then(|link| link.epoch);
         self.note_acquaintance(peer);
         self.guard.forget(peer);
         self.forget_pushes(peer);
         self.abort_pulls_from(peer, now)?;
-        self.forget_calls(peer, now);
+        self.forget_calls(peer, epoch, now);
         self.watch.forget(peer);
         Ok(())
     }
@@ -282,11 +282,12 @@ impl<S: Store> Node<S> {
             Message::Repair { target, vector, rows, wanted } => {
                 return self.repair_arrived(peer, target, (&vector, rows), wanted, now);
             }
-            Message::Request { request, .. } if !self.is_new_request(peer, request) => {
+            Message::Request { request, path, operation, again } => {
+                let is_write = matches!(operation, Operation::Write { .. });
+                if is_write || self.is_new_request(peer, request) {
+                    return self.request_arrived(peer, request, (&path, operation), again, now);
+                }
                 self.count("requests_repeated", 1);
-            }
-            Message::Request { request, path, operation } => {
-                return self.request_arrived(peer, request, &path, operation, now);
             }
             Message::Response { request, result } => {
                 self.response_arrived(peer, request, result, now);
@@ -334,7 +335,7 @@ impl<S: Store> Node<S> {
         if forgotten {
             link.requests.pop_first();
         }
-        link.requests.insert(request) || planted(Planted::RequestDoneTwice)
+        link.requests.insert(request)
     }
 
     fn hello(
@@ -363,6 +364,7 @@ impl<S: Store> Node<S> {
         if let Some(link) = self.links.get_mut(&peer) {
             link.epoch = Some(epoch);
         }
+        self.ask_again(peer, epoch);
         self.membership.met(identity, known, now.monotonic);
     }
 

@@ -423,6 +423,7 @@ impl<S: Store> Node<S> {
         match to {
             ReplyTo::Token(token) => self.outputs.push_back(Output::Done(token, result)),
             ReplyTo::Peer(peer, request) => {
+                self.answered.answer(peer, request, &result);
                 self.send(peer, &crate::message::Message::Response { request, result });
             }
         }

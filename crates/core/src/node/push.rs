@@ -579,16 +579,14 @@ impl<S: Store> Node<S> {
         self.push.waiters.values().map(|waiter| waiter.deadline).min().unwrap_or(NEVER)
     }
 
-    /// A peer is gone: what it missed is found by the compare when it comes back. Its requests are
-    /// over: it numbers them anew on its next connection, so an answer now would be to another one.
+    /// A peer is gone: what it missed is found by the compare when it comes back. The writes that it asked
+    /// for go on, since it may ask again what became of them.
     pub(super) fn forget_pushes(&mut self, peer: PeerId) {
         let of_peer = (peer, DatabaseId([0; 16]))..=(peer, DatabaseId([0xff; 16]));
         let gone: Vec<_> = self.push.outstanding.range(of_peer).map(|(key, _)| *key).collect();
         for key in gone {
             self.push.outstanding.remove(&key);
         }
-        let asked = |reply| matches!(reply, ReplyTo::Peer(from, _) if from == peer);
-        self.push.waiters.retain(|_, waiter| !asked(waiter.reply));
         for waiting in self.push.unsynced.values_mut() {
             waiting.retain(|(to, ..)| *to != peer);
         }

@@ -207,6 +207,11 @@ pub(super) const COUNTERS: &[Counter] = &[
         "Requests served for peers without a copy.",
     ),
     counter(
+        "requests_again",
+        "tidings_requests_again_total",
+        "Writes that a holder was asked for once more after the connection to it broke.",
+    ),
+    counter(
         "requests_repeated",
         "tidings_requests_repeated_total",
         "Requests that arrived a second time and were not served again.",

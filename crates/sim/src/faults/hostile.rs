@@ -248,7 +248,12 @@ impl World {
 fn endless(victim: &Victim, random: &mut Random) -> Message {
     let Victim { target, ref path, .. } = *victim;
     let number = random.any();
-    let request = |operation| Message::Request { request: number, path: path.clone(), operation };
+    let request = |operation| Message::Request {
+        request: number,
+        path: path.clone(),
+        operation,
+        again: number.is_multiple_of(3).then_some(Epoch(u128::from(number))),
+    };
     let mut vector = Vector::default();
     match random.below(12) {
         0 => request(Operation::Get {

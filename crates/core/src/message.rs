@@ -336,6 +336,28 @@ pub enum Message {
         /// `None` where it does not reflect it. Empty: it cannot say.
         deleted: Vec<Option<bool>>,
     },
+    /// Asks another holder to leave room below the size limit of a database.
+    AskShare {
+        /// Where.
+        target: Target,
+        /// Returned in the answer.
+        asked: u64,
+        /// The most bytes that the receiver may still add.
+        keep: u64,
+    },
+    /// The answer.
+    TellShare {
+        /// Where.
+        target: Target,
+        /// Of the question.
+        asked: u64,
+        /// The most bytes that the sender adds before it asks itself.
+        most: u64,
+        /// What the sender reflected when it was asked.
+        vector: Vector,
+        /// Intervals under the vector that are lost to it.
+        lost: Vec<Interval>,
+    },
 }
 
 /// The part of the keys of a copy that a chunk is about: above that of the chunk before.

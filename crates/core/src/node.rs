@@ -66,6 +66,7 @@ mod report;
 mod restored;
 mod rounds;
 mod scrub;
+mod shares;
 mod sums;
 mod sweep;
 mod sync;
@@ -229,6 +230,7 @@ pub struct Node<S: Store> {
     pull: pull::Pulls<S::Snapshot>,
     forward: forward::Forwards,
     answered: answered::Answered,
+    shares: shares::Shares,
     watch: watch::Watches,
     placement: placement::Placement,
     joins: join::Joins,
@@ -363,6 +365,7 @@ impl<S: Store> Node<S> {
             pull: pull::Pulls::default(),
             forward,
             answered: answered::Answered::default(),
+            shares: shares::Shares::default(),
             watch: watch::Watches::default(),
             placement: placement::Placement::default(),
             joins: join::Joins::default(),

@@ -151,6 +151,17 @@ fn messages() -> Vec<(String, Message)> {
         ("bye", Message::Bye),
         ("ask-epoch", Message::AskEpoch { asked: 70_000 }),
         ("tell-epoch", Message::TellEpoch { asked: 70_000, epoch: E }),
+        ("ask-share", Message::AskShare { target: TARGET, asked: 1, keep: 70_000 }),
+        (
+            "tell-share",
+            Message::TellShare {
+                target: TARGET,
+                asked: 1,
+                most: 70_000,
+                vector: vector(),
+                lost: vec![INTERVAL],
+            },
+        ),
         (
             "ask-leave",
             Message::AskLeave { target: TARGET, asked: 1, vector: vector(), lost: vec![INTERVAL] },

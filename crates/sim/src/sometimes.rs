@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub struct Sometimes(BTreeMap<String, u64>);
 
 /// Counters of the core that a campaign must reach.
-pub const CORE: [&str; 23] = [
+pub const CORE: [&str; 24] = [
     "broken_fragments",
     "copies_damaged",
     "copies_joined",
@@ -31,6 +31,7 @@ pub const CORE: [&str; 23] = [
     "requests_served",
     "requests_again",
     "rows_repaired",
+    "share_rounds",
     "sums_ended",
 ];
 

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::Node;
 use super::local::{Ready, StagedWrites};
 use super::push::Waiting;
+use super::shares::{Parked, Refused};
 use super::work::Work;
 use crate::clock::Now;
 use crate::definition::Durability;
@@ -24,12 +25,13 @@ impl<S: Store> Node<S> {
     pub(super) fn write_ready(
         &mut self,
         ready: Vec<Ready>,
+        forwarded: bool,
         results: &mut [Option<Result<Vec<Written>, Error>>],
         now: Now,
     ) -> Result<(), StoreError> {
         let mut parts = Vec::from([ready]);
         while let Some(part) = parts.pop() {
-            if let Some((before, behind)) = self.write_together(part, results, now)? {
+            if let Some((before, behind)) = self.write_together(part, forwarded, results, now)? {
                 parts.extend([behind, before]);
             }
         }
@@ -41,6 +43,7 @@ impl<S: Store> Node<S> {
     fn write_together(
         &mut self,
         mut ready: Vec<Ready>,
+        forwarded: bool,
         results: &mut [Option<Result<Vec<Written>, Error>>],
         now: Now,
     ) -> Result<Option<Divided>, StoreError> {
@@ -54,23 +57,34 @@ impl<S: Store> Node<S> {
                 written.push(Vec::new());
                 continue;
             }
-            match self.stage_writes(&mut work, &mut staged, *id, submission, now)? {
+            let staged = if self.is_parked(*id) {
+                Err(Refused::Share(0))
+            } else {
+                self.stage_writes(&mut work, &mut staged, *id, submission, now)?
+            };
+            match staged {
                 Ok(of_one) => written.push(of_one),
-                Err(error) => {
-                    refused = Some((place, error));
+                Err(why) => {
+                    refused = Some((place, why));
                     break;
                 }
             }
         }
-        if let Some((place, error)) = refused {
+        if let Some((place, refused)) = refused {
             if planted(Planted::NoRollBack) {
                 drop(work);
             } else {
                 self.roll_back(work)?;
             }
             let behind = ready.split_off(place + 1);
-            if let Some((index, ..)) = ready.pop() {
-                results[index] = Some(Err(error));
+            if let Some((index, id, submission, reply)) = ready.pop() {
+                match refused {
+                    Refused::Error(error) => results[index] = Some(Err(error)),
+                    // It is answered later.
+                    Refused::Share(need) => {
+                        self.park(id, Parked { submission, reply, forwarded }, need, now);
+                    }
+                }
             }
             return Ok(Some((ready, behind)));
         }

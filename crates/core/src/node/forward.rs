@@ -285,7 +285,9 @@ impl<S: Store> Node<S> {
             self.reply(call.reply, Err(error));
         }
         let calls = self.forward.calls.values().map(|call| call.deadline).min().unwrap_or(NEVER);
-        self.timers.calls = calls.min(self.expire_waiters(now)).min(self.expire_syncs(now));
+        let shares = self.tend_shares(now);
+        self.timers.calls =
+            calls.min(self.expire_waiters(now)).min(self.expire_syncs(now)).min(shares);
     }
 
     /// A peer asks this one to do something.

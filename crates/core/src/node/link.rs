@@ -312,6 +312,12 @@ impl<S: Store> Node<S> {
             Message::TellDurable { target, asked, vector, lost } => {
                 self.durable_told(peer, target, asked, (vector, &lost));
             }
+            Message::AskShare { target, asked, keep } => {
+                self.share_asked(peer, target, asked, keep);
+            }
+            Message::TellShare { target, asked, most, vector, lost } => {
+                self.share_told(peer, (target, asked), most, (vector, &lost), now);
+            }
             Message::AskDeleted { target, asked, floor, rows } => {
                 return self.deleted_asked(peer, target, asked, (&floor, &rows));
             }

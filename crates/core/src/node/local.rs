@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::admit::{check_writes, shown, unmet};
 use super::push::ReplyTo;
+use super::shares::Refused;
 use super::work::Work;
 use super::{Held, Node, Output, OwnRow};
 use crate::clock::Now;
@@ -188,7 +189,7 @@ impl<S: Store> Node<S> {
                 Err(error) => results[index] = Some(Err(error)),
             }
         }
-        let outcome = self.write_ready(ready, &mut results, now);
+        let outcome = self.write_ready(ready, forwarded, &mut results, now);
         if let Err(error) = &outcome {
             let failure = Error::from(error.clone());
             for result in results.iter_mut().filter(|result| result.is_none()) {
@@ -283,7 +284,8 @@ impl<S: Store> Node<S> {
         id: DatabaseId,
         submission: &Submission,
         now: Now,
-    ) -> Result<Result<Vec<Written>, Error>, StoreError> {
+    ) -> Result<Result<Vec<Written>, Refused>, StoreError> {
+        let refused = |error| Ok(Err(Refused::Error(error)));
         let durability = self.durability_of(id, submission.durability);
         let wanted = self.wants_changes(id);
         let intervals = staged.entry(id).or_default();
@@ -293,7 +295,7 @@ impl<S: Store> Node<S> {
             None => !self.receivers(id).0.is_empty(),
         };
         let Some(held) = self.held.get_mut(&id) else {
-            return Ok(Err(Error::Internal("a copy vanished under a write".into())));
+            return refused(Error::Internal("a copy vanished under a write".into()));
         };
         let Held { replica, definition, .. } = &mut **held;
         work.touched.insert(id);
@@ -307,12 +309,15 @@ impl<S: Store> Node<S> {
             intervals.push(Staged { interval, records, bytes: 0, durability });
         }
         let Some(into) = intervals.last_mut() else {
-            return Ok(Err(Error::Internal("an interval vanished under a write".into())));
+            return refused(Error::Internal("an interval vanished under a write".into()));
         };
         into.bytes += weight;
         into.durability = into.durability.max(durability);
         let mut written = Vec::with_capacity(submission.writes.len());
+        // What is taken away makes no room for what is added: another holder may take away the same.
+        let mut grown = 0;
         for write in &submission.writes {
+            let was = replica.state.counts.bytes;
             let mut author = Author {
                 epoch: self.epoch,
                 clock: &mut self.clock,
@@ -332,7 +337,7 @@ impl<S: Store> Node<S> {
                     let key = &write.key;
                     let record = replica.expire(transaction, store, &mut author, key, *expires)?;
                     if record.is_none() {
-                        return Ok(Err(unmet(key, Condition::Present, None)));
+                        return refused(unmet(key, Condition::Present, None));
                     }
                     (Vec::from_iter(one(record)), None)
                 }
@@ -342,18 +347,19 @@ impl<S: Store> Node<S> {
                     match replica.add(transaction, store, &mut author, &write.key, by)? {
                         Ok(Added { records, value }) => (records, Some(value)),
                         Err(Some(why)) => {
-                            return Ok(Err(Error::NotACounter { key: shown(&write.key), why }));
+                            return refused(Error::NotACounter { key: shown(&write.key), why });
                         }
                         Err(None) => (Vec::new(), None),
                     }
                 }
             };
             let Some((_, last)) = records.last() else {
-                return Ok(Err(Error::BadArgument(alloc::format!(
+                return refused(Error::BadArgument(alloc::format!(
                     "the key is stamped at the end of time ({} ms), which only a faulty peer does; nothing can overwrite it",
                     TIME_CEILING.millis()
-                ))));
+                )));
             };
+            grown += replica.state.counts.bytes.saturating_sub(was);
             into.interval.upto = last.sequence;
             written.push(Written { version: last.version(), value });
             for (key, record) in records {
@@ -365,10 +371,16 @@ impl<S: Store> Node<S> {
         }
         let used = replica.state.counts.bytes;
         if let Some(limit) = definition.as_ref().and_then(|definition| definition.size)
-            && used > limit
-            && used > before
+            && grown > 0
         {
-            return Ok(Err(Error::NoSpace { used: before, limit, need: used - before }));
+            if used > limit && used > before {
+                return refused(Error::NoSpace { used: before, limit, need: used - before });
+            }
+            let with_it = work.grown.get(&id).copied().unwrap_or(0) + grown;
+            if !self.has_share(id, with_it) {
+                return Ok(Err(Refused::Share(grown)));
+            }
+            work.grown.insert(id, with_it);
         }
         Ok(Ok(written))
     }

@@ -14,6 +14,7 @@ const SWEEP_ROWS: usize = 2_000;
 impl<S: Store> Node<S> {
     /// Forgets a copy: from here on its rows belong to nothing.
     pub(super) fn unlink(&mut self, id: DatabaseId) -> Result<(), StoreError> {
+        self.forget_share(id);
         let Some(held) = self.held.remove(&id) else { return Ok(()) };
         let prefix = held.replica.prefix;
         let mut transaction = Transaction::default();

@@ -21,6 +21,8 @@ pub(super) struct Work {
     pub(super) touched: BTreeSet<DatabaseId>,
     /// What won, where somebody wants to know.
     changes: BTreeMap<DatabaseId, Vec<(Vec<u8>, Record)>>,
+    /// Bytes that writes of users add to databases with a size limit.
+    pub(super) grown: BTreeMap<DatabaseId, u64>,
     /// Databases in which two values carry one stamp.
     conflicts: BTreeSet<DatabaseId>,
 }
@@ -60,7 +62,7 @@ impl<S: Store> Node<S> {
         if work.is_empty() {
             return Ok(());
         }
-        let Work { mut transaction, touched, changes, conflicts } = work;
+        let Work { mut transaction, touched, changes, conflicts, grown } = work;
         let (ripe, sweep) = (self.grace_from(now), self.sweep_from(now));
         for id in &touched {
             if let Some(held) = self.held.get_mut(id) {
@@ -72,6 +74,9 @@ impl<S: Store> Node<S> {
             }
         }
         self.commit(transaction)?;
+        for (id, bytes) in grown {
+            self.spend_share(id, bytes);
+        }
         for id in touched {
             self.sums.changed(id);
             self.compare_holders_soon(id);

@@ -212,6 +212,11 @@ pub(super) const COUNTERS: &[Counter] = &[
         "Writes that a holder was asked for once more after the connection to it broke.",
     ),
     counter(
+        "share_rounds",
+        "tidings_share_rounds_total",
+        "Questions to the other holders for room below a size limit.",
+    ),
+    counter(
         "requests_repeated",
         "tidings_requests_repeated_total",
         "Requests that arrived a second time and were not served again.",

@@ -160,7 +160,7 @@ impl World {
         let session = random.any();
         let own = self.processes[index].peer;
         let epoch = Epoch::new(random.any(), own);
-        match random.below(20) {
+        match random.below(21) {
             0 => {
                 let addresses = vec!["x".repeat(random.index(1_000)); random.index(20)];
                 let name = "n".repeat(random.index(1_000));
@@ -239,6 +239,7 @@ impl World {
                 Message::TellDeleted { target, asked: session, deleted }
             }
             18 => Message::AskDurable { target, asked: session },
+            19 => Message::AskShare { target, asked: session, keep: random.below(1_000) },
             _ => Message::Bye,
         }
     }

@@ -136,10 +136,27 @@ pub struct NodeStatus {
     pub draining: bool,
     /// Databases in the directory.
     pub databases_known: u64,
+    /// Databases that want attention.
+    #[serde(default)]
+    pub health: Health,
     /// Whole sentences: what is wrong and why, or that all is well.
     pub verdict: Vec<String>,
     /// Counters since this start, by name.
     pub counters: alloc::collections::BTreeMap<String, u64>,
+}
+
+/// Databases that want attention, as one peer sees them. The steward of a database counts whether it has
+/// too few or too many copies, so that the sum over all peers is that of the cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Databases in the directory without any live complete copy: each peer counts all of them.
+    pub unavailable: u64,
+    /// Databases of which this peer is the steward, with fewer live copies than `min`.
+    pub under_replicated: u64,
+    /// Databases of which this peer is the steward, with more live copies than `max`.
+    pub over_replicated: u64,
+    /// Copies here that know of writes which they have not received.
+    pub behind: u64,
 }
 
 /// How far a peer is with handing over everything that it holds.

@@ -172,6 +172,27 @@ fn of_peer(text: &mut Text, status: &NodeStatus) {
     text.gauge("tidings_live_peers", "Live peers, this one included.", status.live_peers.into());
     text.gauge("tidings_databases_held", "Databases with a copy here.", status.databases_held);
     text.gauge("tidings_databases_known", "Databases in the directory.", status.databases_known);
+    let health = &status.health;
+    text.gauge(
+        "tidings_databases_unavailable",
+        "Databases in the directory without any live complete copy, as each peer sees them.",
+        health.unavailable,
+    );
+    text.gauge(
+        "tidings_databases_under_replicated",
+        "Databases with fewer live copies than min, of which this peer is the steward.",
+        health.under_replicated,
+    );
+    text.gauge(
+        "tidings_databases_over_replicated",
+        "Databases with more live copies than max, of which this peer is the steward.",
+        health.over_replicated,
+    );
+    text.gauge(
+        "tidings_databases_behind",
+        "Copies here that know of writes which they have not received.",
+        health.behind,
+    );
     text.gauge(
         "tidings_draining",
         "1 while this peer hands over everything, else 0.",

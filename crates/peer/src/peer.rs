@@ -181,6 +181,7 @@ impl Peer {
             databases_held: 0,
             draining: false,
             databases_known: 0,
+            health: tidings_core::status::Health::default(),
             verdict: vec!["the peer has stopped".into()],
             counters: std::collections::BTreeMap::new(),
         });

@@ -59,6 +59,11 @@ impl Losses {
         }
     }
 
+    /// How many copies have rows above their vector.
+    pub(super) fn behind(&self) -> u64 {
+        self.loose.len() as u64
+    }
+
     /// A copy is gone.
     pub(super) fn forget(&mut self, id: DatabaseId) {
         self.loose.remove(&id);

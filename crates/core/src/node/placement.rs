@@ -22,7 +22,7 @@ use crate::message::{Operation, Reply};
 use crate::name::Path;
 use crate::planted::{Planted, planted};
 use crate::record::Record;
-use crate::status::HolderState;
+use crate::status::{Health, HolderState};
 use crate::store::{Store, StoreError};
 
 /// Pause between two looks for databases with too few copies, while anything changes.
@@ -48,6 +48,17 @@ pub(super) enum Task {
     Watched(DatabaseId),
 }
 
+/// What is wrong with the copies of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ailment {
+    /// None is alive and complete.
+    Unavailable,
+    /// There are fewer than `min`.
+    TooFew,
+    /// There are more than `max`.
+    TooMany,
+}
+
 /// Placement under way.
 #[derive(Debug, Default)]
 pub(super) struct Placement {
@@ -61,6 +72,8 @@ pub(super) struct Placement {
     /// Whether something changed for all of them.
     all: bool,
     reviewed: u64,
+    /// Databases that want attention, as of the last review.
+    ailing: BTreeMap<DatabaseId, Ailment>,
     /// See [`Node::copies_moved`].
     moved: u64,
 }
@@ -385,6 +398,7 @@ impl<S: Store> Node<S> {
     ) {
         let own = self.config.peer;
         let since = self.placement.lacking.remove(&id).unwrap_or(now.monotonic);
+        self.placement.ailing.remove(&id);
         let Some(path) = self.directory.path(id).cloned() else { return };
         let active: Vec<PeerId> = self.active_holders(id).collect();
         let steward = active.iter().min_by_key(|peer| self.rank_key(id, **peer)) == Some(&own);
@@ -395,6 +409,14 @@ impl<S: Store> Node<S> {
         let max = replication.map_or(usize::MAX, |replication| replication.max as usize);
         let staying = active.iter().filter(|peer| !self.is_draining(**peer)).count();
         self.leaves.note(id, active.contains(&own) && staying > max, now);
+        let bounds = replication.map(|replication| (replication.min as usize, max));
+        let ailment = match bounds {
+            _ if active.is_empty() && self.directory.is_known(id) => Some(Ailment::Unavailable),
+            Some((min, _)) if steward && staying < min => Some(Ailment::TooFew),
+            Some((_, max)) if steward && active.len() > max => Some(Ailment::TooMany),
+            _ => None,
+        };
+        self.placement.ailing.extend(ailment.map(|ailment| (id, ailment)));
         // Of what has no definition any more, one copy must stay.
         let min = match replication {
             Some(Replication { min, .. }) => min,
@@ -433,6 +455,19 @@ impl<S: Store> Node<S> {
             let joining = HolderState::Joining;
             writes.extend(self.directory.holder_write(id, peer, joining, now.wall));
         }
+    }
+
+    /// Databases that want attention.
+    pub(super) fn health(&self) -> Health {
+        let mut health = Health { behind: self.losses.behind(), ..Health::default() };
+        for ailment in self.placement.ailing.values() {
+            match ailment {
+                Ailment::Unavailable => health.unavailable += 1,
+                Ailment::TooFew => health.under_replicated += 1,
+                Ailment::TooMany => health.over_replicated += 1,
+            }
+        }
+        health
     }
 
     /// The live, active holders of a database, this peer included.

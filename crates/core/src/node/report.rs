@@ -212,6 +212,35 @@ impl<S: Store> Node<S> {
         if apart > 0 {
             verdict.push(format!("{apart} live peers are not connected to this one"));
         }
+        let health = self.health();
+        let databases = |count: u64| match count {
+            1 => "1 database".to_string(),
+            count => format!("{count} databases"),
+        };
+        if health.unavailable > 0 {
+            let count = databases(health.unavailable);
+            verdict.push(format!(
+                "no holder of {count} is alive: they can be neither read nor written"
+            ));
+        }
+        if health.under_replicated > 0 {
+            let count = databases(health.under_replicated);
+            verdict.push(format!(
+                "fewer live copies than wanted of {count} that this peer is the steward of"
+            ));
+        }
+        if health.over_replicated > 0 {
+            let count = databases(health.over_replicated);
+            verdict.push(format!(
+                "more live copies than wanted of {count} that this peer is the steward of"
+            ));
+        }
+        if health.behind > 0 {
+            let count = databases(health.behind);
+            verdict.push(format!(
+                "the copies here of {count} know of writes that they have not received yet"
+            ));
+        }
         let drain = self.drain_status();
         match (drain.draining, drain.copies, drain.waiting) {
             (false, ..) => {}
@@ -234,6 +263,7 @@ impl<S: Store> Node<S> {
             databases_held: drain.copies,
             draining: drain.draining,
             databases_known: self.directory.len() as u64,
+            health,
             verdict,
             counters: self.counters.iter().map(|(name, n)| ((*name).to_string(), *n)).collect(),
         }

@@ -10,6 +10,7 @@ use tidings_core::node::Place;
 use tidings_core::record::Record;
 use tidings_core::stamp::Time;
 use tidings_core::status::HolderState;
+use tidings_core::vector::LOST_MAX;
 
 use crate::complete::present;
 use crate::look::{Copies, Copy};
@@ -443,9 +444,15 @@ impl World {
                     && node.why_not_collected(id).is_none()
             });
             copies.into_iter().find_map(|(_, copy)| {
-                let old = copy
-                    .records()
-                    .find(|(_, record)| !record.is_live() && record.stamp().time.millis() < ripe);
+                // Where too many intervals are lost, neighbours are called one: what is between them
+                // is here, and yet nobody can say so.
+                let lost = copy.state.progress.lost();
+                let between =
+                    |record: &Record| lost.len() >= LOST_MAX && lost.contains(record.dot());
+                let old = copy.records().find(|(_, record)| {
+                    let ripe = record.stamp().time.millis() < ripe;
+                    !record.is_live() && ripe && !between(record)
+                });
                 old.map(|(key, record)| {
                     let key = String::from_utf8_lossy(key);
                     let (path, stamp) = (&copy.path, record.stamp());

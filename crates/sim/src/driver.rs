@@ -30,6 +30,7 @@ impl World {
                     let id = node.database_id(path);
                     let there = present(node, id);
                     self.check_left(index, id);
+                    self.left.insert(there, self.now);
                     self.checker.left(index, there);
                 }
             }

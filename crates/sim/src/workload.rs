@@ -253,6 +253,11 @@ impl World {
             self.sometimes.saw("acknowledged synced");
         }
         let (acks, synced) = (attempt.acks as usize, attempt.synced);
+        // A copy that counted may be gone before the answer is here, where its peer drains.
+        let left = self.left.get(&attempt.database).is_some_and(|at| *at >= attempt.at);
+        if left {
+            return;
+        }
         if synced && losses == self.losses {
             self.check_synced(number, acks.max(1));
         }

@@ -99,6 +99,8 @@ pub struct World {
     pub(crate) faults: Faults,
     pub(crate) looks: Looks,
     pub(crate) before: Before,
+    /// When a copy of a database was last given back.
+    pub(crate) left: BTreeMap<DatabaseId, u64>,
     /// Losses of data so far.
     pub(crate) losses: u64,
     /// When a disk last lost data by other means than power; `u64::MAX`: never.
@@ -139,6 +141,7 @@ impl World {
             faults: Faults::default(),
             looks: Looks::default(),
             before: Before::default(),
+            left: BTreeMap::new(),
             losses: 0,
             destroyed: u64::MAX,
             retired: 0,

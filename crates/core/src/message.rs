@@ -332,6 +332,11 @@ pub enum Message {
         /// `None` where it does not reflect it. Empty: it cannot say.
         deleted: Vec<Option<bool>>,
     },
+    /// Two processes are alive under the receiver's identity: both are to refuse writes.
+    Cloned {
+        /// The live epoch of the other one.
+        epoch: Epoch,
+    },
 }
 
 /// The part of the keys of a copy that a chunk is about: above that of the chunk before.

@@ -180,6 +180,7 @@ impl Peer {
             live_peers: 0,
             databases_held: 0,
             draining: false,
+            cloned: false,
             databases_known: 0,
             verdict: vec!["the peer has stopped".into()],
             counters: std::collections::BTreeMap::new(),

@@ -73,6 +73,8 @@ impl World {
             }
             Told::BadDefinition(why) => self.checker.broke("14 no defects", why.clone()),
             Told::StampAhead(_) => self.sometimes.saw("alarm stamp ahead"),
+            Told::Cloned => self.sometimes.saw("alarm cloned"),
+            Told::ClonesSeen(_) => self.sometimes.saw("alarm clones seen"),
             Told::ClockOff(_) => self.sometimes.saw("alarm clock off"),
             Told::PeerDown(_) => self.sometimes.saw("peer down"),
             Told::PeerUp(..) => {}

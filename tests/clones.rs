@@ -33,8 +33,7 @@ fn clones(is_cloned: impl Fn(&str, &str) -> bool) {
     let two = begun(tempfile::tempdir().unwrap(), &addresses(&one), &[]);
     let id = |peer: &Peer| peer.ready["peer"].as_str().unwrap().to_owned();
     // Text of one length, in an alphabet in the order of its bytes.
-    let (original, other) =
-        if is_cloned(&id(&one), &id(&two)) { (one, two) } else { (two, one) };
+    let (original, other) = if is_cloned(&id(&one), &id(&two)) { (one, two) } else { (two, one) };
     let definitions = json!({ "definitions": [
         { "name": "any", "matcher": "glob:data/*", "replication": { "min": 2, "max": 3 } },
     ]});

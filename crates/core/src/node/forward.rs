@@ -172,8 +172,8 @@ impl<S: Store> Node<S> {
         if !matches!(result, Ok(Reply::Watching(..))) {
             self.forward.watches.remove(&request);
         }
-        let another = matches!(result, Ok(Reply::Behind) | Err(Error::Cloned))
-            && self.may_ask_another(&call);
+        let another =
+            matches!(result, Ok(Reply::Behind) | Err(Error::Cloned)) && self.may_ask_another(&call);
         if another || matches!(result, Err(Error::Unavailable { .. })) {
             // Nothing was done there: another holder may do it.
             self.dispatch(call, now);

@@ -273,8 +273,7 @@ mod tests {
                 links.established(surplus, now);
                 assert_eq!(links.settle(now, None), [Action::Challenge]);
                 now += Duration::from_millis(1);
-                let expected =
-                    if surplus == early { Action::Close(early) } else { Action::Stop };
+                let expected = if surplus == early { Action::Close(early) } else { Action::Stop };
                 assert_eq!(links.settle(now, Some(now)), [expected]);
                 links.closed(early);
             }

@@ -9,11 +9,10 @@ mod support;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
-use std::path::Path;
 use std::time::Duration;
 
 use support::trio::{Trio, batch, rows, status};
-use support::{Peer, found_within, said, wait_for};
+use support::{Peer, assert_fails, code, copy, found_within, said, wait_for, wait_within};
 
 const PATH: &str = "data/disks";
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -23,13 +22,32 @@ type Expected = BTreeMap<String, String>;
 
 /// Writes one value under many keys, and notes it.
 fn fill(peer: &Peer, value: &str, keys: Range<usize>, expected: &mut Expected) {
+    batch(peer, PATH, &lines(value, keys.clone()));
+    expected.extend(keys.map(|number| (key(number), value.to_owned())));
+}
+
+/// The same at a peer that has a clone, and refuses once it was told of it.
+fn fill_a_clone(peer: &Peer, value: &str, keys: Range<usize>, expected: &mut Expected) -> bool {
+    let output = peer.piped(&["batch", PATH, "-"], lines(value, keys.clone()).as_bytes());
+    if code(&output) == 0 {
+        expected.extend(keys.map(|number| (key(number), value.to_owned())));
+        return true;
+    }
+    assert_fails(&output, 6, "share one peer's identity");
+    false
+}
+
+fn key(number: usize) -> String {
+    format!("key{number:06}")
+}
+
+fn lines(value: &str, keys: Range<usize>) -> String {
     let mut lines = String::new();
     for number in keys {
-        let key = format!("key{number:06}");
+        let key = key(number);
         writeln!(lines, r#"{{"put": {{"key": "{key}", "value": "{value}"}}}}"#).unwrap();
-        expected.insert(key, value.to_owned());
     }
-    batch(peer, PATH, &lines);
+    lines
 }
 
 /// All copies are the same, and say what was written.
@@ -42,19 +60,6 @@ fn assert_all_have(trio: &Trio, expected: &Expected) {
         let has = wrong.map(|(key, _)| found.get(key));
         assert!(wrong.is_none(), "{} does not have {wrong:?}, but {has:?}", peer.http);
         assert_eq!(found.len(), expected.len());
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
     }
 }
 
@@ -85,7 +90,7 @@ fn an_older_disk_does_no_harm() {
     assert_all_have(&trio, &expected);
 }
 
-/// Two processes run on copies of one disk, and both take writes.
+/// Two processes run on copies of one disk, and both take writes until they are told of each other.
 #[test]
 fn a_copied_disk_does_no_harm() {
     let (mut trio, mut expected) = (Trio::start(), Expected::new());
@@ -98,13 +103,15 @@ fn a_copied_disk_does_no_harm() {
     trio.meet();
     let twin = trio.beside(twin);
     assert_eq!(twin.ready["peer"], trio.peer(1).ready["peer"], "they share an identity");
-    fill(trio.peer(1), "one", 100..200, &mut expected);
-    fill(&twin, "other", 200..300, &mut expected);
+    fill_a_clone(trio.peer(1), "one", 100..200, &mut expected);
+    fill_a_clone(&twin, "other", 200..300, &mut expected);
     fill(trio.peer(0), "meanwhile", 50..60, &mut expected);
     trio.kill(1);
     trio.seat(1, twin);
     trio.meet();
-    fill(trio.peer(1), "after", 300..320, &mut expected);
+    wait_within(DEADLINE, "the one that is left taking writes", || {
+        fill_a_clone(trio.peer(1), "after", 300..320, &mut expected).then_some(())
+    });
     assert_all_have(&trio, &expected);
 }
 

@@ -269,11 +269,15 @@ fn peers_that_found_each_other() {
 /// Answers as a peer does whose others have these names, connections and clocks, and gives what the
 /// doctor says of it.
 fn doctor_of(others: &[(&str, bool, i64)]) -> (i32, Value) {
+    doctor_of_peer(others, false)
+}
+
+fn doctor_of_peer(others: &[(&str, bool, i64)], cloned: bool) -> (i32, Value) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let status = json!({
         "peer": "12D3KooWself", "name": "self", "version": "99.0.0", "epoch": "1", "listen": [],
-        "live_peers": 1, "databases_held": 0, "draining": false, "databases_known": 0,
+        "live_peers": 1, "databases_held": 0, "draining": false, "cloned": cloned, "databases_known": 0,
         "verdict": [], "counters": {},
     });
     let peers: Vec<Value> = others
@@ -302,6 +306,17 @@ fn doctor_of(others: &[(&str, bool, i64)]) -> (i32, Value) {
     let found = doctor(&["--http", &address, "--no-mdns"]);
     server.join().unwrap();
     found
+}
+
+/// Another process runs under the peer's identity.
+#[test]
+fn a_clone() {
+    let (code, report) = doctor_of_peer(&[("a", true, 5)], true);
+    assert_eq!(code, FAILED, "{report}");
+    assert_told(&report, "clones", "fail", "another process runs under this peer's identity");
+    assert_told(&report, "clones", "fail", "start it with an empty directory");
+    let (_, report) = doctor_of(&[("a", true, 5)]);
+    assert_told(&report, "clones", "ok", "no other process");
 }
 
 /// Clocks that differ: whose fault it is can be told of three, not of two.

@@ -156,14 +156,14 @@ pub fn agreed(status: &Value) -> [&Value; 6] {
 }
 
 /// Starts a peer that knows where others are.
-fn begun(directory: TempDir, known: &[String], arguments: &[&'static str]) -> Peer {
+pub fn begun(directory: TempDir, known: &[String], arguments: &[&'static str]) -> Peer {
     let peers = known.iter().flat_map(|address| ["--peer", address.as_str()]);
     let arguments: Vec<&str> = peers.chain(arguments.iter().copied()).collect();
     Peer::bare(directory, &arguments)
 }
 
 /// Where a peer listens.
-fn addresses(peer: &Peer) -> Vec<String> {
+pub fn addresses(peer: &Peer) -> Vec<String> {
     let listen = peer.ready["listen"].as_array().unwrap();
     listen.iter().map(|address| address.as_str().unwrap().to_owned()).collect()
 }

@@ -58,6 +58,7 @@ pub(super) async fn door(settings: &Settings, context: &Context, user: Option<Us
             } else {
                 Check::ok(name, who)
             }];
+            checks.push(clones(status.cloned));
             checks.extend(of_others(&client).await);
             checks
         }
@@ -160,6 +161,19 @@ fn found(peers: &[PeerStatus]) -> Check {
         name,
         format!("connected to {connected} of {}; not to {}", peers.len(), away.join(", ")),
         "start those that are meant to run, or drain a peer before it goes for good",
+    )
+}
+
+/// Whether the peer was told of another process under its identity, which refuses writes.
+fn clones(cloned: bool) -> Check {
+    let name = "clones";
+    if !cloned {
+        return Check::ok(name, "no other process is known to run under this peer's identity");
+    }
+    Check::fail(
+        name,
+        "another process runs under this peer's identity: the writes of both are refused",
+        "stop one of them, and start it with an empty directory",
     )
 }
 

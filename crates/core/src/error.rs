@@ -133,9 +133,9 @@ pub enum Error {
         /// The bound, in milliseconds.
         bound_ms: u64,
     },
-    /// Another process runs under this peer's identity; nothing was written.
+    /// Two processes run under one peer's identity; nothing was written.
     #[error(
-        "another running peer has this peer's identity: writes are refused on both until one stops; give the copy a data directory of its own"
+        "two running processes share one peer's identity, as after its data directory was copied: both refuse writes until one of them is stopped; start that one with an empty directory, so that it gets an identity of its own"
     )]
     Cloned,
     /// The call did not finish in time; what it says may still happen.

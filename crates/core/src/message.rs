@@ -358,6 +358,11 @@ pub enum Message {
         /// Intervals under the vector that are lost to it.
         lost: Vec<Interval>,
     },
+    /// Two processes are alive under the receiver's identity: both are to refuse writes.
+    Cloned {
+        /// The live epoch of the other one.
+        epoch: Epoch,
+    },
 }
 
 /// The part of the keys of a copy that a chunk is about: above that of the chunk before.

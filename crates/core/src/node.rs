@@ -42,6 +42,7 @@ mod admit;
 mod answer;
 mod answered;
 mod check;
+mod clones;
 mod collect;
 mod commit;
 mod compare;
@@ -209,6 +210,7 @@ pub struct Node<S: Store> {
     clock: HybridClock,
     guard: ClockGuard,
     clock_was_off: bool,
+    clones: clones::Clones,
     failed: Option<Error>,
     membership: Membership,
     members: BTreeMap<PeerId, Identity>,
@@ -349,6 +351,7 @@ impl<S: Store> Node<S> {
             clock: HybridClock::new(reserved),
             guard: ClockGuard::default(),
             clock_was_off: false,
+            clones: clones::Clones::default(),
             failed: None,
             members: BTreeMap::new(),
             remembered,
@@ -628,6 +631,7 @@ impl<S: Store> Node<S> {
         }
         if self.timers.placement <= at {
             self.timers.placement = at + SECOND;
+            self.clones.tick(now);
             self.store_remembered()?;
             self.placement_tick(now)?;
             self.review_gaps(now)?;

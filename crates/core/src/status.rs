@@ -134,6 +134,9 @@ pub struct NodeStatus {
     pub databases_held: u64,
     /// Whether it gives back every copy, because it is to go for good.
     pub draining: bool,
+    /// Whether another process runs under its identity, so that both refuse writes.
+    #[serde(default)]
+    pub cloned: bool,
     /// Databases in the directory.
     pub databases_known: u64,
     /// Databases that want attention.

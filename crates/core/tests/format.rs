@@ -190,6 +190,7 @@ fn messages() -> Vec<(String, Message)> {
             "tell-deleted",
             Message::TellDeleted { target: TARGET, asked: 1, deleted: vec![Some(true), None] },
         ),
+        ("cloned", Message::Cloned { epoch: E }),
     ];
     let refusals = [Refusal::NotHolder, Refusal::Generation(2), Refusal::Busy];
     let operations = [

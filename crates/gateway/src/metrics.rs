@@ -198,6 +198,11 @@ fn of_peer(text: &mut Text, status: &NodeStatus) {
         "1 while this peer hands over everything, else 0.",
         status.draining.into(),
     );
+    text.gauge(
+        "tidings_cloned",
+        "1 while another process runs under this peer's identity and writes are refused, else 0.",
+        status.cloned.into(),
+    );
     for counter in counters::COUNTERS {
         let value = status.counters.get(counter.counted).copied().unwrap_or(0);
         text.counter(counter.metric, counter.help, value);

@@ -180,6 +180,7 @@ impl Peer {
             live_peers: 0,
             databases_held: 0,
             draining: false,
+            cloned: false,
             databases_known: 0,
             health: tidings_core::status::Health::default(),
             verdict: vec!["the peer has stopped".into()],

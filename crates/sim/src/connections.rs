@@ -2,15 +2,20 @@
 //!
 //! Processes look for each other every second: all of them where the network has discovery, else
 //! the first one and those their node asked to dial. A process keeps one connection per identity; a
-//! newer one takes the place of one that broke without a word.
+//! newer one takes the place of one that broke without a word. Two processes under one identity take
+//! turns at the others.
 
 use tidings_core::ident::PeerId;
 use tidings_core::node::Input;
 
 use crate::faults::Act;
-use crate::network::{Parcel, SILENCE};
+use crate::network::{Connection, Parcel, SILENCE};
 use crate::scenario::{Link, MILLISECOND, SECOND};
 use crate::world::{Event, World};
+
+/// How long a connection lasts before another process under the same identity takes its place, at
+/// least: as in the network driver.
+const TURN: u64 = 3 * SECOND;
 
 impl World {
     /// Sends on the connection that the node was told of; what finds none is dropped.
@@ -81,9 +86,11 @@ impl World {
     /// Whether two processes could connect, and are not connected.
     fn can_connect(&self, one: usize, other: usize) -> bool {
         let (a, b) = (&self.processes[one], &self.processes[other]);
-        let joined = |from: usize, to: PeerId| {
-            let known = self.processes[from].known.get(&to);
-            known.is_some_and(|connection| self.network.connection(*connection).is_some())
+        let joined = |from: usize, to: usize| {
+            let known = self.known_connection(from, self.processes[to].peer);
+            known.is_some_and(|(_, connection)| {
+                connection.other(from) == to || self.now < connection.since + TURN
+            })
         };
         one != other
             && a.peer != b.peer
@@ -93,8 +100,14 @@ impl World {
             && !b.stopping
             && !self.network.is_blocked(one, other)
             && !self.network.is_blocked(other, one)
-            && !joined(one, b.peer)
-            && !joined(other, a.peer)
+            && !joined(one, other)
+            && !joined(other, one)
+    }
+
+    /// The connection to a peer that a process knows of, unless it is broken.
+    fn known_connection(&self, from: usize, to: PeerId) -> Option<(u64, &Connection)> {
+        let known = *self.processes[from].known.get(&to)?;
+        self.network.connection(known).map(|connection| (known, connection))
     }
 
     pub(crate) fn connect(&mut self, ends: [usize; 2], lives: [u64; 2]) {
@@ -104,6 +117,13 @@ impl World {
             return;
         }
         let [one, other] = ends;
+        for (from, to) in [(one, other), (other, one)] {
+            // That to another process under the same identity, which has had its turn.
+            let peer = self.processes[to].peer;
+            if let Some((displaced, _)) = self.known_connection(from, peer) {
+                self.break_connection(displaced, false);
+            }
+        }
         let times = [self.now + self.news_time(one, other), self.now + self.news_time(other, one)];
         let mut sorted = ends;
         sorted.sort_unstable();

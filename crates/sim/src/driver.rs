@@ -1,6 +1,7 @@
 //! What a driver does with answers, events and syncs.
 
 use tidings_core::error::Error;
+use tidings_core::ident::PeerId;
 use tidings_core::message::Reply;
 use tidings_core::node::{Event as Told, Input};
 
@@ -74,9 +75,22 @@ impl World {
             }
             Told::BadDefinition(why) => self.checker.broke("14 no defects", why.clone()),
             Told::StampAhead(_) => self.sometimes.saw("alarm stamp ahead"),
+            Told::Cloned => self.clones_told(index, self.processes[index].peer),
+            Told::ClonesSeen(peer) => self.clones_told(index, *peer),
             Told::ClockOff(_) => self.sometimes.saw("alarm clock off"),
             Told::PeerDown(_) => self.sometimes.saw("peer down"),
             Told::PeerUp(..) => {}
+        }
+    }
+
+    /// A process takes two others, or itself and another one, for clones.
+    fn clones_told(&mut self, index: usize, peer: PeerId) {
+        self.sometimes.saw("alarm cloned");
+        let of_it = self.processes.iter().filter(|process| process.peer == peer);
+        // Whoever does harm may say anything of epochs.
+        if of_it.count() < 2 && self.hostile.is_empty() {
+            let what = format!("process {index} takes {peer:?} for two, and there is one");
+            self.checker.broke("15 clones", what);
         }
     }
 

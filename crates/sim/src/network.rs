@@ -87,6 +87,8 @@ pub struct CutOff {
 pub struct Connection {
     /// The two processes, the lower one first.
     pub ends: [usize; 2],
+    /// When both ends have heard of it, in the world's time.
+    pub since: u64,
     link: Link,
     directions: [Direction; 2],
 }
@@ -189,7 +191,7 @@ impl Network {
             random: Quick::new(self.seed, &[from as u64, to as u64, heard]),
         };
         let directions = [direction(ends[0], ends[1]), direction(ends[1], ends[0])];
-        self.connections.insert(self.next, Connection { ends, link, directions });
+        self.connections.insert(self.next, Connection { ends, since: heard, link, directions });
         for (one, other) in [(ends[0], ends[1]), (ends[1], ends[0])] {
             self.of.entry(one).or_default().insert(other, self.next);
         }

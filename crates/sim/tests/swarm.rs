@@ -153,6 +153,43 @@ fn a_clone_beside_its_original_does_no_harm() {
     settles(world);
 }
 
+/// Clones that the others can reach are told of each other, refuse writes while both run, whatever
+/// they are connected to, and go on replicating; the one that is left accepts writes again. Nothing that
+/// was acknowledged before is lost.
+#[test]
+fn clones_refuse_writes_until_one_stops() {
+    for (peers, seed) in [(2, 11), (3, 12), (4, 13)] {
+        let mut world = running(seed, peers);
+        let image = world.processes[0].disk.image();
+        let twin = world.add_process(Some(0));
+        world.rollback(twin, &image);
+        world.start(twin);
+        for n in 0..5 {
+            world.put(n % 2 * twin, PATH, &format!("key{n}"), Terms::default());
+            world.run_for(SECOND);
+        }
+        world.run_for(40 * SECOND);
+        for n in 0..60 {
+            let clone = n % 2 * twin;
+            assert!(world.processes[clone].node.as_ref().unwrap().is_cloned(), "{peers} {n}");
+            let number = world.checker.attempts().len();
+            world.put(clone, PATH, &format!("refused{n}"), Terms::default());
+            assert_eq!(fate(&world, number), Fate::Refused, "{peers} {n}");
+            world.put(1, PATH, &format!("other{n}"), Terms::default());
+            world.run_for(SECOND);
+        }
+        let stopped = [0, twin][peers % 2];
+        world.crash(stopped, Crash::Process);
+        world.processes[stopped].dead = true;
+        world.run_for(45 * SECOND);
+        let number = world.checker.attempts().len();
+        world.put(twin - stopped, PATH, "after", Terms::default());
+        world.run_for(SECOND);
+        assert!(matches!(fate(&world, number), Fate::Acknowledged(_)), "{peers}");
+        settles(world);
+    }
+}
+
 /// Acceptance 3: 30 % of frames lost, as many doubled and overtaken: no write is lost.
 #[test]
 fn lost_doubled_and_overtaken_frames_lose_no_write() {

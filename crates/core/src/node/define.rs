@@ -24,13 +24,14 @@ impl<S: Store> Node<S> {
     /// created, changed, and there already, and sentences about matchers that overlap.
     ///
     /// # Errors
-    /// [`Error::BadDefinition`] for the first that is wrong; nothing was changed.
+    /// [`Error::BadDefinition`] for the first that is wrong, or [`Error::Cloned`]; nothing was changed.
     pub fn apply(
         &mut self,
         definitions: &[Definition],
         now: Now,
     ) -> Result<[Vec<String>; 4], Error> {
         self.alive()?;
+        self.not_cloned()?;
         let [mut created, mut changed, mut unchanged, mut overlaps] = <[Vec<String>; 4]>::default();
         let mut writes = Vec::new();
         let mut after = self.registry.clone();
@@ -61,9 +62,10 @@ impl<S: Store> Node<S> {
     /// Removes a definition. False: there was none.
     ///
     /// # Errors
-    /// When the store fails.
+    /// [`Error::Cloned`], or when the store fails.
     pub fn remove_definition(&mut self, name: &str, now: Now) -> Result<bool, Error> {
         self.alive()?;
+        self.not_cloned()?;
         if self.registry.get(name).is_none() {
             return Ok(false);
         }

@@ -20,10 +20,11 @@ impl<S: Store> Node<S> {
     /// has written to it.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] while this peer does not know yet what the others hold, or when the
-    /// store fails.
+    /// [`Error::Unavailable`] while this peer does not know yet what the others hold, [`Error::Cloned`],
+    /// or when the store fails.
     pub fn drop_database(&mut self, path: &Path, now: Now) -> Result<bool, Error> {
         self.alive()?;
+        self.not_cloned()?;
         let id = self.database_id(path.as_str());
         // Else it might be one that was dropped already.
         if !self.is_in_step(now) {

@@ -36,6 +36,10 @@ pub enum Event {
     StampAhead(String),
     /// This peer's own live epoch was heard above what it issued; it took a new one.
     EpochSeenElsewhere,
+    /// Another process runs under this peer's identity: the writes of both are refused.
+    Cloned,
+    /// Two processes run under the identity of another peer.
+    ClonesSeen(PeerId),
     /// This peer's clock is off by this many milliseconds: its writes are refused.
     ClockOff(i64),
     /// A definition from another peer cannot be used.
@@ -105,6 +109,13 @@ impl core::fmt::Display for Event {
             }
             Self::EpochSeenElsewhere => f.write_str(
                 "another process writes under this peer's epoch; this one took a new epoch",
+            ),
+            Self::Cloned => f.write_str(
+                "another process runs under this peer's identity: the writes of both are refused until one of them is stopped; start the copy with an empty directory",
+            ),
+            Self::ClonesSeen(peer) => write!(
+                f,
+                "two processes run under the identity of peer {peer}: stop one of them and start it with an empty directory"
             ),
             Self::ClockOff(offset) => {
                 write!(f, "this peer's clock is {offset} ms off its peers': its writes are refused")

@@ -181,8 +181,9 @@ impl<S: Store> Node<S> {
         if !matches!(result, Ok(Reply::Watching(..))) {
             self.forward.watches.remove(&request);
         }
-        let behind = matches!(result, Ok(Reply::Behind)) && self.may_ask_another(&call);
-        if behind || matches!(result, Err(Error::Unavailable { .. })) {
+        let another =
+            matches!(result, Ok(Reply::Behind) | Err(Error::Cloned)) && self.may_ask_another(&call);
+        if another || matches!(result, Err(Error::Unavailable { .. })) {
             // Nothing was done there: another holder may do it.
             self.dispatch(call, now);
         } else {

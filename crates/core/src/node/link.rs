@@ -3,10 +3,8 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use rand_core::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::work::Work;
 use super::{Event, Node, Output};
 use crate::clock::Now;
 use crate::ident::{DatabaseId, Epoch, PeerId};
@@ -100,6 +98,7 @@ impl<S: Store> Node<S> {
         let epoch = self.links.remove(&peer).and_then(|link| link.epoch);
         self.note_acquaintance(peer);
         self.guard.forget(peer);
+        self.clones.disconnected(peer);
         self.forget_pushes(peer);
         self.abort_pulls_from(peer, now)?;
         self.forget_calls(peer, epoch, now);
@@ -299,11 +298,8 @@ impl<S: Store> Node<S> {
                 let epoch = self.epoch;
                 self.send(peer, &Message::TellEpoch { asked, epoch });
             }
-            Message::TellEpoch { asked, epoch } => {
-                if let Some(link) = self.links.get_mut(&peer) {
-                    link.told = Some((asked, epoch));
-                }
-            }
+            Message::TellEpoch { asked, epoch } => self.epoch_told(peer, asked, epoch, now),
+            Message::Cloned { epoch } => self.cloned(peer, epoch, now),
             Message::AskLeave { target, asked, vector, lost } => {
                 self.leave_asked(peer, target, asked, (&vector, &lost), now);
             }
@@ -371,6 +367,7 @@ impl<S: Store> Node<S> {
             link.epoch = Some(epoch);
         }
         self.ask_again(peer, epoch);
+        self.heard_epoch(peer, epoch, now);
         self.membership.met(identity, known, now.monotonic);
     }
 
@@ -468,19 +465,6 @@ impl<S: Store> Node<S> {
                 self.event(Event::StampAhead(path.into()));
             }
         }
-    }
-
-    /// Goes on under a new epoch: the live one was heard above what was issued here, or what was issued
-    /// cannot be known for certain.
-    pub(super) fn take_new_epoch(&mut self) -> Result<(), StoreError> {
-        self.epoch = Epoch::new(self.random.next_u64(), self.config.peer);
-        let mut work = Work::default();
-        self.stage_own(&mut work, None);
-        self.commit(work.transaction)?;
-        self.sync_store()?;
-        self.leaves.forget_issued();
-        self.broadcast_hello();
-        Ok(())
     }
 }
 

@@ -209,6 +209,8 @@ impl<S: Store> Node<S> {
     ) -> Result<Option<DatabaseId>, Error> {
         self.alive()?;
         check_writes(&submission.writes)?;
+        // Not passed on either: answers find a peer by its identity, so they may reach the other one.
+        self.not_cloned()?;
         self.check_acks(submission)?;
         let id = self.database_id(submission.path.as_str());
         if !forwarded {

@@ -205,6 +205,12 @@ impl<S: Store> Node<S> {
         if let Some(offset) = self.clock_off() {
             verdict.push(format!("the clock is {offset} ms off its peers': writes are refused"));
         }
+        if self.is_cloned() {
+            verdict.push(
+                "another process runs under this peer's identity: writes are refused until one of them is stopped; start the copy with an empty directory"
+                    .to_string(),
+            );
+        }
         if self.members.is_empty() {
             verdict.push("no other peer is known to be alive".to_string());
         }
@@ -262,6 +268,7 @@ impl<S: Store> Node<S> {
             live_peers: self.members.len() as u32 + 1,
             databases_held: drain.copies,
             draining: drain.draining,
+            cloned: self.is_cloned(),
             databases_known: self.directory.len() as u64,
             health,
             verdict,

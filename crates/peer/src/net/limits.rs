@@ -99,6 +99,14 @@ pub(super) const SPARE_CONNECTION_LIFETIME: Duration = Duration::from_secs(20);
 /// How long the connection in use has to answer when the same peer turns up on another one.
 pub(super) const CHALLENGE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a session lasts before another connection of a peer that is alive takes its place, and
+/// before it counts as one that lasted.
+///
+/// Two processes under one identity take turns at every other peer, and must be told of each other
+/// several times in the 30 s for which they refuse writes. One process that dials twice at once does
+/// so earlier; where that takes longer, it costs one session.
+pub(super) const TURN: Duration = Duration::from_secs(3);
+
 /// A peer not heard for this long is asked for a sign of life.
 pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 

@@ -10,13 +10,18 @@
 //! *challenged* for a sign of life: if it answers, the surplus is closed, otherwise the session
 //! gives way.
 //!
+//! A surplus beside a session that answers, and that is not just beginning, comes from somebody who
+//! knows nothing of that session: a second process under the same identity. It gets its turn, and
+//! then the first one again. So both of them replicate, and the protocol above sees both and can tell
+//! them so.
+//!
 //! This is a value without sockets: events go in, and [`Links::settle`] says what to do.
 
 use std::time::Instant;
 
 use libp2p::swarm::ConnectionId;
 
-use super::limits::{CHALLENGE_TIMEOUT, OPEN_TIMEOUT, SPARE_CONNECTION_LIFETIME};
+use super::limits::{CHALLENGE_TIMEOUT, OPEN_TIMEOUT, SPARE_CONNECTION_LIFETIME, TURN};
 
 /// What the driver is to do about a peer's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +67,7 @@ enum LinkState {
 
 struct Session {
     id: ConnectionId,
+    since: Instant,
     challenged: Option<Instant>,
     stopping: bool,
 }
@@ -132,7 +138,7 @@ impl Links {
     fn settle_without_session(&mut self, now: Instant, actions: &mut Vec<Action>) {
         if let Some(link) = self.all.iter().rfind(|link| link.state == LinkState::Open) {
             let id = link.id;
-            self.session = Some(Session { id, challenged: None, stopping: false });
+            self.session = Some(Session { id, since: now, challenged: None, stopping: false });
             actions.push(Action::Start(id));
             // Streams that were opened earlier belong to sessions the other side gave up.
             self.close_where(actions, |link| link.state == LinkState::Open && link.id != id);
@@ -174,6 +180,11 @@ impl Links {
                 actions.push(Action::Challenge);
             }
             Some(challenged) if heard.is_some_and(|heard| heard > challenged) => {
+                if challenged >= session.since + TURN {
+                    session.stopping = true;
+                    actions.push(Action::Stop);
+                    return;
+                }
                 session.challenged = None;
                 self.close_where(actions, |link| {
                     link.state == LinkState::Spare && link.since <= challenged
@@ -242,6 +253,37 @@ mod tests {
         assert_eq!(links.settle(later, Some(later)), []);
         links.closed(id(2));
         assert_eq!(links.deadline(), None);
+    }
+
+    /// A session that answers gives way, too, once it has had its turn: the connection beside it is
+    /// that of another process. It closes what comes beside it before.
+    #[test]
+    fn processes_with_one_identity_take_turns() {
+        let mut now = Instant::now();
+        let mut links = Links::new(true);
+        let mut first = id(1);
+        links.established(first, now);
+        links.settle(now, None);
+        links.opened(first);
+        links.settle(now, None);
+        for round in 1..4 {
+            let (early, second) = (id(round * 2), id(round * 2 + 1));
+            for (surplus, after) in [(early, TURN / 2), (second, TURN)] {
+                now += after;
+                links.established(surplus, now);
+                assert_eq!(links.settle(now, None), [Action::Challenge]);
+                now += Duration::from_millis(1);
+                let expected = if surplus == early { Action::Close(early) } else { Action::Stop };
+                assert_eq!(links.settle(now, Some(now)), [expected]);
+                links.closed(early);
+            }
+            links.ended(first);
+            assert_eq!(links.settle(now, None), [Action::Open(second)]);
+            links.closed(first);
+            links.opened(second);
+            assert_eq!(links.settle(now, None), [Action::Start(second)]);
+            first = second;
+        }
     }
 
     /// A session that does not answer gives way to the newer connection.

@@ -124,7 +124,7 @@ pub(super) async fn run(
 
     session.note_heard();
     count(&shared.counters.sessions);
-    shared.targets().succeeded(peer);
+    shared.targets().succeeded(peer, Instant::now());
     shared.insert_session(&session);
     shared.sink.connected(peer, addresses);
 

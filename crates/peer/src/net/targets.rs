@@ -15,9 +15,12 @@ use super::{
     address,
     limits::{
         BACKOFF_AUTHENTICATION, BACKOFF_FIRST, BACKOFF_LONGEST, MAX_ADDRESSES_PER_PEER,
-        MAX_HINTED_PEERS,
+        MAX_HINTED_PEERS, TURN,
     },
 };
+
+/// Most short sessions that make pauses longer: to 4 s, so that a turn can last.
+const SHORT_MAX: u32 = 4;
 
 /// What a dial is aimed at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +60,10 @@ struct Entry {
     answered_by: Option<PeerId>,
     dialing: bool,
     failures: u32,
+    /// When the last session began, until it ends.
+    session: Option<Instant>,
+    /// Sessions in a row that ended soon.
+    short: u32,
     due: Instant,
 }
 
@@ -180,10 +187,12 @@ impl Targets {
         self.connected.insert(peer);
     }
 
-    /// A session with the peer exists: its backoff begins anew after it.
-    pub(super) fn succeeded(&mut self, peer: PeerId) {
+    /// A session with the peer exists: its backoff begins anew after it, where it lasts. Else two
+    /// processes under one identity would push each other out many times a second.
+    pub(super) fn succeeded(&mut self, peer: PeerId, now: Instant) {
         for entry in self.of(peer) {
             entry.failures = 0;
+            entry.session = Some(now);
         }
     }
 
@@ -191,6 +200,11 @@ impl Targets {
     pub(super) fn disconnected(&mut self, peer: PeerId, now: Instant, jitter: f64) {
         self.connected.remove(&peer);
         for entry in self.of(peer) {
+            if let Some(began) = entry.session.take() {
+                let short = now < began + TURN;
+                entry.short = if short { entry.short.saturating_add(1).min(SHORT_MAX) } else { 0 };
+                entry.failures = entry.short;
+            }
             entry.failures = entry.failures.saturating_add(1);
             entry.due = now + jittered(backoff(entry.failures), jitter);
         }
@@ -216,7 +230,16 @@ impl Targets {
 
 impl Entry {
     fn new(addresses: Vec<Multiaddr>, now: Instant) -> Self {
-        Self { addresses, hint: false, answered_by: None, dialing: false, failures: 0, due: now }
+        Self {
+            addresses,
+            hint: false,
+            answered_by: None,
+            dialing: false,
+            failures: 0,
+            session: None,
+            short: 0,
+            due: now,
+        }
     }
 
     /// Whether this should be dialed at all.
@@ -293,10 +316,19 @@ mod tests {
         targets.due(now, 8);
         targets.answered(&target, peer, &address(1));
         targets.connected(peer);
-        targets.succeeded(peer);
+        targets.succeeded(peer, now);
         assert_eq!(targets.next_due(), None, "connected peers are not dialed");
+        now += TURN;
         targets.disconnected(peer, now, 0.0);
         assert_eq!(targets.next_due(), Some(now + BACKOFF_FIRST / 2));
+
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            targets.succeeded(peer, now);
+            targets.disconnected(peer, now, 1.0);
+            pauses.push((targets.next_due().unwrap() - now).as_millis());
+        }
+        assert_eq!(pauses, [500, 1000, 2000, 4000, 4000, 4000], "sessions that do not last");
         targets.forget(&peer);
         assert_eq!(targets.next_due(), None);
     }

@@ -5,6 +5,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use tidings_gateway::Client;
+use tidings_gateway::client::Write;
+use tidings_gateway::json::{Operation, Row};
+use tokio::task::JoinSet;
+
 use crate::support::{Peer, found_every, tell, wait_within};
 
 /// Ticks of the processor times in `/proc/PID/stat`: a second has this many on every Linux.
@@ -13,6 +18,12 @@ const TICKS: f64 = 100.0;
 const LOOK: Duration = Duration::from_millis(200);
 /// How long peers may take to know each other.
 const MEETING: Duration = Duration::from_secs(30);
+
+/// Bytes of each value of a large database.
+pub(crate) const VALUE_BYTES: usize = 100;
+/// Batches on their way at once while such a database is filled, and writes in each.
+const BATCHES: u64 = 4;
+const BATCH_WRITES: u64 = 2_000;
 
 /// The number that an environment variable names, or the usual one.
 pub(crate) fn number(variable: &str, usual: u64) -> u64 {
@@ -48,10 +59,12 @@ pub(crate) fn meet(peers: &[Peer]) {
     }
 }
 
-/// Tells the peers what the databases under `name/` are.
+/// Tells the peers how many copies the databases under `name/` have.
 pub(crate) fn define(peers: &[Peer], name: &str, min: usize, max: usize) {
+    let matcher = format!("glob:{name}/*");
+    let replication = serde_json::json!({ "min": min, "max": max });
     let body = serde_json::json!({ "definitions": [
-        { "name": name, "matcher": format!("glob:{name}/*"), "replication": { "min": min, "max": max } },
+        { "name": name, "matcher": matcher, "replication": replication },
     ]});
     let answer = peers[0].ask("POST", "/v1/definitions", &[], body.to_string().as_bytes());
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -60,6 +73,44 @@ pub(crate) fn define(peers: &[Peer], name: &str, min: usize, max: usize) {
             let target = format!("/v1/definitions/{name}");
             (peer.ask("GET", &target, &[], b"").status == 200).then_some(())
         });
+    }
+}
+
+/// The key of a record of a large database.
+pub(crate) fn key(number: u64) -> Vec<u8> {
+    format!("record/{number:08}").into_bytes()
+}
+
+/// Writes some records of a large database.
+pub(crate) async fn batch(
+    client: &Client,
+    path: &str,
+    numbers: impl Iterator<Item = u64>,
+    fill: u8,
+) {
+    let mut lines = Vec::new();
+    for number in numbers {
+        let row = Row::new(key(number), vec![fill; VALUE_BYTES]);
+        serde_json::to_writer(&mut lines, &Operation::Put(row)).unwrap();
+        lines.push(b'\n');
+    }
+    client.batch_lines(path, lines, &Write::default(), false).await.unwrap();
+}
+
+/// Fills a large database.
+pub(crate) async fn fill(peer: &Peer, path: &'static str, records: u64) {
+    let mut writers = JoinSet::new();
+    for writer in 0..BATCHES {
+        let client = Client::new(&peer.http).unwrap();
+        writers.spawn(async move {
+            for number in (writer..records.div_ceil(BATCH_WRITES)).step_by(BATCHES as usize) {
+                let first = number * BATCH_WRITES;
+                batch(&client, path, first..records.min(first + BATCH_WRITES), b'x').await;
+            }
+        });
+    }
+    while let Some(writer) = writers.join_next().await {
+        writer.unwrap();
     }
 }
 

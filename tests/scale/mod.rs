@@ -136,22 +136,21 @@ pub(crate) fn await_seldom<T>(
     found.unwrap_or_else(|| panic!("{what} did not happen within {deadline:?}"))
 }
 
-/// Waits until a number stands still for as long as `quiet`; gives it, and when it last moved. `None`:
-/// it did not within the deadline.
+/// Waits until something stands still for as long as `quiet`, and tells when it last moved.
+#[track_caller]
 pub(crate) fn stands_still<T: PartialEq>(
     deadline: Duration,
     quiet: Duration,
     mut look: impl FnMut() -> T,
-) -> Option<(T, Instant)> {
+) -> Instant {
     let mut last = (look(), Instant::now());
-    let still = found_every(LOOK, deadline, || {
+    await_seldom(deadline, "rest", || {
         let now = look();
         if now != last.0 {
             last = (now, Instant::now());
         }
-        (last.1.elapsed() >= quiet).then_some(())
-    });
-    still.map(|()| last)
+        (last.1.elapsed() >= quiet).then_some(last.1)
+    })
 }
 
 /// What the system says of a process.

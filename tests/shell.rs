@@ -3,7 +3,7 @@
 //! The terminal is one of `script`, of util-linux; where that is missing, its test says loudly that it is
 //! skipped.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 

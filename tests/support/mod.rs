@@ -44,7 +44,16 @@ pub fn wait_within<T>(deadline: Duration, what: &str, look: impl FnMut() -> Opti
 }
 
 /// What `look` finds until the time is over.
-pub fn found_within<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn found_within<T>(deadline: Duration, look: impl FnMut() -> Option<T>) -> Option<T> {
+    found_every(Duration::from_millis(10), deadline, look)
+}
+
+/// The same with another pause between two looks, for those that cost something.
+pub fn found_every<T>(
+    pause: Duration,
+    deadline: Duration,
+    mut look: impl FnMut() -> Option<T>,
+) -> Option<T> {
     let started = Instant::now();
     loop {
         if let Some(found) = look() {
@@ -53,7 +62,7 @@ pub fn found_within<T>(deadline: Duration, mut look: impl FnMut() -> Option<T>) 
         if started.elapsed() > deadline {
             return None;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(pause);
     }
 }
 

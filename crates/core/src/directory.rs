@@ -87,6 +87,8 @@ pub struct Directory {
     shards: BTreeMap<u8, DatabaseId>,
     entries: BTreeMap<DatabaseId, Entry>,
     paths: BTreeMap<Arc<str>, DatabaseId>,
+    /// How many entries have holders: a status must not have to walk them all.
+    known: usize,
 }
 
 impl Directory {
@@ -149,7 +151,9 @@ impl Directory {
 
     /// How many databases there are: those that were dropped are none.
     pub fn len(&self) -> usize {
-        self.entries.values().filter(|entry| !entry.holders.is_empty()).count()
+        let counted = || self.entries.values().filter(|entry| !entry.holders.is_empty()).count();
+        debug_assert_eq!(self.known, counted());
+        self.known
     }
 
     /// Whether there is none.
@@ -255,6 +259,7 @@ impl Directory {
         let entry = self.entries.entry(id).or_default();
         if generation > entry.generation {
             entry.generation = generation;
+            self.known -= usize::from(!entry.holders.is_empty());
             entry.holders.clear();
             // Until its own row comes, which comes with that of whoever created it.
             entry.path = None;
@@ -290,9 +295,11 @@ impl Directory {
                 match holders.binary_search_by_key(&peer, |(peer, _)| *peer) {
                     Ok(at) => holders[at].1 = holder,
                     Err(at) => {
+                        let first = holders.is_empty();
                         // A vector of one has room for four unless told otherwise.
                         holders.reserve_exact(1);
                         holders.insert(at, (peer, holder));
+                        self.known += usize::from(first);
                     }
                 }
                 Some(Lesson::Held(id, peer))

@@ -31,6 +31,7 @@ const SLEEPING: &[(&str, &str)] = &[
     ("tests/support/mod.rs", "the pause between two looks of `wait_for`, which has a deadline"),
     ("crates/peer/tests/backup.rs", "the pause between two looks of a wait with a deadline"),
     ("crates/peer/tests/cluster.rs", "the pause between two looks of a wait with a deadline"),
+    ("crates/peer/tests/watches.rs", "the pause between two looks of a wait with a deadline"),
     ("crates/peer/tests/net_speed.rs", "measures for a fixed time; run by hand"),
     ("crates/peer/benches/database.rs", "the pause between two looks of a wait with a deadline"),
 ];

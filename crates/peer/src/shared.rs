@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     events: Mutex<VecDeque<Event>>,
     event: Notify,
     syncs: Syncs,
+    /// The persister's thread.
+    persister: Mutex<Option<std::thread::JoinHandle<()>>>,
     failed: OnceLock<Error>,
     stopped: AtomicBool,
     ended: Notify,
@@ -96,6 +98,7 @@ impl Shared {
             events: Mutex::default(),
             event: Notify::new(),
             syncs: Syncs::default(),
+            persister: Mutex::default(),
             failed: OnceLock::new(),
             stopped: AtomicBool::new(false),
             ended: Notify::new(),
@@ -111,10 +114,11 @@ impl Shared {
         let weak = Arc::downgrade(self);
         tokio::spawn(run_timer(weak));
         let shared = Arc::downgrade(self);
-        std::thread::Builder::new()
+        let persister = std::thread::Builder::new()
             .name("tidings-sync".into())
             .spawn(move || run_syncs(&shared))
             .map_err(|error| Error::Start(format!("no thread for syncing the disk: {error}")))?;
+        *lock(&self.persister) = Some(persister);
         self.with(|_, _| ())
     }
 
@@ -290,7 +294,13 @@ impl Shared {
         }
         self.end();
         let store = self.store.clone();
-        let synced = tokio::task::spawn_blocking(move || tidings_core::store::Store::sync(&store))
+        let persister = lock(&self.persister).take();
+        let last = move || {
+            // It has a handle of the store, and so of the data directory.
+            let _ = persister.map(std::thread::JoinHandle::join);
+            tidings_core::store::Store::sync(&store)
+        };
+        let synced = tokio::task::spawn_blocking(last)
             .await
             .map_err(|error| Error::Internal(format!("syncing at the end: {error}")))?;
         result?;

@@ -158,7 +158,10 @@ impl<S: Store> Node<S> {
         let asked = self.next_question();
         let is_there = |peer: &PeerId| self.links.contains_key(peer) || self.is_live(*peer);
         let silent: BTreeSet<PeerId> = others.into_iter().filter(is_there).collect();
-        let (deadline, again) = (now.monotonic + SHARE_PATIENCE, now.monotonic + ASK_AGAIN);
+        // Not at once, where there is nobody to wait for: what was submitted before is not written yet.
+        let alone = silent.is_empty();
+        let (patience, pause) = if alone { (0, 0) } else { (SHARE_PATIENCE, ASK_AGAIN) };
+        let (deadline, again) = (now.monotonic + patience, now.monotonic + pause);
         self.timers.calls = self.timers.calls.min(again);
         self.count("share_rounds", 1);
         for peer in &silent {
@@ -168,7 +171,6 @@ impl<S: Store> Node<S> {
         if let Some(share) = self.shares.of.get_mut(&id) {
             share.round = Some(round);
         }
-        self.end_round(id, now);
     }
 
     /// Another holder wants a share.

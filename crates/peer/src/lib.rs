@@ -37,6 +37,7 @@ mod batch;
 mod builder;
 mod database;
 mod expiry;
+mod persister;
 mod shared;
 mod watch;
 mod write;

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use libp2p::Multiaddr;
@@ -19,6 +19,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::Result;
 use crate::net::{Network, NetworkEvent, Sink};
+use crate::persister::Persister;
 use crate::store::AnyStore;
 use crate::watch::Watches;
 use crate::write::Queue;
@@ -54,26 +55,10 @@ pub(crate) struct Shared {
     pub(crate) writers: AtomicUsize,
     events: Mutex<VecDeque<Event>>,
     event: Notify,
-    syncs: Syncs,
-    /// The persister's thread.
-    persister: Mutex<Option<std::thread::JoinHandle<()>>>,
+    pub(crate) persister: Persister,
     failed: OnceLock<Error>,
     stopped: AtomicBool,
     ended: Notify,
-}
-
-/// The persister's work: one sync serves everyone who waits.
-#[derive(Default)]
-struct Syncs {
-    state: Mutex<SyncState>,
-    wake: Condvar,
-}
-
-#[derive(Default)]
-struct SyncState {
-    wanted: u64,
-    done: u64,
-    stop: bool,
 }
 
 /// Takes a lock whose data cannot be left half-changed.
@@ -97,8 +82,7 @@ impl Shared {
             writers: AtomicUsize::new(0),
             events: Mutex::default(),
             event: Notify::new(),
-            syncs: Syncs::default(),
-            persister: Mutex::default(),
+            persister: Persister::default(),
             failed: OnceLock::new(),
             stopped: AtomicBool::new(false),
             ended: Notify::new(),
@@ -113,12 +97,7 @@ impl Shared {
         let _ = self.network.set(network);
         let weak = Arc::downgrade(self);
         tokio::spawn(run_timer(weak));
-        let shared = Arc::downgrade(self);
-        let persister = std::thread::Builder::new()
-            .name("tidings-sync".into())
-            .spawn(move || run_syncs(&shared))
-            .map_err(|error| Error::Start(format!("no thread for syncing the disk: {error}")))?;
-        *lock(&self.persister) = Some(persister);
+        Persister::start(self)?;
         self.with(|_, _| ())
     }
 
@@ -165,7 +144,7 @@ impl Shared {
     }
 
     /// Feeds an input, unless the peer has stopped.
-    fn feed(&self, input: Input) {
+    pub(crate) fn feed(&self, input: Input) {
         if self.check().is_ok() {
             let _ = self.with(|node, now| node.handle(input, now));
         }
@@ -203,8 +182,7 @@ impl Shared {
                 }
             }
             Output::Sync(ticket) => {
-                lock(&self.syncs.state).wanted = ticket;
-                self.syncs.wake.notify_one();
+                self.persister.want(ticket);
             }
             Output::Done(token, result) => {
                 if let Some(call) = lock(&self.calls).remove(&token) {
@@ -256,8 +234,7 @@ impl Shared {
     }
 
     fn end(&self) {
-        lock(&self.syncs.state).stop = true;
-        self.syncs.wake.notify_one();
+        self.persister.stop();
         self.timer.notify_one();
         self.event.notify_waiters();
         self.ended.notify_waiters();
@@ -293,12 +270,10 @@ impl Shared {
             network.shutdown().await;
         }
         self.end();
-        let store = self.store.clone();
-        let persister = lock(&self.persister).take();
+        let shared = Arc::clone(self);
         let last = move || {
-            // It has a handle of the store, and so of the data directory.
-            let _ = persister.map(std::thread::JoinHandle::join);
-            tidings_core::store::Store::sync(&store)
+            shared.persister.join();
+            tidings_core::store::Store::sync(&shared.store)
         };
         let synced = tokio::task::spawn_blocking(last)
             .await
@@ -351,37 +326,6 @@ async fn run_timer(shared: Weak<Shared>) {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = timer.notified() => {}
-        }
-    }
-}
-
-/// The persister: syncs the store once for everyone who waits.
-fn run_syncs(shared: &Weak<Shared>) {
-    loop {
-        let Some(strong) = shared.upgrade() else { return };
-        let state = lock(&strong.syncs.state);
-        let (mut state, _) = strong
-            .syncs
-            .wake
-            .wait_timeout_while(state, Duration::from_millis(500), |state| {
-                state.wanted <= state.done && !state.stop
-            })
-            .unwrap_or_else(PoisonError::into_inner);
-        if state.stop {
-            return;
-        }
-        if state.wanted <= state.done {
-            continue;
-        }
-        let ticket = state.wanted;
-        state.done = ticket;
-        drop(state);
-        match tidings_core::store::Store::sync(&strong.store) {
-            Ok(()) => strong.feed(Input::Synced(ticket)),
-            Err(error) => {
-                strong.fail(Error::from(error));
-                return;
-            }
         }
     }
 }

@@ -85,12 +85,15 @@ impl World {
                 is_active(node, id) && node.replica(id).is_some_and(reflects)
             })
         };
-        // Nobody can know of one that came into being on the other side of a cut.
+        // Nobody can know of one that came into being on the other side of a cut, and then was away.
+        let peers = node.peers();
         let known = |process: usize| {
             let peer = self.processes[process].peer;
+            let name = peer.to_string();
             let cut = |from, to| self.network.is_blocked(from, to);
+            let connected = || peers.iter().any(|other| other.peer == name && other.connected);
             node.directory().holder(id, peer).is_some()
-                || !cut(index, process) && !cut(process, index)
+                || !cut(index, process) && !cut(process, index) && connected()
         };
         let known: Vec<_> = complete.iter().filter(|(process, _)| known(*process)).collect();
         if !later

@@ -8,7 +8,6 @@ use tidings_core::ident::{DatabaseId, Epoch, PeerId};
 use tidings_core::name::Path;
 use tidings_core::node::Place;
 use tidings_core::record::Record;
-use tidings_core::stamp::Time;
 use tidings_core::status::HolderState;
 use tidings_core::vector::LOST_MAX;
 
@@ -322,7 +321,12 @@ impl World {
                 {
                     continue;
                 }
-                let collected = copy.map_or(Time::default(), |copy| copy.state.newest_collected);
+                let newest = |copy: &Copy| copy.state.newest_collected;
+                let living = self.living().into_iter();
+                // Whoever collected a delete may be another one: each does by itself.
+                let all = living.filter_map(|other| self.looks.disk(other)?.get(place.0));
+                let collected = if deletes { all.map(newest).max() } else { copy.map(newest) };
+                let collected = collected.unwrap_or_default();
                 self.checker.check_final(index, place, *expected, found, collected);
             }
         }

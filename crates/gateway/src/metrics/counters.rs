@@ -212,6 +212,11 @@ pub(super) const COUNTERS: &[Counter] = &[
         "Writes that a holder was asked for once more after the connection to it broke.",
     ),
     counter(
+        "clones_seen",
+        "tidings_clones_seen_total",
+        "Times that two processes were seen under the identity of another peer.",
+    ),
+    counter(
         "share_rounds",
         "tidings_share_rounds_total",
         "Questions to the other holders for room below a size limit.",

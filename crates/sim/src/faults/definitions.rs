@@ -88,8 +88,9 @@ impl World {
                 self.note_defined(index, name, None);
                 self.end_after(lasts, Act::Define(name.into(), index + 1));
             }
-            Some(Err(_)) => self.note_unsure(name, None),
-            Some(Ok(false)) | None => {}
+            // Where the peer was killed in the middle of it, nobody can say either.
+            Some(Err(_)) | None => self.note_unsure(name, None),
+            Some(Ok(false)) => {}
         }
     }
 
@@ -107,8 +108,7 @@ impl World {
         let one = std::slice::from_ref(&definition);
         match self.call(index, |node, now| node.apply(one, now)) {
             Some(Ok(_)) => self.note_defined(index, &name, Some(definition)),
-            Some(Err(_)) => self.note_unsure(&name, Some(definition)),
-            None => {}
+            Some(Err(_)) | None => self.note_unsure(&name, Some(definition)),
         }
     }
 

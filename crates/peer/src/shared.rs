@@ -227,7 +227,7 @@ impl Shared {
     }
 
     /// Stops serving for good: nothing of what was asked after this happens.
-    fn fail(&self, error: Error) {
+    pub(crate) fn fail(&self, error: Error) {
         tracing::error!("{error}");
         let _ = self.failed.set(error);
         self.end();

@@ -92,7 +92,8 @@ impl World {
             let name = peer.to_string();
             let cut = |from, to| self.network.is_blocked(from, to);
             let connected = || peers.iter().any(|other| other.peer == name && other.connected);
-            node.directory().holder(id, peer).is_some()
+            let named = node.directory().holder(id, peer);
+            named.is_some_and(|holder| holder.state.is_complete())
                 || !cut(index, process) && !cut(process, index) && connected()
         };
         let known: Vec<_> = complete.iter().filter(|(process, _)| known(*process)).collect();

@@ -45,7 +45,7 @@ fn the_swarm_keeps_the_invariants() {
 /// Seeds that once broke something: see `docs/bugs-found.md`.
 #[test]
 fn what_was_found_stays_fixed() {
-    for seed in [2, 4, 13, 22, 46, 70, 133, 190, 445, 672, 788, 938, 979, 1061] {
+    for seed in [2, 4, 13, 22, 46, 70, 133, 190, 445, 672, 788, 938, 979, 1061, 7449] {
         let report = swarm(seed);
         assert!(report.violation.is_none(), "{report}");
     }

@@ -50,8 +50,11 @@ impl Follower {
         for (key, record) in changes.changes {
             let (stamp, live) = (record.stamp(), record.is_live());
             let last = self.seen.insert(key.clone(), (stamp, live));
-            // Two peers may sweep one entry, and the younger delete be collected first: both say the same.
-            let again = |(last, was_live): (Stamp, bool)| last >= stamp && (live || was_live);
+            // Two peers may sweep one entry, at one time, and the one of the greater epoch be collected
+            // first: both say the same.
+            let again = |(last, was_live): (Stamp, bool)| {
+                last >= stamp && (live || was_live || last.time != stamp.time)
+            };
             if last.is_some_and(again) && !counts(&key) && self.whole {
                 wrong = Some((key, record));
             }

@@ -17,7 +17,7 @@ use tidings_core::status::HolderState;
 use tidings_core::store::{Space, prefix_rows};
 
 use crate::complete::present;
-use crate::counting::is_counter;
+use crate::counting::{is_counter, is_lease};
 use crate::disk::FaultyStore;
 use crate::faults::is_planned;
 use crate::world::World;
@@ -50,10 +50,10 @@ impl Follower {
         for (key, record) in changes.changes {
             let (stamp, live) = (record.stamp(), record.is_live());
             let last = self.seen.insert(key.clone(), (stamp, live));
-            // Two peers may sweep one entry, at one time, and the one of the greater epoch be collected
-            // first: both say the same.
+            // Two sides of a cut may sweep what expires, and the younger delete be collected first: both
+            // say the same.
             let again = |(last, was_live): (Stamp, bool)| {
-                last >= stamp && (live || was_live || last.time != stamp.time)
+                last >= stamp && (live || was_live || !is_lease(&key))
             };
             if last.is_some_and(again) && !counts(&key) && self.whole {
                 wrong = Some((key, record));

@@ -53,7 +53,8 @@ fn a_terminal_has_a_prompt_and_a_history() {
     }
     let peer = Peer::start();
     let state = tempfile::tempdir().unwrap();
-    let line = format!("{} --http {} shell", env!("CARGO_BIN_EXE_tidings"), peer.http);
+    // In place of the shell of `script`, which would end by the interrupt that is meant for the watch.
+    let line = format!("exec {} --http {} shell", env!("CARGO_BIN_EXE_tidings"), peer.http);
     let converse = |typed: &[(&str, &str)]| {
         let log = state.path().join("screen");
         let _ = std::fs::remove_file(&log);

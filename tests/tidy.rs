@@ -29,9 +29,7 @@ const SLEEPING: &[(&str, &str)] = &[
     ("tests/timed/mod.rs", "users who write by the clock"),
     ("tests/eight/user.rs", "users who write by the clock"),
     ("tests/support/mod.rs", "the pause between two looks of `wait_for`, which has a deadline"),
-    ("crates/peer/tests/backup.rs", "the pause between two looks of a wait with a deadline"),
-    ("crates/peer/tests/cluster.rs", "the pause between two looks of a wait with a deadline"),
-    ("crates/peer/tests/watches.rs", "the pause between two looks of a wait with a deadline"),
+    ("crates/peer/tests/support/mod.rs", "the pause between two looks of a wait with a deadline"),
     ("crates/peer/tests/net_speed.rs", "measures for a fixed time; run by hand"),
     ("crates/peer/benches/database.rs", "the pause between two looks of a wait with a deadline"),
 ];

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::ident::DatabaseId;
 use crate::interval::{Interval, Intervals};
 use crate::replica::Replica;
-use crate::vector::{EPOCHS_MAX, Fit, LOST_MAX, PENDING_MAX, Progress, Vector, reflects_all};
+use crate::vector::{
+    EPOCHS_MAX, Fit, PENDING_MAX, Progress, Vector, is_within_bounds, reflects_all,
+};
 use crate::wire;
 
 /// What a watch has been told.
@@ -77,10 +79,9 @@ impl Position {
 
     /// Whether it is one that a copy can have.
     pub(crate) fn is_sane(&self) -> bool {
-        self.vector.len() <= EPOCHS_MAX
+        is_within_bounds(&self.vector, self.lost.len())
             && self.ahead.len() <= EPOCHS_MAX
             && self.pending.len() <= PENDING_MAX
-            && self.lost.len() <= LOST_MAX + EPOCHS_MAX
     }
 
     /// Its bytes, for a token.

@@ -297,6 +297,11 @@ impl Progress {
     }
 }
 
+/// Whether a copy can have this vector and so many lost intervals.
+pub(crate) fn is_within_bounds(vector: &Vector, lost: usize) -> bool {
+    vector.len() <= EPOCHS_MAX && lost <= LOST_MAX + EPOCHS_MAX
+}
+
 /// Whether a copy with this vector and these losses reflects everything that another one does.
 pub(crate) fn reflects_all(
     (vector, lost): (&Vector, &Intervals),

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers too may panic")]
 
+mod common;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use tidings_core::clock::Now;
@@ -63,22 +65,7 @@ impl World {
         self.starts += 1;
         let process = &mut self.processes[index];
         process.born = self.now;
-        let config = Config {
-            peer: process.peer,
-            name: "ann".into(),
-            zone: String::new(),
-            weight: 100,
-            cluster_key: [9; 32],
-            expects_peers: true,
-            max_clock_skew: 10_000,
-            replacement_delay: 30_000,
-            stability_window: 60_000,
-            rebalance_delay: 600_000,
-            trash: 60_000,
-            tombstone_grace: 60_000,
-            holder_ttl: 600_000,
-            sweep_interval: 600_000,
-        };
+        let config = Config { expects_peers: true, ..common::config(process.peer) };
         let now = process.clocks(self.now);
         let node = Node::new(config, process.store.clone(), [self.starts; 32], now).unwrap();
         process.node = Some(node);

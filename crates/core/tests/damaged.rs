@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers too may panic")]
 
+mod common;
+
 use std::collections::BTreeMap;
 
 use tidings_core::clock::{HybridClock, Now};
@@ -12,7 +14,7 @@ use tidings_core::ident::{Epoch, PeerId};
 use tidings_core::interval::{Interval, Intervals};
 use tidings_core::message::{Change, Write};
 use tidings_core::name::Path;
-use tidings_core::node::{Config, Input, Node, Outcome, Submission};
+use tidings_core::node::{Input, Node, Outcome, Submission};
 use tidings_core::record::Payload;
 use tidings_core::replica::{Base, Counts, State, StateRow};
 use tidings_core::rows::{self, Interned, Prefix, stored_key};
@@ -25,22 +27,7 @@ const NOW: Now = Now { monotonic: 0, wall: 1_750_000_000_000 };
 const PATH: &str = "notes/ann";
 
 fn start(store: &MemoryStore) -> Result<Node<MemoryStore>, Error> {
-    let config = Config {
-        peer: PeerId([0xaa; 32]),
-        name: "ann".into(),
-        zone: String::new(),
-        weight: 100,
-        cluster_key: [9; 32],
-        expects_peers: false,
-        max_clock_skew: 10_000,
-        replacement_delay: 30_000,
-        stability_window: 60_000,
-        rebalance_delay: 600_000,
-        trash: 60_000,
-        tombstone_grace: 60_000,
-        holder_ttl: 600_000,
-        sweep_interval: 600_000,
-    };
+    let config = common::config(PeerId([0xaa; 32]));
     Node::new(config, store.clone(), [7; 32], NOW)
 }
 

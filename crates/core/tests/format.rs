@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers too may panic")]
 
+mod common;
 mod samples;
 
 use std::ops::Bound;
@@ -265,22 +266,7 @@ fn messages() -> Vec<(String, Message)> {
 const NOW: Now = Now { monotonic: 0, wall: 1_750_000_000_000 };
 
 fn node(store: &MemoryStore, now: Now) -> Node<MemoryStore> {
-    let config = Config {
-        peer: PeerId([0xaa; 32]),
-        name: "ann".into(),
-        zone: "z".into(),
-        weight: 100,
-        cluster_key: [9; 32],
-        expects_peers: false,
-        max_clock_skew: 10_000,
-        replacement_delay: 30_000,
-        stability_window: 60_000,
-        rebalance_delay: 600_000,
-        trash: 60_000,
-        tombstone_grace: 60_000,
-        holder_ttl: 600_000,
-        sweep_interval: 600_000,
-    };
+    let config = Config { zone: "z".into(), ..common::config(PeerId([0xaa; 32])) };
     Node::new(config, store.clone(), [7; 32], now).unwrap()
 }
 

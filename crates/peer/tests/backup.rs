@@ -1,11 +1,14 @@
 //! Backups of running peers, and peers that are restored from them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod support;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use support::wait_within;
 use tidings::backup::{BackupError, RestoreOptions, restore, verify};
 use tidings::store::{Directory, DirectoryError};
 use tidings::{Batch, Database, Definition, ListOptions, Peer, PeerBuilder};
@@ -32,12 +35,8 @@ async fn started(builder: PeerBuilder) -> Peer {
     builder.start().await.unwrap_or_else(|error| panic!("the peer does not start: {error}"))
 }
 
-async fn wait_for(what: &str, mut check: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !check().await {
-        assert!(Instant::now() < deadline, "gave up waiting until {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+async fn wait_for(what: &str, check: impl AsyncFnMut() -> bool) {
+    wait_within(Duration::from_secs(30), what, check).await;
 }
 
 /// Every entry of a database.

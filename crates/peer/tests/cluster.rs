@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers too may panic")]
 
+mod support;
+
 use std::ops::Bound;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use futures::TryStreamExt as _;
+use support::wait_within;
 use tidings::{
     Batch, Database, Definition, Error, Filter, ListOptions, Peer, ScanOptions, WriteOptions,
 };
@@ -20,13 +23,8 @@ async fn peer(name: &str, others: &[&Peer]) -> Peer {
     builder.start().await.unwrap_or_else(|error| panic!("the peer does not start: {error}"))
 }
 
-/// Waits for something, with a deadline.
-async fn wait_for(what: &str, mut check: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !check().await {
-        assert!(Instant::now() < deadline, "gave up waiting until {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+async fn wait_for(what: &str, check: impl AsyncFnMut() -> bool) {
+    wait_within(Duration::from_secs(20), what, check).await;
 }
 
 async fn live(peer: &Peer, count: u32) {

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers too may panic")]
 
+mod support;
+
 use std::time::Duration;
 
+use support::wait_within;
 use tidings::{Batch, Change, Database, Definition, Error, Peer, Watch, WatchToken};
 
 const SECRET: &[u8] = b"a secret that is long enough";
@@ -59,18 +62,14 @@ async fn followed(database: &Database, watch: &mut Watch) -> String {
 
 /// Writes, as soon as who is asked knows the directory: the peers have just begun.
 async fn put(database: &Database, key: &str, value: &str) {
-    for _ in 0..400 {
-        match database.put(key, value).await {
-            Err(Error::Unavailable { .. }) => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            other => {
-                other.unwrap();
-                return;
-            }
+    let written = async || match database.put(key, value).await {
+        Err(Error::Unavailable { .. }) => false,
+        written => {
+            written.unwrap();
+            true
         }
-    }
-    panic!("{key} cannot be written");
+    };
+    wait_within(Duration::from_secs(20), "it can be written", written).await;
 }
 
 /// As text and back, as a program keeps it.

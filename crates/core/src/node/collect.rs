@@ -32,7 +32,7 @@ use crate::rows;
 use crate::stamp::{Millis, Time};
 use crate::status::HolderState;
 use crate::store::{Rows, Space, Store, StoreError, prefix_rows};
-use crate::vector::{EPOCHS_MAX, LOST_MAX, Vector, reflects_all};
+use crate::vector::{Vector, is_within_bounds, reflects_all};
 
 /// Most copies whose tombstones are collected at a time.
 const COLLECTIONS_MAX: usize = 16;
@@ -241,7 +241,7 @@ impl<S: Store> Node<S> {
         asked: u64,
         (vector, lost): (Vector, &[Interval]),
     ) {
-        if vector.len() > EPOCHS_MAX || lost.len() > LOST_MAX + EPOCHS_MAX {
+        if !is_within_bounds(&vector, lost.len()) {
             self.misbehaved(peer, "a report of more epochs or intervals than allowed");
             return;
         }

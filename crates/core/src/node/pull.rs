@@ -26,7 +26,9 @@ use crate::replica::{Late, Replica};
 use crate::stamp::{Millis, TIME_CEILING, Time};
 use crate::status::HolderState;
 use crate::store::{Store, StoreError};
-use crate::vector::{EPOCHS_MAX, Fit, LOST_MAX, PENDING_MAX, Vector, reflected, reflects_all};
+use crate::vector::{
+    EPOCHS_MAX, Fit, LOST_MAX, PENDING_MAX, Vector, is_within_bounds, reflected, reflects_all,
+};
 
 /// A pull without a chunk for this long is given up and asked of somebody else.
 const PULL_PATIENCE: u64 = 5 * SECOND;
@@ -261,7 +263,7 @@ impl<S: Store> Node<S> {
             self.count("pulls_repeated", 1);
             return Ok(());
         }
-        if vector.len() > EPOCHS_MAX || lost.len() > LOST_MAX + EPOCHS_MAX {
+        if !is_within_bounds(&vector, lost.len()) {
             self.misbehaved(peer, "a pull with more epochs or intervals than allowed");
             return Ok(());
         }
@@ -753,13 +755,11 @@ pub(super) fn intervals_above(replica: &Replica, vector: &Vector) -> VecDeque<In
 
 /// Whether a cut is within the bounds of what a copy can be.
 fn is_sane_cut(cut: &Cut, now: Now) -> bool {
-    let most = LOST_MAX + EPOCHS_MAX;
-    cut.vector.len() <= EPOCHS_MAX
+    is_within_bounds(&cut.vector, cut.lost.len())
         && cut.pending.len() <= PENDING_MAX
         && cut.lost.iter().all(|lost| lost.upto <= cut.vector.get(lost.epoch))
         && cut.vector.dominates(&cut.floor)
         && cut.newest_collected.millis() <= now.wall.saturating_add(COLLECTED_AHEAD)
         && cut.newest_collected <= TIME_CEILING
-        && cut.lost.len() <= most
-        && cut.found.len() <= 2 * most
+        && cut.found.len() <= 2 * (LOST_MAX + EPOCHS_MAX)
 }

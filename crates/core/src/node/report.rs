@@ -219,33 +219,25 @@ impl<S: Store> Node<S> {
             verdict.push(format!("{apart} live peers are not connected to this one"));
         }
         let health = self.health();
-        let databases = |count: u64| match count {
-            1 => "1 database".to_string(),
-            count => format!("{count} databases"),
-        };
-        if health.unavailable > 0 {
-            let count = databases(health.unavailable);
-            verdict.push(format!(
-                "no holder of {count} is alive: they can be neither read nor written"
-            ));
-        }
-        if health.under_replicated > 0 {
-            let count = databases(health.under_replicated);
-            verdict.push(format!(
-                "fewer live copies than wanted of {count} that this peer is the steward of"
-            ));
-        }
-        if health.over_replicated > 0 {
-            let count = databases(health.over_replicated);
-            verdict.push(format!(
-                "more live copies than wanted of {count} that this peer is the steward of"
-            ));
-        }
-        if health.behind > 0 {
-            let count = databases(health.behind);
-            verdict.push(format!(
-                "the copies here of {count} know of writes that they have not received yet"
-            ));
+        for (count, before, after) in [
+            (health.unavailable, "no holder of", "is alive: they can be neither read nor written"),
+            (
+                health.under_replicated,
+                "fewer live copies than wanted of",
+                "that this peer is the steward of",
+            ),
+            (
+                health.over_replicated,
+                "more live copies than wanted of",
+                "that this peer is the steward of",
+            ),
+            (health.behind, "the copies here of", "know of writes that they have not received yet"),
+        ] {
+            match count {
+                0 => {}
+                1 => verdict.push(format!("{before} 1 database {after}")),
+                count => verdict.push(format!("{before} {count} databases {after}")),
+            }
         }
         let drain = self.drain_status();
         match (drain.draining, drain.copies, drain.waiting) {

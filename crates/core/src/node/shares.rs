@@ -24,7 +24,7 @@ use crate::interval::{Interval, Intervals};
 use crate::message::{Message, Reply, Target};
 use crate::status::HolderState;
 use crate::store::Store;
-use crate::vector::{EPOCHS_MAX, LOST_MAX, Vector, reflects_all};
+use crate::vector::{Vector, is_within_bounds, reflects_all};
 
 /// How long holders that do not answer are waited for. Who answers later may have added its share
 /// meanwhile, beyond the limit.
@@ -202,7 +202,7 @@ impl<S: Store> Node<S> {
         (vector, lost): (Vector, &[Interval]),
         now: Now,
     ) {
-        if vector.len() > EPOCHS_MAX || lost.len() > LOST_MAX + EPOCHS_MAX {
+        if !is_within_bounds(&vector, lost.len()) {
             self.misbehaved(peer, "a share with more epochs or intervals than allowed");
             return;
         }
@@ -247,13 +247,14 @@ impl<S: Store> Node<S> {
         if let Some(share) = self.shares.of.get_mut(&id) {
             share.bytes = left.min(round.own);
         }
-        for forwarded in [false, true] {
-            let calls = parked.iter().filter(|parked| parked.forwarded == forwarded);
-            let calls: Vec<(Submission, ReplyTo)> =
-                calls.map(|parked| (parked.submission.clone(), parked.reply)).collect();
-            if calls.is_empty() {
+        let (theirs, ours): (Vec<_>, Vec<_>) =
+            parked.into_iter().partition(|parked| parked.forwarded);
+        for (parked, forwarded) in [(ours, false), (theirs, true)] {
+            if parked.is_empty() {
                 continue;
             }
+            let calls: Vec<(Submission, ReplyTo)> =
+                parked.into_iter().map(|parked| (parked.submission, parked.reply)).collect();
             let replies: Vec<ReplyTo> = calls.iter().map(|(_, reply)| *reply).collect();
             let results = self.write_for(calls, forwarded, now);
             for (result, reply) in results.into_iter().zip(replies) {

@@ -18,6 +18,7 @@ pub mod membership;
 pub mod message;
 pub mod name;
 pub mod node;
+pub mod outline;
 pub mod planted;
 pub mod position;
 pub mod read;

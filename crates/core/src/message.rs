@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::ident::{DatabaseId, Epoch, PeerId};
 use crate::interval::Interval;
 use crate::membership::Identity;
+use crate::outline::Outline;
 use crate::position::Position;
 use crate::record::{Record, Sent};
 use crate::stamp::{Dot, Time};
@@ -131,7 +132,9 @@ pub enum Message {
         /// Chosen by the requester; returned in every chunk.
         session: u64,
         /// What the requester reflects.
-        vector: Vector,
+        vector: Outline,
+        /// The fingerprint of its floor, where the vector is not sent as a whole.
+        floor: Option<u128>,
         /// Its digest.
         digest: u128,
         /// Whether its rows are exactly what its vector says.
@@ -380,9 +383,12 @@ pub struct Span {
 pub struct Cut {
     /// The vector of the snapshot.
     pub vector: Vector,
+    /// Where the request had an outline, the epochs of its vector that this one does not name; this one
+    /// then has only what it says otherwise.
+    pub lacks: Option<Vec<Epoch>>,
     /// Its pending intervals.
     pub pending: Vec<Interval>,
-    /// Its floor.
+    /// Its floor; empty, too, where it is known to be that of the requester.
     pub floor: Vector,
     /// Its newest collected tombstone.
     pub newest_collected: Time,
@@ -407,6 +413,8 @@ pub enum Refusal {
     Generation(u64),
     /// Too many pulls at once, or this one was given up because no credit came: ask again later.
     Busy,
+    /// The vector of the request cannot be told from its outline: send all of it.
+    Outline,
 }
 
 /// All databases whose ids begin with some bits.

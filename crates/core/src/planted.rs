@@ -182,6 +182,8 @@ bank! {
     OneKeeperIsEnough = "one-keeper-is-enough",
     /// A start reads of a state only what changed since its base.
     BaseIgnored = "base-ignored",
+    /// What a pull leaves out of its vector is taken for what the answering copy has there.
+    OutlineUnchecked = "outline-unchecked",
     /// An increment forgets what its epoch had added before.
     SumForgotten = "sum-forgotten",
     /// Increments from before a put or a delete still count after it.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::ident::Epoch;
 use crate::planted::{Planted, planted};
 use crate::stamp::{Dot, Millis, Stamp, TIME_CEILING, Time, Version};
+use crate::vector::Vector;
 
 /// A value, or the mark that it was deleted. Values are users' own: its `Debug` form says how long they
 /// are, not what.
@@ -254,6 +255,19 @@ impl Fingerprint {
             length += part.len();
         }
         low_half(&blake3::keyed_hash(&self.key, &short[..length]))
+    }
+
+    /// The element of one epoch of a vector with its sequence.
+    pub fn pair(&self, (epoch, sequence): (Epoch, u64)) -> u128 {
+        let mut bytes = [0; 24];
+        bytes[..16].copy_from_slice(&epoch.0.to_le_bytes());
+        bytes[16..].copy_from_slice(&sequence.to_le_bytes());
+        low_half(&blake3::keyed_hash(&self.key, &bytes))
+    }
+
+    /// The sum of the elements of a vector, modulo 2^128.
+    pub fn vector(&self, vector: &Vector) -> u128 {
+        vector.iter().fold(0, |sum: u128, pair| sum.wrapping_add(self.pair(pair)))
     }
 
     /// A 64-bit fingerprint of some bytes.

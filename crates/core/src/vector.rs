@@ -102,6 +102,24 @@ impl Vector {
         rest.next().is_none().then_some(Self(unlike))
     }
 
+    /// What it says otherwise than another one, and the epochs of that which it does not name.
+    pub fn beside(&self, other: &Self) -> (Self, Vec<Epoch>) {
+        let differs = |(epoch, sequence): &(Epoch, u64)| other.get(*epoch) != *sequence;
+        let lacks = other.iter().map(|(epoch, _)| epoch).filter(|epoch| self.get(*epoch) == 0);
+        (Self(self.0.iter().copied().filter(differs).collect()), lacks.collect())
+    }
+
+    /// What this one says where another one says otherwise, on top of that but for some epochs: what
+    /// [`beside`](Self::beside) took apart.
+    #[must_use]
+    pub fn over(&self, other: &Self, without: &[Epoch]) -> Self {
+        let mut map: BTreeMap<Epoch, u64> = other.iter().chain(self.iter()).collect();
+        for epoch in without {
+            map.remove(epoch);
+        }
+        map.into()
+    }
+
     /// Epochs and sequences, ascending by epoch.
     pub fn iter(&self) -> impl Iterator<Item = (Epoch, u64)> {
         self.0.iter().copied()

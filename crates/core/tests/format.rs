@@ -25,6 +25,7 @@ use tidings_core::message::{
 };
 use tidings_core::name::Path;
 use tidings_core::node::{Config, Input, Node, Output, Submission};
+use tidings_core::outline::Outline;
 use tidings_core::record::{Payload, Record};
 use tidings_core::replica::{Base, Counts, State, StateRow};
 use tidings_core::rows::{Interned, stored_key};
@@ -52,6 +53,7 @@ fn messages() -> Vec<(String, Message)> {
     let writes = writes.map(|change| Write { key: key.clone(), change }).to_vec();
     let cut = Cut {
         vector: vector(),
+        lacks: Some(vec![E]),
         pending: vec![INTERVAL],
         floor: Vector::default(),
         newest_collected: Time(11),
@@ -94,10 +96,23 @@ fn messages() -> Vec<(String, Message)> {
             Message::Pull {
                 target: TARGET,
                 session: 1,
-                vector: vector(),
+                vector: Outline::All(vector()),
+                floor: None,
                 digest: 2,
                 whole: true,
                 lost: vec![INTERVAL],
+            },
+        ),
+        (
+            "pull-outline",
+            Message::Pull {
+                target: TARGET,
+                session: 1,
+                vector: Outline::Part { named: vector(), others: 300, sum: 5 },
+                floor: Some(6),
+                digest: 2,
+                whole: true,
+                lost: vec![],
             },
         ),
         (
@@ -193,7 +208,7 @@ fn messages() -> Vec<(String, Message)> {
         ),
         ("cloned", Message::Cloned { epoch: E }),
     ];
-    let refusals = [Refusal::NotHolder, Refusal::Generation(2), Refusal::Busy];
+    let refusals = [Refusal::NotHolder, Refusal::Generation(2), Refusal::Busy, Refusal::Outline];
     let operations = [
         Operation::Get { keys: vec![vec![0, 1]], least: Some(version.dot) },
         Operation::Page(page),

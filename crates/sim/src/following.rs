@@ -12,12 +12,12 @@ use tidings_core::position::Position;
 use tidings_core::record::Record;
 use tidings_core::replica::decode_record;
 use tidings_core::rows::split_sum;
-use tidings_core::stamp::Stamp;
+use tidings_core::stamp::{Stamp, Time};
 use tidings_core::status::HolderState;
 use tidings_core::store::{Space, prefix_rows};
 
 use crate::complete::present;
-use crate::counting::{is_counter, is_lease};
+use crate::counting::is_counter;
 use crate::disk::FaultyStore;
 use crate::faults::is_planned;
 use crate::world::World;
@@ -44,16 +44,21 @@ impl Follower {
         Some(Self { position, whole, losses, seen })
     }
 
-    /// Takes in what it is told; the key that was told twice, or too late.
-    fn take(&mut self, changes: Changes, whole: bool) -> Option<(Vec<u8>, Record)> {
+    /// Takes in what it is told by a copy that has collected tombstones up to some time; the key that was
+    /// told twice, or too late.
+    fn take(
+        &mut self,
+        changes: Changes,
+        whole: bool,
+        collected: Time,
+    ) -> Option<(Vec<u8>, Record)> {
         let mut wrong = None;
         for (key, record) in changes.changes {
             let (stamp, live) = (record.stamp(), record.is_live());
             let last = self.seen.insert(key.clone(), (stamp, live));
-            // Two sides of a cut may sweep what expires, and the younger delete be collected first: both
-            // say the same.
+            // Two sides of a cut may delete, and the younger delete be collected first: both say the same.
             let again = |(last, was_live): (Stamp, bool)| {
-                last >= stamp && (live || was_live || !is_lease(&key))
+                last >= stamp && (live || was_live || last.time > collected)
             };
             if last.is_some_and(again) && !counts(&key) && self.whole {
                 wrong = Some((key, record));
@@ -121,7 +126,9 @@ impl World {
                 Ok(None) => (Some(follower), None),
                 Ok(Some(changes)) => {
                     node.unwatch(id);
-                    let wrong = follower.take(changes, is_whole(node, id));
+                    let state = node.replica(id).map(|replica| &replica.state);
+                    let collected = state.map(|state| state.newest_collected).unwrap_or_default();
+                    let wrong = follower.take(changes, is_whole(node, id), collected);
                     (Some(follower), Some(Ok(wrong)))
                 }
                 Err(error) => (Follower::begin(node, id, losses), Some(Err(error))),

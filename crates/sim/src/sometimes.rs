@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub struct Sometimes(BTreeMap<String, u64>);
 
 /// Counters of the core that a campaign must reach.
-pub const CORE: [&str; 24] = [
+pub const CORE: [&str; 25] = [
     "broken_fragments",
     "copies_damaged",
     "copies_joined",
@@ -22,6 +22,7 @@ pub const CORE: [&str; 24] = [
     "offers",
     "pulls",
     "pulls_given_up",
+    "pulls_outlined",
     "pulls_refused",
     "pushes_relayed",
     "records_answered",

@@ -251,8 +251,8 @@ impl<S: Store> Node<S> {
             Message::Acknowledge { target, epoch, upto, durability } => {
                 self.acknowledged(peer, target, epoch, upto, durability);
             }
-            Message::Pull { target, session, vector, digest, whole, lost } => {
-                let ask = super::pull::Ask { target, session, vector, digest, whole, lost };
+            Message::Pull { target, session, vector, floor, digest, whole, lost } => {
+                let ask = super::pull::Ask { target, session, vector, floor, digest, whole, lost };
                 return self.asked(peer, ask, now);
             }
             Message::Chunk { target, session, index, records, cut, span } => {

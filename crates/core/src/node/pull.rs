@@ -20,6 +20,7 @@ use crate::definition::Durability;
 use crate::ident::{DatabaseId, Epoch, PeerId};
 use crate::interval::{Interval, Intervals};
 use crate::message::{CHUNK_WINDOW_BYTES, Cut, Message, Refusal, Span, Target};
+use crate::outline::Outline;
 use crate::planted::{Planted, planted};
 use crate::record::Sent;
 use crate::replica::{Late, Replica};
@@ -55,7 +56,8 @@ const ANSWER_PATIENCE: u64 = 30 * SECOND;
 pub(super) struct Ask {
     pub(super) target: Target,
     pub(super) session: u64,
-    pub(super) vector: Vector,
+    pub(super) vector: Outline,
+    pub(super) floor: Option<u128>,
     pub(super) digest: u128,
     pub(super) whole: bool,
     pub(super) lost: Vec<Interval>,
@@ -83,6 +85,8 @@ struct Fetch {
     complete: bool,
     /// Where the answer goes through all keys.
     compare: Option<Compare>,
+    /// The vector that it was asked with, where that was not sent as a whole.
+    asked: Option<Box<Vector>>,
 }
 
 /// Why a pull is wanted.
@@ -221,26 +225,37 @@ impl<S: Store> Node<S> {
             {
                 continue;
             }
-            self.pull.sessions += 1;
-            let session = self.pull.sessions;
-            let target = Target { database: id, generation: state.generation };
-            let message = Message::Pull {
-                target,
-                session,
-                vector: state.progress.vector.clone(),
-                digest: state.digest,
-                whole: state.progress.is_whole(),
-                lost: state.progress.lost().iter().collect(),
-            };
-            let deadline = now.monotonic + self.pull.patience(id);
-            self.timers.pulls = self.timers.pulls.min(deadline);
-            self.pull.fetches.insert(
-                id,
-                Fetch { peer, session, index: 0, deadline, complete: false, compare: None },
-            );
-            self.count("pulls", 1);
-            self.send(peer, &message);
+            self.fetch(id, peer, true, now);
         }
+    }
+
+    /// Begins to pull a database from a peer, in place of a pull that is in flight.
+    fn fetch(&mut self, id: DatabaseId, peer: PeerId, outlined: bool, now: Now) {
+        let Some(held) = self.held.get(&id) else { return };
+        let state = &held.replica.state;
+        let live = self.links.values().filter_map(|link| link.epoch).chain([self.epoch]);
+        let outline = outlined.then(|| held.replica.outline(live, &self.fingerprint)).flatten();
+        let part = outline.is_some();
+        self.pull.sessions += 1;
+        let session = self.pull.sessions;
+        let message = Message::Pull {
+            target: Target { database: id, generation: state.generation },
+            session,
+            vector: outline.unwrap_or_else(|| Outline::All(state.progress.vector.clone())),
+            floor: part.then(|| self.fingerprint.vector(&state.floor)),
+            digest: state.digest,
+            whole: state.progress.is_whole(),
+            lost: state.progress.lost().iter().collect(),
+        };
+        let asked = part.then(|| Box::new(state.progress.vector.clone()));
+        let deadline = now.monotonic + self.pull.patience(id);
+        self.timers.pulls = self.timers.pulls.min(deadline);
+        let (complete, compare) = (false, None);
+        let fetch = Fetch { peer, session, index: 0, deadline, complete, compare, asked };
+        self.pull.fetches.insert(id, fetch);
+        self.count("pulls", 1);
+        self.count("pulls_outlined", u64::from(part));
+        self.send(peer, &message);
     }
 
     /// Begins pulls that waited for a free place.
@@ -257,13 +272,13 @@ impl<S: Store> Node<S> {
 
     /// A peer asks for everything above its vector.
     pub(super) fn asked(&mut self, peer: PeerId, ask: Ask, now: Now) -> Result<(), StoreError> {
-        let Ask { target, session, vector, digest, whole, lost } = ask;
+        let Ask { target, session, vector, floor, digest, whole, lost } = ask;
         let id = target.database;
         if !self.is_new_pull(peer, session) {
             self.count("pulls_repeated", 1);
             return Ok(());
         }
-        if !is_within_bounds(&vector, lost.len()) {
+        if !is_within_bounds(vector.named(), lost.len()) {
             self.misbehaved(peer, "a pull with more epochs or intervals than allowed");
             return Ok(());
         }
@@ -293,6 +308,15 @@ impl<S: Store> Node<S> {
             self.send(peer, &Message::Refuse { target, session, why });
             return Ok(());
         }
+        let Some(held) = self.held.get(&id) else { return Ok(()) };
+        let state = &held.replica.state;
+        let part = floor.is_some();
+        let same_floor = floor == Some(self.fingerprint.vector(&state.floor));
+        let Some(vector) = vector.resolve(&state.progress.vector, &self.fingerprint) else {
+            self.count("outlines_unknown", 1);
+            self.send(peer, &Message::Refuse { target, session, why: Refusal::Outline });
+            return Ok(());
+        };
         self.check_own_epoch(id, self.epoch, vector.get(self.epoch))?;
         let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
         let state = &held.replica.state;
@@ -314,10 +338,12 @@ impl<S: Store> Node<S> {
         let mut found = reflected(theirs.iter(), &state.progress.vector, state.progress.lost());
         found.extend(state.progress.pending().flat_map(|pending| theirs.common(pending)));
         let below = held.replica.is_below_floor(&vector, &found);
+        let (beside, lacks) = state.progress.vector.beside(&vector);
         let cut = Cut {
-            vector: state.progress.vector.clone(),
+            vector: if part { beside } else { state.progress.vector.clone() },
+            lacks: part.then_some(lacks),
             pending: state.progress.pending().collect(),
-            floor: state.floor.clone(),
+            floor: if same_floor && !below { Vector::default() } else { state.floor.clone() },
             newest_collected: state.newest_collected,
             digest: state.digest,
             whole: state.progress.is_whole(),
@@ -424,6 +450,12 @@ impl<S: Store> Node<S> {
             (Some(compare), Some(span)) => cut.is_none() && compare.goes_on(span),
             (Some(_), None) => false,
         });
+        if let Some(cut) = &mut cut
+            && let Some(asked) = fetch.and_then(|fetch| fetch.asked.as_deref())
+            && let Some(lacks) = cut.lacks.take()
+        {
+            cut.vector = cut.vector.over(asked, &lacks);
+        }
         let sane = records.iter().flat_map(|(_, records)| records).all(super::push::is_sane)
             && cut.as_ref().is_none_or(|cut| is_sane_cut(cut, now) && self.may_collect(id, cut))
             && span.as_ref().is_none_or(is_sane_span);
@@ -600,6 +632,10 @@ impl<S: Store> Node<S> {
         if !ours {
             return Ok(());
         }
+        if why == Refusal::Outline {
+            self.fetch(id, peer, false, now);
+            return Ok(());
+        }
         self.count("pulls_refused", 1);
         if why == Refusal::Busy {
             // The deadline tries again; whoever waits long for chunks need not wait as long for this.
@@ -756,6 +792,7 @@ pub(super) fn intervals_above(replica: &Replica, vector: &Vector) -> VecDeque<In
 /// Whether a cut is within the bounds of what a copy can be.
 fn is_sane_cut(cut: &Cut, now: Now) -> bool {
     is_within_bounds(&cut.vector, cut.lost.len())
+        && cut.lacks.is_none()
         && cut.pending.len() <= PENDING_MAX
         && cut.lost.iter().all(|lost| lost.upto <= cut.vector.get(lost.epoch))
         && cut.vector.dominates(&cut.floor)

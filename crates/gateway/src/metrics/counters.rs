@@ -87,6 +87,16 @@ pub(super) const COUNTERS: &[Counter] = &[
     counter("offers", "tidings_offers_total", "Comparisons of vectors with another holder."),
     counter("pulls", "tidings_pulls_total", "Catching up with another holder begun."),
     counter(
+        "pulls_outlined",
+        "tidings_pulls_outlined_total",
+        "Pulls that left out what a long vector says of starts long ago.",
+    ),
+    counter(
+        "outlines_unknown",
+        "tidings_outlines_unknown_total",
+        "Vectors of pulls that could not be told from their outline and were asked for as a whole.",
+    ),
+    counter(
         "pulls_given_up",
         "tidings_pulls_given_up_total",
         "Catching up that did not end and is tried again.",

@@ -10,6 +10,7 @@ use tidings_core::membership::Identity;
 use tidings_core::message::{
     Message, Operation, PageRequest, Range, RangeSum, Refusal, Reply, Span, Target,
 };
+use tidings_core::outline::Outline;
 use tidings_core::record::{Payload, Sent};
 use tidings_core::rows::stored_key;
 use tidings_core::stamp::{Dot, Time};
@@ -277,7 +278,21 @@ fn endless(victim: &Victim, random: &mut Random) -> Message {
                 vector.raise(Epoch(u128::from(random.any())), random.any());
             }
             let (digest, whole) = (u128::from(number), random.chance(500));
-            Message::Pull { target, session: number, vector, digest, whole, lost: Vec::new() }
+            let (vector, floor) = if number.is_multiple_of(2) {
+                (Outline::All(vector), None)
+            } else {
+                let others = random.below(20);
+                (Outline::Part { named: vector, others, sum: digest }, Some(digest))
+            };
+            Message::Pull {
+                target,
+                session: number,
+                vector,
+                floor,
+                digest,
+                whole,
+                lost: Vec::new(),
+            }
         }
         7 => Message::Summary { system: number, user: random.any(), answer: true },
         8 => {

@@ -7,7 +7,6 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod lan;
 mod support;
 mod timed;
 
@@ -17,7 +16,7 @@ use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
-use lan::{Lan, Serving, address};
+use support::lan::{Lan, Serving, address};
 use serde_json::Value;
 use support::{code, file, said, tell, tidings, wait_for, wait_within};
 use tidings_sim::random::Random;

@@ -66,7 +66,7 @@ fn assert_all_have(trio: &Trio, expected: &Expected) {
 /// A peer loses what it wrote and others have heard of, and writes to the same keys again.
 #[test]
 fn an_older_disk_does_no_harm() {
-    let (mut trio, mut expected) = (Trio::start(), Expected::new());
+    let (mut trio, mut expected) = (Trio::start_apart(&[]), Expected::new());
     fill(trio.peer(1), "first", 0..200, &mut expected);
     trio.converge(PATH, DEADLINE);
     trio.kill(1);
@@ -93,7 +93,7 @@ fn an_older_disk_does_no_harm() {
 /// Two processes run on copies of one disk, and both take writes until they are told of each other.
 #[test]
 fn a_copied_disk_does_no_harm() {
-    let (mut trio, mut expected) = (Trio::start(), Expected::new());
+    let (mut trio, mut expected) = (Trio::start_apart(&[]), Expected::new());
     fill(trio.peer(1), "before", 0..100, &mut expected);
     trio.converge(PATH, DEADLINE);
     trio.kill(1);
@@ -119,7 +119,7 @@ fn a_copied_disk_does_no_harm() {
 /// has all of it, nobody counts it.
 #[test]
 fn a_wiped_disk_is_filled_under_load() {
-    let (mut trio, mut expected) = (Trio::start(), Expected::new());
+    let (mut trio, mut expected) = (Trio::start_apart(&[]), Expected::new());
     let mut lines = String::new();
     for number in 0..100_000 {
         let (key, value) = (format!("key{number:06}"), format!("{number:0100}"));
@@ -168,7 +168,7 @@ fn a_wiped_disk_is_filled_under_load() {
 /// and nobody else loses any.
 #[test]
 fn vanished_rows_come_back() {
-    let (mut trio, mut expected) = (Trio::start(), Expected::new());
+    let (mut trio, mut expected) = (Trio::start_apart(&[]), Expected::new());
     fill(trio.peer(0), "value", 0..5_000, &mut expected);
     trio.converge(PATH, DEADLINE);
     trio.kill(1);

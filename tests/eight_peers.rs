@@ -9,7 +9,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod eight;
-mod lan;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +16,7 @@ use std::time::Duration;
 
 use eight::plot::{Moment, plot};
 use eight::user::{Acknowledged, Sample, now};
-use lan::{Lan, Serving};
+use support::lan::{Lan, Serving};
 use support::{tell, wait_within};
 use tidings_sim::random::Random;
 

@@ -16,7 +16,7 @@ const KEYS: usize = 500;
 
 #[test]
 fn what_was_deleted_does_not_rise_with_a_peer_that_was_away() {
-    let mut trio = Trio::start_with(&["--tombstone-grace", "1s", "--holder-ttl", "6s"]);
+    let mut trio = Trio::start_apart(&["--tombstone-grace", "1s", "--holder-ttl", "6s"]);
     let mut puts = String::new();
     for number in 0..KEYS {
         writeln!(puts, r#"{{"put": {{"key": "key{number:03}", "value": "v"}}}}"#).unwrap();

@@ -6,13 +6,12 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod lan;
 mod support;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use lan::{Lan, Serving, address};
+use support::lan::{Lan, Serving, address};
 use serde_json::{Value, json};
 use support::{code, file, found_within, said, tell, wait_within};
 

@@ -4,14 +4,13 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod lan;
 mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use lan::{Lan, Serving, address};
+use support::lan::{Lan, Serving, address};
 use support::{code, said, wait_for};
 
 /// Peers in the cluster.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidings_sim::random::Random;
 
-use crate::lan::{HTTP, Lan, Serving};
+use crate::support::lan::{HTTP, Lan, Serving};
 use crate::support::try_ask;
 
 /// The variable that makes this program a user: a file with its [`Order`].

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub mod lan;
 pub mod trio;
 
 /// How long anything may take before a test gives up on it.
@@ -20,7 +21,14 @@ const LOG_LINES: usize = 20;
 
 /// The program with these arguments and none of the caller's settings.
 pub fn tidings<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+    tidings_on(None, arguments)
+}
+
+/// The same in a network namespace.
+fn tidings_on<S: AsRef<std::ffi::OsStr>>(namespace: Option<&str>, arguments: &[S]) -> Command {
+    let program = env!("CARGO_BIN_EXE_tidings");
+    let mut command =
+        namespace.map_or_else(|| Command::new(program), |name| lan::within(name, program));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TIDINGS_") {
             command.env_remove(name);
@@ -74,6 +82,8 @@ pub fn tell(line: &str) {
 /// A peer alone, on loopback, without a secret and without mDNS. It ends with this value.
 pub struct Peer {
     child: Child,
+    /// The network namespace that it runs in.
+    host: Option<String>,
     pub http: String,
     pub ready: Value,
     pub directory: TempDir,
@@ -100,9 +110,14 @@ impl Peer {
 
     /// A peer without definitions in a given directory.
     pub fn bare(directory: TempDir, arguments: &[&str]) -> Self {
+        Self::on(None, directory, arguments)
+    }
+
+    /// The same in a network namespace, if there is one.
+    pub fn on(host: Option<&str>, directory: TempDir, arguments: &[&str]) -> Self {
         let ready_file = directory.path().join("ready.json");
         assert!(!ready_file.exists(), "a stopped peer takes its ready file away");
-        let mut command = tidings(&["serve", "--until-stdin-closes", "--no-mdns"]);
+        let mut command = tidings_on(host, &["serve", "--until-stdin-closes", "--no-mdns"]);
         command.args(["--http", "127.0.0.1:0", "--data"]).arg(directory.path().join("data"));
         command.arg("--ready-file").arg(&ready_file).args(arguments);
         let log_file = directory.path().join("log");
@@ -117,7 +132,7 @@ impl Peer {
         });
         let ready: Value = serde_json::from_str(&text).unwrap();
         let http = ready["http"].as_str().unwrap().to_owned();
-        Self { child, http, ready, directory }
+        Self { child, host: host.map(str::to_owned), http, ready, directory }
     }
 
     /// Everything that the processes on this directory said.
@@ -132,7 +147,7 @@ impl Peer {
 
     /// Runs a client verb.
     pub fn run<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Output {
-        tidings(arguments).args(["--http", &self.http]).output().unwrap()
+        tidings_on(self.host.as_deref(), arguments).args(["--http", &self.http]).output().unwrap()
     }
 
     /// Runs a client verb that must succeed, and gives what it printed.
@@ -144,7 +159,7 @@ impl Peer {
 
     /// Runs a client verb with something on standard input.
     pub fn piped(&self, arguments: &[&str], input: &[u8]) -> Output {
-        let mut command = tidings(arguments);
+        let mut command = tidings_on(self.host.as_deref(), arguments);
         let mut child = command.args(["--http", &self.http]).stdin(Stdio::piped()).spawn().unwrap();
         // The program may refuse before it has read everything.
         let _ = child.stdin.take().unwrap().write_all(input);
@@ -155,7 +170,11 @@ impl Peer {
     pub fn ask(&self, method: &str, target: &str, headers: &[&str], body: &[u8]) -> Answer {
         let mut all = vec![format!("Host: {}", self.http)];
         all.extend(headers.iter().map(|header| (*header).to_owned()));
-        ask(&self.http, method, target, &all, body)
+        let stream = match &self.host {
+            Some(host) => lan::connect_within(host, &self.http),
+            None => TcpStream::connect(&self.http),
+        };
+        ask_over(stream.unwrap(), method, target, &all, body).unwrap()
     }
 
     /// Waits until the process ends.
@@ -270,7 +289,16 @@ pub fn try_ask(
     headers: &[String],
     body: &[u8],
 ) -> std::io::Result<Answer> {
-    let mut stream = TcpStream::connect(address)?;
+    ask_over(TcpStream::connect(address)?, method, target, headers, body)
+}
+
+fn ask_over(
+    mut stream: TcpStream,
+    method: &str,
+    target: &str,
+    headers: &[String],
+    body: &[u8],
+) -> std::io::Result<Answer> {
     stream.set_read_timeout(Some(DEADLINE))?;
     let head = format!(
         "{method} {target} HTTP/1.1\r\nConnection: close\r\n{}Content-Length: {}\r\n\r\n",

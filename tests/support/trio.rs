@@ -1,5 +1,5 @@
-//! Three peers on loopback that find each other by address, each of which can be killed and started
-//! again on its data. Every database under `data/` has a copy at each of them.
+//! Three peers that find each other by address, on loopback or each on a host of its own, each of which can
+//! be killed and started again on its data. Every database under `data/` has a copy at each of them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidings_sim::random::Quick;
 
-use super::{Peer, found_within, said, wait_for};
+use super::lan::{Lan, write_private};
+use super::{Peer, found_within, said, tell, wait_for};
 
 /// How many peers there are.
 pub const PEERS: usize = 3;
@@ -18,6 +19,8 @@ pub const PEERS: usize = 3;
 pub struct Trio {
     peers: [Result<Peer, TempDir>; PEERS],
     arguments: &'static [&'static str],
+    /// Their hosts, and one more.
+    lan: Option<Lan>,
 }
 
 impl Trio {
@@ -28,11 +31,24 @@ impl Trio {
 
     /// The same, with further arguments of `serve`.
     pub fn start_with(arguments: &'static [&'static str]) -> Self {
-        let first = Peer::bare(tempfile::tempdir().unwrap(), arguments);
-        let known = addresses(&first);
-        let second = begun(tempfile::tempdir().unwrap(), &known, arguments);
-        let third = begun(tempfile::tempdir().unwrap(), &known, arguments);
-        let trio = Self { peers: [Ok(first), Ok(second), Ok(third)], arguments };
+        Self::begin(None, arguments)
+    }
+
+    /// The same on hosts of their own; where there can be none, on loopback, and it says so.
+    pub fn start_apart(arguments: &'static [&'static str]) -> Self {
+        let lan = Lan::new(PEERS as u8 + 1);
+        if lan.is_none() {
+            tell("*** on loopback instead ***");
+        }
+        Self::begin(lan, arguments)
+    }
+
+    fn begin(lan: Option<Lan>, arguments: &'static [&'static str]) -> Self {
+        let empty = || Err(tempfile::tempdir().unwrap());
+        let mut trio = Self { peers: [empty(), empty(), empty()], arguments, lan };
+        for index in 0..PEERS {
+            trio.restart(index);
+        }
         trio.meet();
         trio.define("data", PEERS);
         trio
@@ -78,12 +94,11 @@ impl Trio {
 
     /// Starts one again that was killed, at another port, and tells it where the others are.
     pub fn restart(&mut self, index: usize) {
-        let known: Vec<String> = self.peers().flat_map(addresses).collect();
         let gone = Err(tempfile::tempdir().unwrap());
         let Err(directory) = std::mem::replace(&mut self.peers[index], gone) else {
             panic!("peer {index} runs already");
         };
-        self.peers[index] = Ok(begun(directory, &known, self.arguments));
+        self.peers[index] = Ok(self.begun(index, directory));
     }
 
     /// Where the data of one that was killed lies.
@@ -97,8 +112,19 @@ impl Trio {
 
     /// Starts a peer beside the others, on a directory whose `data` was prepared.
     pub fn beside(&self, directory: TempDir) -> Peer {
-        let known: Vec<String> = self.peers().flat_map(addresses).collect();
-        begun(directory, &known, self.arguments)
+        self.begun(PEERS, directory)
+    }
+
+    /// Starts a peer on a host, counted from 0, that knows where the others are.
+    fn begun(&self, host: usize, directory: TempDir) -> Peer {
+        let mut known: Vec<String> = self.peers().flat_map(addresses).collect();
+        let mut arguments = self.arguments.to_vec();
+        let Some(lan) = &self.lan else { return begun(directory, &known, &arguments) };
+        known.retain(|address| !address.contains("/127."));
+        let secret = directory.path().join("secret");
+        write_private(&secret, "one for the three of them");
+        arguments.extend(["--secret-file", secret.to_str().unwrap()]);
+        begun_on(Some(lan.host(host as u8 + 1)), directory, &known, &arguments)
     }
 
     /// Puts a running peer in the place of one that was killed.
@@ -156,10 +182,19 @@ pub fn agreed(status: &Value) -> [&Value; 6] {
 }
 
 /// Starts a peer that knows where others are.
-pub fn begun(directory: TempDir, known: &[String], arguments: &[&'static str]) -> Peer {
+pub fn begun(directory: TempDir, known: &[String], arguments: &[&str]) -> Peer {
+    begun_on(None, directory, known, arguments)
+}
+
+fn begun_on(
+    host: Option<&str>,
+    directory: TempDir,
+    known: &[String],
+    arguments: &[&str],
+) -> Peer {
     let peers = known.iter().flat_map(|address| ["--peer", address.as_str()]);
     let arguments: Vec<&str> = peers.chain(arguments.iter().copied()).collect();
-    Peer::bare(directory, &arguments)
+    Peer::on(host, directory, &arguments)
 }
 
 /// Where a peer listens.

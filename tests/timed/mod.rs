@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::lan::HTTP;
+use crate::support::lan::HTTP;
 use crate::support::{try_ask, wait_for, wait_within};
 
 /// Where the host that answers listens for pings.

@@ -96,10 +96,9 @@ impl World {
             named.is_some_and(|holder| holder.state.is_complete())
                 || !cut(index, process) && !cut(process, index) && connected()
         };
-        let known: Vec<_> = complete.iter().filter(|(process, _)| known(*process)).collect();
         if !later
-            && !known.iter().any(|(_, vector)| own.dominates(vector))
-            && known.iter().any(|(process, vector)| still(*process, vector))
+            && !complete.iter().any(|(_, vector)| own.dominates(vector))
+            && complete.iter().any(|(process, vector)| known(*process) && still(*process, vector))
         {
             let path = &replica.path;
             let what =

@@ -4,10 +4,10 @@
 //! Needs root and `ip` of iproute2. Everything lies in namespaces whose names begin with
 //! `tidings-` and the process id; they go when the value goes, and what a killed test left behind
 //! goes at the start of the next.
-#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::fmt::Write as _;
 use std::io::Read as _;
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,17 +16,17 @@ use std::sync::{Mutex, MutexGuard};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::wait_for;
+use super::wait_for;
 
 /// What the names of all namespaces begin with.
 const NAME: &str = "tidings-";
 /// Where every host's HTTP door is, on its own loopback.
-pub(crate) const HTTP: &str = "127.0.0.1:7380";
+pub const HTTP: &str = "127.0.0.1:7380";
 /// What peers are told of databases unless a test says otherwise.
 const DEFINITIONS: &str = "{name: any, matcher: data/*, replication: {min: 3, max: 5}}";
 
 /// A switch and the hosts on it. One exists at a time: the machine is small.
-pub(crate) struct Lan {
+pub struct Lan {
     switch: String,
     hosts: Vec<String>,
     _alone: MutexGuard<'static, ()>,
@@ -35,7 +35,7 @@ pub(crate) struct Lan {
 impl Lan {
     /// Hosts with the addresses 10.77.0.1, 10.77.0.2, …; `None`, and a loud line, where this
     /// cannot be done.
-    pub(crate) fn new(hosts: u8) -> Option<Self> {
+    pub fn new(hosts: u8) -> Option<Self> {
         static ALONE: Mutex<()> = Mutex::new(());
         static COUNT: AtomicU32 = AtomicU32::new(0);
         if let Err(why) = possible() {
@@ -73,27 +73,27 @@ impl Lan {
     }
 
     /// Takes a host's cable out of the switch.
-    pub(crate) fn cut(&self, host: u8) {
+    pub fn cut(&self, host: u8) {
         ip(&format!("-n {} link set port{host} down", self.switch));
     }
 
     /// Puts it back.
-    pub(crate) fn heal(&self, host: u8) {
+    pub fn heal(&self, host: u8) {
         ip(&format!("-n {} link set port{host} up", self.switch));
     }
 
     /// Lets nothing of a host through the switch. Its cable stays in, so that it does not notice.
-    pub(crate) fn silence(&self, host: u8) {
+    pub fn silence(&self, host: u8) {
         ip(&format!("-n {} link set port{host} nomaster", self.switch));
     }
 
     /// Lets everything through again.
-    pub(crate) fn unsilence(&self, host: u8) {
+    pub fn unsilence(&self, host: u8) {
         ip(&format!("-n {} link set port{host} master bridge0", self.switch));
     }
 
     /// Puts some hosts on a switch of their own: nothing goes between them and the others.
-    pub(crate) fn split(&self, hosts: &[u8]) {
+    pub fn split(&self, hosts: &[u8]) {
         let switch = &self.switch;
         ip(&format!("-n {switch} link add bridge1 type bridge"));
         ip(&format!("-n {switch} link set bridge1 up"));
@@ -103,7 +103,7 @@ impl Lan {
     }
 
     /// Puts them back.
-    pub(crate) fn unite(&self, hosts: &[u8]) {
+    pub fn unite(&self, hosts: &[u8]) {
         let switch = &self.switch;
         for host in hosts {
             ip(&format!("-n {switch} link set port{host} master bridge0"));
@@ -111,10 +111,14 @@ impl Lan {
         ip(&format!("-n {switch} link del bridge1"));
     }
 
-    /// A command on a host, counted from 1.
-    pub(crate) fn on(&self, host: u8, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.hosts[usize::from(host) - 1], program]);
+    /// The namespace of a host, counted from 1.
+    pub fn host(&self, number: u8) -> &str {
+        &self.hosts[usize::from(number) - 1]
+    }
+
+    /// A command on a host.
+    pub fn on(&self, host: u8, program: &str) -> Command {
+        let mut command = within(self.host(host), program);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("TIDINGS_") {
                 command.env_remove(name);
@@ -125,12 +129,12 @@ impl Lan {
     }
 
     /// Starts `tidings serve` on a host; [`Serving::ready`] waits for it.
-    pub(crate) fn serve(&self, host: u8, secret: &str, arguments: &[&str]) -> Serving {
+    pub fn serve(&self, host: u8, secret: &str, arguments: &[&str]) -> Serving {
         self.serve_defined(host, secret, DEFINITIONS, arguments)
     }
 
     /// The same with other definitions.
-    pub(crate) fn serve_defined(
+    pub fn serve_defined(
         &self,
         host: u8,
         secret: &str,
@@ -149,7 +153,7 @@ impl Lan {
         command.arg("--definitions").arg(place("definitions.yaml"));
         command.arg("--ready-file").arg(place("ready.json")).args(arguments);
         let child = spawn(&mut command, directory.path());
-        let host = self.hosts[usize::from(host) - 1].clone();
+        let host = self.host(host).to_owned();
         Serving { child, command, host, directory }
     }
 }
@@ -162,13 +166,41 @@ impl Drop for Lan {
     }
 }
 
+/// A command in a namespace.
+pub fn within(namespace: &str, program: &str) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace, program]);
+    command
+}
+
+/// A connection from within a namespace.
+#[cfg(target_os = "linux")]
+pub fn connect_within(namespace: &str, address: &str) -> std::io::Result<TcpStream> {
+    use std::os::fd::AsFd as _;
+
+    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+    let connect = || {
+        let namespace = std::fs::File::open(format!("/run/netns/{namespace}"))?;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+        TcpStream::connect(address)
+    };
+    // A socket stays where it was made, and so does the thread.
+    std::thread::scope(|scope| scope.spawn(connect).join().unwrap())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn connect_within(_namespace: &str, _address: &str) -> std::io::Result<TcpStream> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
 /// The address of a host.
-pub(crate) fn address(host: u8) -> String {
+pub fn address(host: u8) -> String {
     format!("10.77.0.{host}")
 }
 
 /// A running peer on a host; killed when dropped.
-pub(crate) struct Serving {
+pub struct Serving {
     child: Child,
     command: Command,
     host: String,
@@ -177,7 +209,7 @@ pub(crate) struct Serving {
 
 impl Serving {
     /// Waits until it serves, and gives what it says about itself.
-    pub(crate) fn ready(&mut self) -> Value {
+    pub fn ready(&mut self) -> Value {
         let file = self.directory.path().join("ready.json");
         let text = wait_for("serving", || {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -189,34 +221,33 @@ impl Serving {
     }
 
     /// Kills it, without a word.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         std::fs::remove_file(self.directory.path().join("ready.json")).unwrap();
     }
 
     /// Starts it again, with its disk.
-    pub(crate) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.child = spawn(&mut self.command, self.directory.path());
         self.ready();
     }
 
     /// Runs a client verb on its host.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.host, env!("CARGO_BIN_EXE_tidings")]);
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = within(&self.host, env!("CARGO_BIN_EXE_tidings"));
         command.args(arguments).args(["--http", HTTP]).stdin(Stdio::null()).output().unwrap()
     }
 
     /// What a client verb prints as JSON; `Null` when it fails.
-    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+    pub fn json(&self, arguments: &[&str]) -> Value {
         let mut all = arguments.to_vec();
         all.extend(["-o", "json"]);
         serde_json::from_slice(&self.run(&all).stdout).unwrap_or(Value::Null)
     }
 
     /// The ids of the peers it is connected to and holds for alive.
-    pub(crate) fn connected(&self) -> Vec<String> {
+    pub fn connected(&self) -> Vec<String> {
         let listed = self.json(&["peers"]);
         let peers = listed.as_array().or_else(|| listed["peers"].as_array()).cloned();
         let alive = |peer: &Value| peer["connected"] == true && peer["state"] == "alive";
@@ -225,24 +256,24 @@ impl Serving {
     }
 
     /// What it says of the only other peer: its state, and whether there is a connection.
-    pub(crate) fn other(&self) -> Option<(String, bool)> {
+    pub fn other(&self) -> Option<(String, bool)> {
         let listed = self.json(&["peers"]);
         let [peer] = listed.as_array()?.as_slice() else { return None };
         Some((peer["state"].as_str()?.to_owned(), peer["connected"].as_bool()?))
     }
 
     /// Every peer it lists at all, whatever the state.
-    pub(crate) fn listed(&self) -> String {
+    pub fn listed(&self) -> String {
         String::from_utf8(self.run(&["peers", "-o", "json"]).stdout).unwrap()
     }
 
     /// A counter of its status, 0 when it is not there.
-    pub(crate) fn counter(&self, name: &str) -> u64 {
+    pub fn counter(&self, name: &str) -> u64 {
         self.json(&["status"])["counters"][name].as_u64().unwrap_or(0)
     }
 
     /// Resident memory in KiB and the number of open files.
-    pub(crate) fn weight(&self) -> (u64, usize) {
+    pub fn weight(&self) -> (u64, usize) {
         let process = PathBuf::from(format!("/proc/{}", self.child.id()));
         let status = std::fs::read_to_string(process.join("status")).unwrap();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -251,12 +282,12 @@ impl Serving {
     }
 
     /// Whether the process still runs.
-    pub(crate) fn runs(&mut self) -> bool {
+    pub fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
     /// Everything it said.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         let mut said = String::new();
         if let Ok(mut file) = std::fs::File::open(self.directory.path().join("log")) {
             let _ = file.read_to_string(&mut said);
@@ -318,7 +349,7 @@ fn ip(arguments: &str) {
     assert!(output.status.success(), "ip {arguments}: {said}");
 }
 
-fn write_private(path: &std::path::Path, text: &str) {
+pub fn write_private(path: &std::path::Path, text: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::write(path, text).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();

@@ -16,8 +16,8 @@ use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
-use support::lan::{Lan, Serving, address};
 use serde_json::Value;
+use support::lan::{Lan, Serving, address};
 use support::{code, file, said, tell, tidings, wait_for, wait_within};
 use tidings_sim::random::Random;
 use timed::{Meeting, Plan, Put, Seen, now, until};

@@ -11,8 +11,8 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use support::lan::{Lan, Serving, address};
 use serde_json::{Value, json};
+use support::lan::{Lan, Serving, address};
 use support::{code, file, found_within, said, tell, wait_within};
 
 const SECRET: &str = "the secret of the cluster under test";

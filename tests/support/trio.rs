@@ -186,12 +186,7 @@ pub fn begun(directory: TempDir, known: &[String], arguments: &[&str]) -> Peer {
     begun_on(None, directory, known, arguments)
 }
 
-fn begun_on(
-    host: Option<&str>,
-    directory: TempDir,
-    known: &[String],
-    arguments: &[&str],
-) -> Peer {
+fn begun_on(host: Option<&str>, directory: TempDir, known: &[String], arguments: &[&str]) -> Peer {
     let peers = known.iter().flat_map(|address| ["--peer", address.as_str()]);
     let arguments: Vec<&str> = peers.chain(arguments.iter().copied()).collect();
     Peer::on(host, directory, &arguments)

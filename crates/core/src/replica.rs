@@ -19,7 +19,6 @@ use crate::clock::HybridClock;
 use crate::counter::resolve_staged;
 use crate::ident::{DatabaseId, Epoch};
 use crate::interval::Interval;
-use crate::outline::Outline;
 use crate::planted::{Planted, planted};
 use crate::record::{Fingerprint, Merge, Payload, Record, Sent, bucket_of};
 use crate::rows::{self, Prefix, Transaction};
@@ -97,21 +96,6 @@ impl Replica {
     pub fn new(id: DatabaseId, prefix: Prefix, path: Arc<str>, stored: Stored) -> Self {
         let Stored { state, base } = stored;
         Self { id, prefix, path, state, base, buckets: None, counted: false, summary: None }
-    }
-
-    /// The vector without what is of starts long ago, but for its sum; `None` where little would be left
-    /// out. What stands otherwise than in the base is named, and these epochs, whose peers are alive.
-    pub fn outline(
-        &self,
-        live: impl IntoIterator<Item = Epoch>,
-        fingerprint: &Fingerprint,
-    ) -> Option<Outline> {
-        let vector = &self.state.progress.vector;
-        let mut named = vector.unlike(&self.base.as_deref()?.vector)?;
-        for epoch in live {
-            named.raise(epoch, vector.get(epoch));
-        }
-        Outline::part(vector, named, fingerprint)
     }
 
     /// Whether the state reflects this dot.

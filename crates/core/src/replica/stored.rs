@@ -8,8 +8,11 @@ use alloc::boxed::Box;
 
 use serde::{Deserialize, Serialize};
 
-use super::State;
+use super::{Replica, State};
+use crate::ident::Epoch;
+use crate::outline::Outline;
 use crate::planted::{Planted, planted};
+use crate::record::Fingerprint;
 use crate::rows::{self, Prefix, Transaction};
 use crate::store::{Space, StoreError};
 use crate::vector::Vector;
@@ -81,6 +84,23 @@ impl Stored {
     }
 }
 
+impl Replica {
+    /// The vector without what is of starts long ago, but for its sum; `None` where little would be left
+    /// out. What stands otherwise than in the base is named, and these epochs, whose peers are alive.
+    pub fn outline(
+        &self,
+        live: impl IntoIterator<Item = Epoch>,
+        fingerprint: &Fingerprint,
+    ) -> Option<Outline> {
+        let vector = &self.state.progress.vector;
+        let mut named = vector.unlike(&self.base.as_deref()?.vector)?;
+        for epoch in live {
+            named.raise(epoch, vector.get(epoch));
+        }
+        Outline::part(vector, named, fingerprint)
+    }
+}
+
 impl State {
     /// Stages its rows.
     pub(super) fn stage(
@@ -117,7 +137,6 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::ident::Epoch;
     use crate::store::MemoryStore;
     use crate::store::Read as _;
 

@@ -456,8 +456,13 @@ impl<S: Store> Node<S> {
         {
             cut.vector = cut.vector.over(asked, &lacks);
         }
+        let sane_cut = |cut: &Cut| match cut.lacks {
+            // What a pull was answered with that was given up cannot be told from here.
+            Some(_) => !expected,
+            None => is_sane_cut(cut, now) && self.may_collect(id, cut),
+        };
         let sane = records.iter().flat_map(|(_, records)| records).all(super::push::is_sane)
-            && cut.as_ref().is_none_or(|cut| is_sane_cut(cut, now) && self.may_collect(id, cut))
+            && cut.as_ref().is_none_or(sane_cut)
             && span.as_ref().is_none_or(is_sane_span);
         if !sane {
             self.misbehaved(peer, "a chunk with records out of bounds");
@@ -792,7 +797,6 @@ pub(super) fn intervals_above(replica: &Replica, vector: &Vector) -> VecDeque<In
 /// Whether a cut is within the bounds of what a copy can be.
 fn is_sane_cut(cut: &Cut, now: Now) -> bool {
     is_within_bounds(&cut.vector, cut.lost.len())
-        && cut.lacks.is_none()
         && cut.pending.len() <= PENDING_MAX
         && cut.lost.iter().all(|lost| lost.upto <= cut.vector.get(lost.epoch))
         && cut.vector.dominates(&cut.floor)

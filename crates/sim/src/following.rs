@@ -12,14 +12,15 @@ use tidings_core::position::Position;
 use tidings_core::record::Record;
 use tidings_core::replica::decode_record;
 use tidings_core::rows::split_sum;
-use tidings_core::stamp::{Stamp, Time};
+use tidings_core::stamp::Stamp;
 use tidings_core::status::HolderState;
 use tidings_core::store::{Space, prefix_rows};
 
 use crate::complete::present;
-use crate::counting::is_counter;
+use crate::counting::{is_counter, is_lease};
 use crate::disk::FaultyStore;
 use crate::faults::is_planned;
+use crate::process::WALL_START;
 use crate::world::World;
 
 /// What one of them has been told.
@@ -44,21 +45,19 @@ impl Follower {
         Some(Self { position, whole, losses, seen })
     }
 
-    /// Takes in what it is told by a copy that has collected tombstones up to some time; the key that was
-    /// told twice, or too late.
-    fn take(
-        &mut self,
-        changes: Changes,
-        whole: bool,
-        collected: Time,
-    ) -> Option<(Vec<u8>, Record)> {
+    /// Takes in what it is told by a copy that became complete when its clock said so, milliseconds; the key
+    /// that was told twice, or too late.
+    fn take(&mut self, changes: Changes, whole: bool, joined: u64) -> Option<(Vec<u8>, Record)> {
         let mut wrong = None;
         for (key, record) in changes.changes {
             let (stamp, live) = (record.stamp(), record.is_live());
             let last = self.seen.insert(key.clone(), (stamp, live));
-            // Two sides of a cut may delete, and the younger delete be collected first: both say the same.
+            // Two sides of a cut may sweep what expires, and the younger delete be collected first: both
+            // say the same. So do two deletes of users, where the holder that has the older one was no
+            // longer waited for, and joined again after the younger one.
+            let same = |last: Stamp| is_lease(&key) || last.time.millis() < joined;
             let again = |(last, was_live): (Stamp, bool)| {
-                last >= stamp && (live || was_live || last.time > collected)
+                last >= stamp && (live || was_live || !same(last))
             };
             if last.is_some_and(again) && !counts(&key) && self.whole {
                 wrong = Some((key, record));
@@ -112,6 +111,7 @@ impl World {
             return;
         }
         let losses = self.losses;
+        let joined = self.processes[index].joined.get(&id).map_or(0, |at| WALL_START + at / 1_000);
         let follower = self.followers.remove(&id).filter(|follower| follower.losses == losses);
         let followed = self.call(index, |node, _| {
             if node.failure().is_some()
@@ -126,9 +126,7 @@ impl World {
                 Ok(None) => (Some(follower), None),
                 Ok(Some(changes)) => {
                     node.unwatch(id);
-                    let state = node.replica(id).map(|replica| &replica.state);
-                    let collected = state.map(|state| state.newest_collected).unwrap_or_default();
-                    let wrong = follower.take(changes, is_whole(node, id), collected);
+                    let wrong = follower.take(changes, is_whole(node, id), joined);
                     (Some(follower), Some(Ok(wrong)))
                 }
                 Err(error) => (Follower::begin(node, id, losses), Some(Err(error))),

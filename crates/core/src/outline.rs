@@ -31,8 +31,10 @@ pub enum Outline {
 impl Outline {
     /// The outline of a vector with what it says of some epochs; `None` where few are left out.
     pub fn part(vector: &Vector, named: Vector, fingerprint: &Fingerprint) -> Option<Self> {
-        let (others, sum) = rest(vector, &named, fingerprint);
-        (others >= OTHERS_MIN).then_some(Self::Part { named, others, sum })
+        let others = unnamed(vector, &named).count() as u64;
+        let sum = || sum_of(vector, &named, fingerprint);
+        let sum = (others >= OTHERS_MIN).then(sum)?;
+        Some(Self::Part { named, others, sum })
     }
 
     /// The epochs that it names.
@@ -48,14 +50,17 @@ impl Outline {
             Self::All(vector) => return Some(vector),
             Self::Part { named, others, sum } => (named, others, sum),
         };
-        let (count, own_sum) = rest(own, &named, fingerprint);
-        let more = own_sum.wrapping_sub(sum);
-        let mut rest = unnamed(own, &named);
-        let unknown = match count.checked_sub(others)? {
-            0 if more == 0 || planted(Planted::OutlineUnchecked) => None,
+        let count = unnamed(own, &named).count() as u64;
+        let began = count.checked_sub(others).filter(|began| *began <= 1)?;
+        let more = sum_of(own, &named, fingerprint).wrapping_sub(sum);
+        let unknown = if began == 1 {
             // An epoch that began since.
-            1 => Some(rest.find(|pair| fingerprint.pair(*pair) == more)?.0),
-            _ => return None,
+            let mut rest = unnamed(own, &named);
+            Some(rest.find(|pair| fingerprint.pair(*pair) == more)?.0)
+        } else if more == 0 || planted(Planted::OutlineUnchecked) {
+            None
+        } else {
+            return None;
         };
         let pairs = unnamed(own, &named).filter(|(epoch, _)| Some(*epoch) != unknown);
         Some(pairs.chain(named.iter()).collect::<BTreeMap<_, _>>().into())
@@ -70,11 +75,10 @@ fn unnamed<'a>(
     vector.iter().filter(|(epoch, _)| named.get(*epoch) == 0)
 }
 
-/// How many epochs of a vector are not named, and the sum over them.
-fn rest(vector: &Vector, named: &Vector, fingerprint: &Fingerprint) -> (u64, u128) {
-    unnamed(vector, named).fold((0, 0), |(count, sum): (u64, u128), pair| {
-        (count + 1, sum.wrapping_add(fingerprint.pair(pair)))
-    })
+/// The sum over the epochs of a vector that are not named.
+fn sum_of(vector: &Vector, named: &Vector, fingerprint: &Fingerprint) -> u128 {
+    let elements = unnamed(vector, named).map(|pair| fingerprint.pair(pair));
+    elements.fold(0, u128::wrapping_add)
 }
 
 #[cfg(test)]

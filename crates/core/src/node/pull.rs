@@ -311,12 +311,12 @@ impl<S: Store> Node<S> {
         let Some(held) = self.held.get(&id) else { return Ok(()) };
         let state = &held.replica.state;
         let part = floor.is_some();
-        let same_floor = floor == Some(self.fingerprint.vector(&state.floor));
         let Some(vector) = vector.resolve(&state.progress.vector, &self.fingerprint) else {
             self.count("outlines_unknown", 1);
             self.send(peer, &Message::Refuse { target, session, why: Refusal::Outline });
             return Ok(());
         };
+        let same_floor = floor.is_some_and(|floor| floor == self.fingerprint.vector(&state.floor));
         self.check_own_epoch(id, self.epoch, vector.get(self.epoch))?;
         let Some(held) = self.held.get_mut(&id) else { return Ok(()) };
         let state = &held.replica.state;
@@ -452,7 +452,7 @@ impl<S: Store> Node<S> {
         });
         if let Some(cut) = &mut cut
             && let Some(asked) = fetch.and_then(|fetch| fetch.asked.as_deref())
-            && let Some(lacks) = cut.lacks.take()
+            && let Some(lacks) = cut.lacks.take_if(|lacks| lacks.len() <= asked.len())
         {
             cut.vector = cut.vector.over(asked, &lacks);
         }
@@ -638,7 +638,12 @@ impl<S: Store> Node<S> {
             return Ok(());
         }
         if why == Refusal::Outline {
-            self.fetch(id, peer, false, now);
+            let part = self.pull.fetches.get(&id).is_some_and(|fetch| fetch.asked.is_some());
+            if part {
+                self.fetch(id, peer, false, now);
+            } else {
+                self.misbehaved(peer, "that it cannot tell a vector which was sent as a whole");
+            }
             return Ok(());
         }
         self.count("pulls_refused", 1);

@@ -22,7 +22,6 @@ impl World {
                 let process = &mut self.processes[index];
                 if let Some(id) = process.node.as_ref().map(|node| node.database_id(path)) {
                     process.active.insert(id, self.now);
-                    process.joined.insert(id, self.now);
                     self.check_complete(index, id);
                 }
             }

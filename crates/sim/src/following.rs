@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use tidings_core::directory::Holder;
 use tidings_core::error::Error;
 use tidings_core::ident::DatabaseId;
 use tidings_core::node::{Changes, Node};
@@ -20,7 +21,6 @@ use crate::complete::present;
 use crate::counting::{is_counter, is_lease};
 use crate::disk::FaultyStore;
 use crate::faults::is_planned;
-use crate::process::WALL_START;
 use crate::world::World;
 
 /// What one of them has been told.
@@ -45,17 +45,17 @@ impl Follower {
         Some(Self { position, whole, losses, seen })
     }
 
-    /// Takes in what it is told by a copy that became complete when its clock said so, milliseconds; the key
-    /// that was told twice, or too late.
-    fn take(&mut self, changes: Changes, whole: bool, joined: u64) -> Option<(Vec<u8>, Record)> {
+    /// Takes in what it is told by a copy one of whose holders was not waited for until some time, in
+    /// milliseconds since the Unix epoch; the key that was told twice, or too late.
+    fn take(&mut self, changes: Changes, whole: bool, away: u64) -> Option<(Vec<u8>, Record)> {
         let mut wrong = None;
         for (key, record) in changes.changes {
             let (stamp, live) = (record.stamp(), record.is_live());
             let last = self.seen.insert(key.clone(), (stamp, live));
             // Two sides of a cut may sweep what expires, and the younger delete be collected first: both
-            // say the same. So do two deletes of users, where the holder that has the older one was no
-            // longer waited for, and joined again after the younger one.
-            let same = |last: Stamp| is_lease(&key) || last.time.millis() < joined;
+            // say the same. So do two deletes of users, where a holder that has the older one was no
+            // longer waited for when the younger one was collected.
+            let same = |last: Stamp| is_lease(&key) || last.time.millis() < away;
             let again = |(last, was_live): (Stamp, bool)| {
                 last >= stamp && (live || was_live || !same(last))
             };
@@ -99,6 +99,15 @@ fn records(node: &Node<FaultyStore>, id: DatabaseId) -> Option<BTreeMap<Vec<u8>,
     rows.map(read).collect()
 }
 
+/// Until when one of the holders was not waited for, as far as the directory of a peer says.
+fn away(node: &Node<FaultyStore>, id: DatabaseId) -> u64 {
+    let until = |(_, holder): (_, Holder)| match holder.state {
+        HolderState::Active => holder.since,
+        _ => u64::MAX,
+    };
+    node.directory().holders(id).map(until).max().unwrap_or(0)
+}
+
 fn is_whole(node: &Node<FaultyStore>, id: DatabaseId) -> bool {
     node.replica(id).is_some_and(|replica| replica.state.progress.is_whole())
 }
@@ -111,7 +120,6 @@ impl World {
             return;
         }
         let losses = self.losses;
-        let joined = self.processes[index].joined.get(&id).map_or(0, |at| WALL_START + at / 1_000);
         let follower = self.followers.remove(&id).filter(|follower| follower.losses == losses);
         let followed = self.call(index, |node, _| {
             if node.failure().is_some()
@@ -126,7 +134,7 @@ impl World {
                 Ok(None) => (Some(follower), None),
                 Ok(Some(changes)) => {
                     node.unwatch(id);
-                    let wrong = follower.take(changes, is_whole(node, id), joined);
+                    let wrong = follower.take(changes, is_whole(node, id), away(node, id));
                     (Some(follower), Some(Ok(wrong)))
                 }
                 Err(error) => (Follower::begin(node, id, losses), Some(Err(error))),

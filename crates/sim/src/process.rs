@@ -77,8 +77,6 @@ pub struct Process {
     pub syncing: Option<u64>,
     /// Since when it is known to have a complete copy of a database, in this life.
     pub active: BTreeMap<DatabaseId, u64>,
-    /// When its copy of a database last became complete, in any life.
-    pub joined: BTreeMap<DatabaseId, u64>,
     /// Calls to be answered later, by token.
     pub calls: BTreeMap<u64, Waiting>,
     /// What the watches of this life saw last, by key.
@@ -129,7 +127,6 @@ impl Process {
             sync_wanted: 0,
             syncing: None,
             active: BTreeMap::new(),
-            joined: BTreeMap::new(),
             calls: BTreeMap::new(),
             watched: BTreeMap::new(),
             image: None,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub struct Sometimes(BTreeMap<String, u64>);
 
 /// Counters of the core that a campaign must reach.
-pub const CORE: [&str; 25] = [
+pub const CORE: [&str; 24] = [
     "broken_fragments",
     "copies_damaged",
     "copies_joined",
@@ -31,13 +31,12 @@ pub const CORE: [&str; 25] = [
     "requests_again",
     "requests_forwarded",
     "requests_served",
-    "rows_repaired",
     "share_rounds",
     "sums_ended",
 ];
 
 /// Counters of the world that a campaign must reach, beside every kind of fault.
-pub const WORLD: [&str; 38] = [
+pub const WORLD: [&str; 39] = [
     "acknowledged",
     "acknowledged by several",
     "acknowledged synced",
@@ -71,6 +70,7 @@ pub const WORLD: [&str; 38] = [
     "read failed",
     "read here",
     "refused",
+    "rows repaired",
     "start failed",
     "sync failed",
     "unfinished cut",

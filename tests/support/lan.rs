@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::wait_for;
+use super::{by_itself, wait_for};
 
 /// What the names of all namespaces begin with.
 const NAME: &str = "tidings-";
@@ -119,12 +119,7 @@ impl Lan {
     /// A command on a host.
     pub fn on(&self, host: u8, program: &str) -> Command {
         let mut command = within(self.host(host), program);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("TIDINGS_") {
-                command.env_remove(name);
-            }
-        }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        by_itself(&mut command);
         command
     }
 

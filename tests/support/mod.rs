@@ -29,13 +29,18 @@ fn tidings_on<S: AsRef<std::ffi::OsStr>>(namespace: Option<&str>, arguments: &[S
     let program = env!("CARGO_BIN_EXE_tidings");
     let mut command =
         namespace.map_or_else(|| Command::new(program), |name| lan::within(name, program));
+    by_itself(&mut command).args(arguments);
+    command
+}
+
+/// Lets a command have none of the caller's settings, no input, and its output read.
+fn by_itself(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TIDINGS_") {
             command.env_remove(name);
         }
     }
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped())
 }
 
 /// Waits until `look` finds something.

@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ident::Epoch;
 use crate::planted::{Planted, planted};
 use crate::record::Fingerprint;
 use crate::vector::Vector;
@@ -68,10 +69,7 @@ impl Outline {
 }
 
 /// What a vector says of epochs that are not named.
-fn unnamed<'a>(
-    vector: &'a Vector,
-    named: &'a Vector,
-) -> impl Iterator<Item = (crate::ident::Epoch, u64)> {
+fn unnamed(vector: &Vector, named: &Vector) -> impl Iterator<Item = (Epoch, u64)> {
     vector.iter().filter(|(epoch, _)| named.get(*epoch) == 0)
 }
 
@@ -86,7 +84,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ident::Epoch;
 
     fn vector(pairs: &[(u8, u64)]) -> Vector {
         let pairs = pairs.iter().filter(|(_, sequence)| *sequence > 0);

@@ -338,10 +338,15 @@ impl<S: Store> Node<S> {
         let mut found = reflected(theirs.iter(), &state.progress.vector, state.progress.lost());
         found.extend(state.progress.pending().flat_map(|pending| theirs.common(pending)));
         let below = held.replica.is_below_floor(&vector, &found);
-        let (beside, lacks) = state.progress.vector.beside(&vector);
+        let (told, lacks) = if part {
+            let (beside, lacks) = state.progress.vector.beside(&vector);
+            (beside, Some(lacks))
+        } else {
+            (state.progress.vector.clone(), None)
+        };
         let cut = Cut {
-            vector: if part { beside } else { state.progress.vector.clone() },
-            lacks: part.then_some(lacks),
+            vector: told,
+            lacks,
             pending: state.progress.pending().collect(),
             floor: if same_floor && !below { Vector::default() } else { state.floor.clone() },
             newest_collected: state.newest_collected,
@@ -642,7 +647,7 @@ impl<S: Store> Node<S> {
             if part {
                 self.fetch(id, peer, false, now);
             } else {
-                self.misbehaved(peer, "that it cannot tell a vector which was sent as a whole");
+                self.misbehaved(peer, "a refusal of an outline where there was none");
             }
             return Ok(());
         }

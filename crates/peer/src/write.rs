@@ -12,7 +12,7 @@ use tidings_core::message::{Reply, Written};
 use tidings_core::node::{Outcome, Submission};
 use tidings_core::rows::{Prefix, data_key};
 use tidings_core::store::{Read, Space};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 
 use crate::Result;
@@ -101,12 +101,16 @@ impl Shared {
         here: Option<Prefix>,
     ) -> Vec<Result<Vec<Written>>> {
         let count = submissions.len();
-        let alone = self.writers.fetch_add(1, Ordering::AcqRel) == 0;
+        // On a runtime of one thread, others may be ready to write behind this one.
+        let one_thread = Handle::try_current()
+            .ok()
+            .filter(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread);
+        let alone = self.writers.fetch_add(1, Ordering::AcqRel) == 0 && one_thread.is_none();
         let _writing = Writing(self);
         let begun = if alone && count <= fitting(submissions.iter()).max(1) {
             self.write_alone(submissions)
         } else {
-            self.queue(submissions, here)
+            self.queue(submissions, here, one_thread.as_ref())
         };
         let mut written = Vec::with_capacity(count);
         match begun {
@@ -130,9 +134,10 @@ impl Shared {
         self: &Arc<Self>,
         submissions: Vec<Submission>,
         here: Option<Prefix>,
+        runtime: Option<&Handle>,
     ) -> Result<Vec<Begun>> {
         self.check()?;
-        if let Some(prefix) = here {
+        if let Some(prefix) = here.filter(|_| runtime.is_none()) {
             // The commit reads the rows that it replaces: here it is done beside other commits, and
             // leaves them in memory.
             for write in submissions.iter().flat_map(|submission| &submission.writes) {
@@ -151,7 +156,7 @@ impl Shared {
         };
         if begin {
             let mut committer = Committer { shared: Arc::clone(self), more: true };
-            self.writes.runtime.spawn(async move {
+            runtime.unwrap_or(&self.writes.runtime).spawn(async move {
                 let mut rounds = 0_u32;
                 while committer.more {
                     // Where nobody waits, whoever is ready to write queues up meanwhile. Where some

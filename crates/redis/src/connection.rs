@@ -28,8 +28,25 @@ const STRANGER_BYTES_MAX: usize = 16 << 10;
 /// How long a client may take to read what it asked for.
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// A place among the connections of a door, until it is dropped.
+pub(crate) struct Seat(Arc<Door>);
+
+impl Seat {
+    pub(crate) fn new(door: &Arc<Door>) -> Self {
+        door.connections.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(door))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A connection that is served.
 pub(crate) struct Connection {
+    _seat: Seat,
     stream: TcpStream,
     buffer: BytesMut,
     parser: Parser,
@@ -44,14 +61,13 @@ impl Connection {
     ///
     /// # Errors
     /// When the socket is gone already.
-    pub(crate) fn new(stream: TcpStream, door: Arc<Door>) -> io::Result<Self> {
+    pub(crate) fn new(stream: TcpStream, seat: Seat) -> io::Result<Self> {
         // Answers are written whole; waiting to fill a packet would only delay them.
         stream.set_nodelay(true)?;
         let (client, local) = (stream.peer_addr()?, stream.local_addr()?);
-        door.connections.fetch_add(1, Ordering::Relaxed);
-        let session = Session::new(door, client, local);
+        let session = Session::new(Arc::clone(&seat.0), client, local);
         let (buffer, parser, out) = (BytesMut::new(), Parser::default(), Output::default());
-        Ok(Self { stream, buffer, parser, session, out, held: 0 })
+        Ok(Self { _seat: seat, stream, buffer, parser, session, out, held: 0 })
     }
 
     /// Serves until the client leaves, breaks the protocol or idles for too long, or the other end of
@@ -209,7 +225,6 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.session.door.connections.fetch_sub(1, Ordering::Relaxed);
         self.session.door.held.change(self.held, 0);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,12 +12,15 @@ use tidings::Peer;
 use tidings_tokens::LiveTokens;
 use tidings_tokens::listen::{self, BindError, DoorName};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Seat};
 use crate::door::{Door, LIMITS, Limits, path_of};
 
+/// How many threads serve connections.
+const THREADS: usize = 1;
 /// How long commands may take to finish once the door closes.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause after a failed accept: the usual reason is a lack of file descriptors, which takes a moment
@@ -67,6 +71,13 @@ impl RedisDoor {
             tracing::warn!(%error, "the default database of the Redis door cannot be opened yet");
         }
         let door = Arc::new(Door::new(peer, self.address, self.tokens, default, self.limits));
+        let mut threads = match Threads::start() {
+            Ok(threads) => threads,
+            Err(error) => {
+                tracing::error!(%error, "the Redis door has no threads to run on");
+                return;
+            }
+        };
         let mut tasks = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
         // Dropped all at once, which every connection notices.
@@ -90,8 +101,8 @@ impl RedisDoor {
                 turn_away(&stream);
                 continue;
             }
-            let connection = match Connection::new(stream, Arc::clone(&door)) {
-                Ok(connection) => connection,
+            let stream = match stream.into_std() {
+                Ok(stream) => stream,
                 Err(error) => {
                     tracing::debug!(%error, "a connection ended at once");
                     continue;
@@ -102,11 +113,17 @@ impl RedisDoor {
             }
             let (sender, receiver) = oneshot::channel();
             closing.push(sender);
-            tasks.spawn(async move {
-                if let Err(error) = connection.serve(receiver).await {
+            let seat = Seat::new(&door);
+            let serve = async move {
+                let connection = Connection::new(TcpStream::from_std(stream)?, seat)?;
+                connection.serve(receiver).await
+            };
+            let logged = async move {
+                if let Err(error) = serve.await {
                     tracing::debug!(%error, "a connection ended early");
                 }
-            });
+            };
+            tasks.spawn_on(logged, threads.next());
         }
         drop(self.listener);
         drop(closing);
@@ -114,6 +131,33 @@ impl RedisDoor {
         if tokio::time::timeout(CLOSING_TIMEOUT, all).await.is_err() {
             tracing::warn!("commands still running after {CLOSING_TIMEOUT:?} were cut off");
         }
+    }
+}
+
+/// Threads that serve connections, each by itself. What all of its connections ask for at one moment is
+/// written with one commit, and nothing is handed from thread to thread on the way. They end with this.
+struct Threads {
+    each: Vec<(Handle, oneshot::Sender<Infallible>)>,
+    last: usize,
+}
+
+impl Threads {
+    fn start() -> io::Result<Self> {
+        let each = (0..THREADS).map(|number| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let handle = runtime.handle().clone();
+            let (sender, ended) = oneshot::channel();
+            let thread = std::thread::Builder::new().name(format!("redis-{number}"));
+            thread.spawn(move || runtime.block_on(async { drop(ended.await) }))?;
+            Ok((handle, sender))
+        });
+        Ok(Self { each: each.collect::<io::Result<_>>()?, last: 0 })
+    }
+
+    /// The one for the next connection.
+    fn next(&mut self) -> &Handle {
+        self.last = (self.last + 1) % self.each.len();
+        &self.each[self.last].0
     }
 }
 

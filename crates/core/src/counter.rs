@@ -10,14 +10,13 @@
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::ops::Bound;
 
 use crate::ident::Epoch;
 use crate::planted::{Planted, planted};
 use crate::record::{Payload, Record};
 use crate::rows::{self, Prefix, Transaction};
 use crate::stamp::{Millis, Stamp, Time};
-use crate::store::{Read, Space, StoreError};
+use crate::store::{Read, StoreError};
 
 /// What the sums of a counter come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,14 +45,13 @@ impl Total {
 pub fn total(
     counter: Record,
     start: i64,
-    sums: impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>>,
+    sums: impl Iterator<Item = Result<(Vec<u8>, Record), StoreError>>,
     own: Option<Epoch>,
 ) -> Result<Total, StoreError> {
     let mut total = Total { value: start.into(), newest: counter, own: None };
     for row in sums {
-        let (key, bytes) = row?;
-        let record = crate::replica::decode_record(&bytes)?;
-        let split = rows::split_sum(key.get(4..).unwrap_or_default());
+        let (key, record) = row?;
+        let split = rows::split_sum(key.get(rows::PREFIX_BYTES..).unwrap_or_default());
         let (Some((_, first)), Payload::Sum(sum)) = (split, record.payload()) else { continue };
         total.value = total.value.saturating_add(*sum);
         if Some(first.epoch) == own {
@@ -79,7 +77,8 @@ pub fn resolve(
 ) -> Result<Record, StoreError> {
     let Payload::Counter { since, start, expires } = *record.payload() else { return Ok(record) };
     let (first, end) = rows::sums_since(prefix, stored, counted_from(since));
-    let sums = read.range(Space::Data, Bound::Included(&first), Bound::Excluded(&end));
+    let sums = read.sums(&first, &end)?.into_iter();
+    let sums = sums.map(|(key, row)| Ok((key, rows::decode_record(&row)?)));
     Ok(shown(&total(record, start, sums, None)?, expires))
 }
 
@@ -104,9 +103,8 @@ pub(crate) fn staged_sums(
     prefix: Prefix,
     stored: &[u8],
     since: Time,
-) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, StoreError> {
-    let (first, end) = rows::sums_since(prefix, stored, counted_from(since));
-    transaction.rows(read, Space::Data, (&first, &end))
+) -> Result<BTreeMap<Vec<u8>, Record>, StoreError> {
+    transaction.sums(read, prefix, stored, counted_from(since))
 }
 
 /// From which time on sums are read: those of the past lie before, and cost nothing.

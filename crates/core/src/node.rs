@@ -497,7 +497,7 @@ impl<S: Store> Node<S> {
         let issued = self.leaves.issued_before(id, generation);
         state.progress.vector.raise(self.epoch, issued);
         let mut replica = Replica::new(id, prefix, path.into(), state.into());
-        replica.stage(&mut transaction);
+        replica.stage(&mut transaction, &self.fingerprint);
         self.commit(transaction)?;
         Ok(replica)
     }

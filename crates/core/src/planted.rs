@@ -62,7 +62,7 @@ bank! {
     // What a copy says of itself.
     /// The state is not in the batch of the pushed records that it describes.
     StateNotStaged = "state-not-staged",
-    /// The log has no row for a record that overwrites another.
+    /// The log has no row for three records of four.
     LogRowNotWritten = "log-row-not-written",
     /// The log row of an overwritten record stays.
     LogRowKept = "log-row-kept",

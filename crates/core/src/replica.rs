@@ -21,7 +21,8 @@ use crate::ident::{DatabaseId, Epoch};
 use crate::interval::Interval;
 use crate::planted::{Planted, planted};
 use crate::record::{Fingerprint, Merge, Payload, Record, Sent, bucket_of};
-use crate::rows::{self, Prefix, Transaction};
+pub use crate::rows::decode_record;
+use crate::rows::{self, Found, Prefix, Transaction};
 use crate::stamp::{Dot, Millis, Time};
 use crate::store::{Read, Space, StoreError};
 use crate::vector::{Progress, Vector};
@@ -118,8 +119,8 @@ impl Replica {
         store: &impl Read,
         stored: &[u8],
     ) -> Result<Option<Record>, StoreError> {
-        let row = rows::data_key(self.prefix, stored);
-        read_row(transaction, store, row).map(|(_, record)| record)
+        let found = transaction.record(store, self.prefix, stored)?;
+        Ok(found.map(|found| found.record))
     }
 
     /// Merges one record into its row, whatever the vector says; the caller moves the vector.
@@ -134,27 +135,28 @@ impl Replica {
         stored: &[u8],
         record: Record,
     ) -> Result<Applied, StoreError> {
-        let (row, old) = read_row(transaction, store, rows::data_key(self.prefix, stored))?;
-        Ok(self.merge(transaction, fingerprint, stored, row, old, record).0)
+        let old = transaction.record(store, self.prefix, stored)?;
+        let (applied, _) = self.merge(transaction, fingerprint, stored, old, record);
+        self.settle(transaction, fingerprint);
+        Ok(applied)
     }
 
-    /// Merges a record into its row; gives what the row then says.
+    /// Merges a record into what its key says, which is staged, and [settled](Self::settle) later; gives
+    /// what the key then says.
     fn merge(
         &mut self,
         transaction: &mut Transaction,
         fingerprint: &Fingerprint,
         stored: &[u8],
-        row: Vec<u8>,
-        old: Option<Record>,
+        old: Option<Found>,
         record: Record,
     ) -> (Applied, Record) {
         let mut outcome = Applied::Won;
-        let overwrites = old.is_some();
         let winner = match old {
             None => record,
-            Some(mut winner) => {
+            Some(Found { record: mut winner, staged }) => {
                 let (counted, dot) = (Counts::of(stored, winner.payload()), winner.dot());
-                let element = fingerprint.element(stored, &winner);
+                let element = if staged { 0 } else { fingerprint.element(stored, &winner) };
                 match winner.merge(record) {
                     Merge::Kept => return (Applied::Lost, winner),
                     Merge::Conflict(false) => return (Applied::Conflict(false), winner),
@@ -165,25 +167,34 @@ impl Replica {
                     self.shift_digest(stored, element.wrapping_neg());
                 }
                 self.uncount(counted);
-                if dot != winner.dot() && !planted(Planted::LogRowKept) {
+                if dot != winner.dot() && !staged && !planted(Planted::LogRowKept) {
                     transaction.remove_once(Space::Log, rows::log_key(self.prefix, dot));
                 }
                 winner
             }
         };
-        self.shift_digest(stored, fingerprint.element(stored, &winner));
         if planted(Planted::NoTombstone) && !winner.is_live() {
-            transaction.remove(Space::Data, row);
+            transaction.unset(self.prefix, stored);
+            transaction.remove(Space::Data, rows::data_key(self.prefix, stored));
             return (outcome, winner);
         }
         self.state.counts.add(Counts::of(stored, winner.payload()));
-        let log = rows::log_key(self.prefix, winner.dot());
-        if !overwrites || !planted(Planted::LogRowNotWritten) {
-            transaction.put(Space::Log, log, stored.to_vec());
-        }
-        let room = RECORD_BYTES + winner.payload().len();
-        transaction.put(Space::Data, row, wire::encode_with_capacity(room, &winner));
+        transaction.set(self.prefix, stored, winner.clone());
         (outcome, winner)
+    }
+
+    /// Makes rows of the records that are staged, with their log rows, and takes them into the digest.
+    fn settle(&mut self, transaction: &mut Transaction, fingerprint: &Fingerprint) {
+        for (stored, record) in transaction.take(self.prefix) {
+            self.shift_digest(&stored, fingerprint.element(&stored, &record));
+            let row = rows::data_key(self.prefix, &stored);
+            let room = RECORD_BYTES + record.payload().len();
+            transaction.put(Space::Data, row, wire::encode_with_capacity(room, &record));
+            if !planted(Planted::LogRowNotWritten) || !record.sequence.is_multiple_of(4) {
+                let log = rows::log_key(self.prefix, record.dot());
+                transaction.put(Space::Log, log, stored);
+            }
+        }
     }
 
     /// Adds to the digest, and to the sum of the key's bucket.
@@ -230,13 +241,13 @@ impl Replica {
                 continue;
             }
             self.state.progress.applied(record.dot());
-            let (row, old) = read_row(transaction, store, rows::data_key(self.prefix, &stored))?;
+            let old = transaction.record(store, self.prefix, &stored)?;
             let old_news = record.stamp().time <= self.state.newest_collected;
             if old_news && old.is_none() && planted(Planted::LateWriteDropped) {
                 continue;
             }
             let copy = record.clone();
-            let (applied, winner) = self.merge(transaction, fingerprint, &stored, row, old, record);
+            let (applied, winner) = self.merge(transaction, fingerprint, &stored, old, record);
             if applied == Applied::Lost && copy.is_live() && !winner.is_live() {
                 late.deleted.push((stored.clone(), winner.stamp().time));
             }
@@ -251,6 +262,7 @@ impl Replica {
                 told(&stored, &copy, applied);
             }
         }
+        self.settle(transaction, fingerprint);
         Ok(late)
     }
 
@@ -267,11 +279,12 @@ impl Replica {
         stored: &[u8],
         dot: Dot,
     ) -> Result<Option<Record>, StoreError> {
-        let (row, old) = read_row(transaction, store, rows::data_key(self.prefix, stored))?;
+        self.settle(transaction, fingerprint);
+        let old = self.record(transaction, store, stored)?;
         let Some(record) = old.filter(|old| old.dot() == dot) else { return Ok(None) };
         self.shift_digest(stored, fingerprint.element(stored, &record).wrapping_neg());
         self.uncount(Counts::of(stored, record.payload()));
-        transaction.remove(Space::Data, row);
+        transaction.remove(Space::Data, rows::data_key(self.prefix, stored));
         transaction.remove(Space::Log, rows::log_key(self.prefix, dot));
         Ok(Some(record))
     }
@@ -321,22 +334,22 @@ impl Replica {
         stored: &[u8],
         payload: Payload,
     ) -> Result<Option<Record>, StoreError> {
-        let (row, old) = read_row(transaction, store, rows::data_key(self.prefix, stored))?;
+        let old = transaction.record(store, self.prefix, stored)?;
         // A key without a row may have had one, whose tombstone is collected: above that, too.
         let collected = self.state.newest_collected;
         let over = match &old {
             None => collected,
             // And above every increment that it has seen: those belong to the past from now on.
-            Some(old) if matches!(old.payload(), Payload::Counter { .. }) => {
+            Some(Found { record, .. }) if matches!(record.payload(), Payload::Counter { .. }) => {
                 let staged = (&*transaction, store);
-                resolve_staged(staged, self.prefix, stored, old.clone())?.stamp().time
+                resolve_staged(staged, self.prefix, stored, record.clone())?.stamp().time
             }
-            Some(old) => old.stamp().time,
+            Some(Found { record, .. }) => record.stamp().time,
         };
         let over = Some(over).filter(|_| !planted(Planted::StampBelowOverwritten));
         let Some(time) = author.clock.next(author.wall, over) else { return Ok(None) };
         let own = (author.fingerprint, author.epoch);
-        Ok(Some(self.issue(transaction, own, stored, (row, old), (time, payload))))
+        Ok(Some(self.issue(transaction, own, stored, old, (time, payload))))
     }
 
     /// Merges a write under the next sequence of a live epoch of this peer.
@@ -345,13 +358,13 @@ impl Replica {
         transaction: &mut Transaction,
         (fingerprint, epoch): (&Fingerprint, Epoch),
         stored: &[u8],
-        (row, old): (Vec<u8>, Option<Record>),
+        old: Option<Found>,
         (time, payload): (Time, Payload),
     ) -> Record {
         let sequence = self.state.progress.vector.get(epoch) + 1;
         let record = Record::new(time, Dot { epoch, sequence }, payload);
         let lost = planted(Planted::StampBelowOverwritten).then(|| record.clone());
-        let (_, written) = self.merge(transaction, fingerprint, stored, row, old, record);
+        let (_, written) = self.merge(transaction, fingerprint, stored, old, record);
         self.state.progress.vector.raise(epoch, sequence);
         lost.unwrap_or(written)
     }
@@ -371,18 +384,21 @@ impl Replica {
         stored: &[u8],
         time: Time,
     ) -> Result<Option<Record>, StoreError> {
-        let (row, old) = read_row(transaction, store, rows::data_key(self.prefix, stored))?;
-        let Some(payload) = old.as_ref().and_then(|old| buried(old, time)) else { return Ok(None) };
+        let old = transaction.record(store, self.prefix, stored)?;
+        let Some(payload) = old.as_ref().and_then(|old| buried(&old.record, time)) else {
+            return Ok(None);
+        };
         let above = if planted(Planted::SweptAboveAll) {
             Time::from_millis(time.millis() + 3_600_000)
         } else {
             time.next()
         };
-        Ok(Some(self.issue(transaction, own, stored, (row, old), (above, payload))))
+        Ok(Some(self.issue(transaction, own, stored, old, (above, payload))))
     }
 
-    /// Stages what is stored of the state.
-    pub fn stage(&mut self, transaction: &mut Transaction) {
+    /// Stages what is stored of the state, and rows of what was written.
+    pub fn stage(&mut self, transaction: &mut Transaction, fingerprint: &Fingerprint) {
+        self.settle(transaction, fingerprint);
         self.summary = None;
         self.state.stage(transaction, self.prefix, &mut self.base);
     }
@@ -476,22 +492,3 @@ fn buried(old: &Record, time: Time) -> Option<Payload> {
 
 /// Most bytes of an encoded record beside its value.
 const RECORD_BYTES: usize = 64;
-
-/// The record of a data row, as staged or stored, with the key of the row.
-fn read_row(
-    transaction: &Transaction,
-    store: &impl Read,
-    row: Vec<u8>,
-) -> Result<(Vec<u8>, Option<Record>), StoreError> {
-    let decode = |bytes: Option<&[u8]>| bytes.map(decode_record).transpose();
-    let (row, record) = transaction.look(store, Space::Data, row, decode)?;
-    Ok((row, record?))
-}
-
-/// Decodes a data row.
-///
-/// # Errors
-/// [`StoreError::Corrupt`] when it is damaged.
-pub fn decode_record(bytes: &[u8]) -> Result<Record, StoreError> {
-    wire::decode(bytes).map_err(|error| StoreError::corrupt(alloc::format!("a data row: {error}")))
-}

@@ -25,11 +25,16 @@ use core::ops::Bound;
 use serde::{Deserialize, Serialize};
 
 use crate::ident::{DatabaseId, Epoch};
+use crate::record::Record;
 use crate::stamp::{Dot, Stamp, Time};
 use crate::store::{Batch, Read, Rows, Space, StoreError};
+use crate::wire;
 
 /// The local number of a database.
 pub type Prefix = u32;
+
+/// Bytes of a local number, which every row of a copy begins with.
+pub const PREFIX_BYTES: usize = size_of::<Prefix>();
 
 /// What the local number of a database stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +68,9 @@ pub fn split_key(stored: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length).filter(|(_, key)| !key.is_empty())
 }
 
+/// Bytes of the stamp at the end of the stored key of a sum.
+const STAMP_BYTES: usize = size_of::<Time>() + size_of::<Epoch>();
+
 /// What the stored keys of sums begin with: no keyspace has a name of this length.
 const SUMS: u8 = 0xff;
 
@@ -71,7 +79,7 @@ pub const SUMS_PREFIX: [u8; 1] = [SUMS];
 
 /// The beginning of the stored keys of the sums of a counter.
 pub fn sums_prefix(counter: &[u8]) -> Vec<u8> {
-    let mut stored = Vec::with_capacity(3 + counter.len() + 24);
+    let mut stored = Vec::with_capacity(3 + counter.len() + STAMP_BYTES);
     stored.push(SUMS);
     stored.extend_from_slice(&(counter.len() as u16).to_be_bytes());
     stored.extend_from_slice(counter);
@@ -109,9 +117,15 @@ pub fn split_sum(stored: &[u8]) -> Option<(&[u8], Stamp)> {
     Some((counter, Stamp { time, epoch }))
 }
 
+/// What the rows of all sums of a counter in a copy begin with, of the row of one.
+pub fn sums_of(row: &[u8]) -> Option<&[u8]> {
+    let stored = row.get(PREFIX_BYTES..)?;
+    split_sum(stored).map(|_| &row[..row.len() - STAMP_BYTES])
+}
+
 /// The row of a stored key.
 pub fn data_key(prefix: Prefix, stored: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(4 + stored.len());
+    let mut key = Vec::with_capacity(PREFIX_BYTES + stored.len());
     key.extend_from_slice(&prefix.to_be_bytes());
     key.extend_from_slice(stored);
     key
@@ -168,6 +182,17 @@ pub fn peer_key(name: &str) -> Vec<u8> {
 #[derive(Debug, Default)]
 pub struct Transaction {
     writes: BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>,
+    /// Records that are no rows yet, by copy and stored key.
+    records: BTreeMap<Prefix, BTreeMap<Vec<u8>, Record>>,
+}
+
+/// What a key says.
+#[derive(Debug)]
+pub struct Found {
+    /// The record.
+    pub record: Record,
+    /// Whether it is staged and no row yet: neither a log row nor the digest have it.
+    pub staged: bool,
 }
 
 impl Transaction {
@@ -195,53 +220,89 @@ impl Transaction {
         }
     }
 
-    /// Looks at a staged row, or a stored one. The key comes back for the write that follows.
-    ///
-    /// # Errors
-    /// When the store cannot read.
-    pub fn look<R>(
-        &self,
-        store: &impl Read,
-        space: Space,
-        key: Vec<u8>,
-        look: impl FnOnce(Option<&[u8]>) -> R,
-    ) -> Result<(Vec<u8>, R), StoreError> {
-        let place = (space, key);
-        let found = match self.writes.get(&place) {
-            Some(staged) => look(staged.as_deref()),
-            None => store.look(space, &place.1, look)?,
-        };
-        Ok((place.1, found))
+    /// Stages a record, which is no row before [`Transaction::take`]: of those that take each other's
+    /// place in one commit, only the last one costs anything.
+    pub fn set(&mut self, prefix: Prefix, stored: &[u8], record: Record) {
+        let records = self.records.entry(prefix).or_default();
+        match records.get_mut(stored) {
+            Some(place) => *place = record,
+            None => drop(records.insert(stored.to_vec(), record)),
+        }
     }
 
-    /// The rows from one key up to another, which is not among them, as they will be after the commit.
+    /// Takes a record back that is no row yet.
+    pub fn unset(&mut self, prefix: Prefix, stored: &[u8]) {
+        if let Some(records) = self.records.get_mut(&prefix) {
+            records.remove(stored);
+        }
+    }
+
+    /// Takes out the records of a copy that are no rows yet.
+    pub fn take(&mut self, prefix: Prefix) -> BTreeMap<Vec<u8>, Record> {
+        self.records.remove(&prefix).unwrap_or_default()
+    }
+
+    /// What a stored key says, as staged or stored.
     ///
     /// # Errors
-    /// When the store cannot read.
-    pub fn rows(
+    /// When the store cannot read or the row is damaged.
+    pub fn record(
         &self,
         store: &impl Read,
-        space: Space,
-        (start, end): (&[u8], &[u8]),
-    ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, StoreError> {
-        let stored = store.range(space, Bound::Included(start), Bound::Excluded(end));
-        let mut rows: BTreeMap<_, _> = stored.collect::<Result<_, _>>()?;
-        for ((_, key), value) in self.writes.range((space, start.to_vec())..(space, end.to_vec())) {
-            match value {
-                Some(value) => rows.insert(key.clone(), value.clone()),
-                None => rows.remove(key),
+        prefix: Prefix,
+        stored: &[u8],
+    ) -> Result<Option<Found>, StoreError> {
+        if let Some(record) = self.records.get(&prefix).and_then(|records| records.get(stored)) {
+            return Ok(Some(Found { record: record.clone(), staged: true }));
+        }
+        let decode = |bytes: Option<&[u8]>| bytes.map(decode_record).transpose();
+        let place = (Space::Data, data_key(prefix, stored));
+        let record = match self.writes.get(&place) {
+            Some(staged) => decode(staged.as_deref()),
+            None => store.look(Space::Data, &place.1, decode)?,
+        };
+        Ok(record?.map(|record| Found { record, staged: false }))
+    }
+
+    /// The records of the sums of a counter that began after some time, by their rows, as they will be
+    /// after the commit.
+    ///
+    /// # Errors
+    /// When the store cannot read or a row is damaged.
+    pub fn sums(
+        &self,
+        store: &impl Read,
+        prefix: Prefix,
+        counter: &[u8],
+        since: Time,
+    ) -> Result<BTreeMap<Vec<u8>, Record>, StoreError> {
+        let (start, end) = sums_since(prefix, counter, since);
+        let stored = store.sums(&start, &end)?.into_iter();
+        let decoded = stored.map(|(key, row)| Ok((key, decode_record(&row)?)));
+        let mut sums: BTreeMap<_, _> = decoded.collect::<Result<_, StoreError>>()?;
+        let rows = (Space::Data, start.clone())..(Space::Data, end.clone());
+        for ((_, key), row) in self.writes.range(rows) {
+            match row {
+                Some(row) => sums.insert(key.clone(), decode_record(row)?),
+                None => sums.remove(key),
             };
         }
-        Ok(rows)
+        if let Some(records) = self.records.get(&prefix) {
+            let keys = start[PREFIX_BYTES..].to_vec()..end[PREFIX_BYTES..].to_vec();
+            let staged = records.range(keys);
+            sums.extend(staged.map(|(key, record)| (data_key(prefix, key), record.clone())));
+        }
+        Ok(sums)
     }
 
     /// Whether nothing is staged.
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty()
+        self.writes.is_empty() && self.records.values().all(BTreeMap::is_empty)
     }
 
     /// The batch to commit.
     pub fn into_batch(self) -> Batch {
+        debug_assert!(self.records.is_empty(), "records that never became rows");
         Batch {
             writes: self
                 .writes
@@ -250,4 +311,12 @@ impl Transaction {
                 .collect(),
         }
     }
+}
+
+/// Decodes a data row.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when it is damaged.
+pub fn decode_record(bytes: &[u8]) -> Result<Record, StoreError> {
+    wire::decode(bytes).map_err(|error| StoreError::corrupt(alloc::format!("a data row: {error}")))
 }

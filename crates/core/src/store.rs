@@ -96,6 +96,15 @@ pub trait Read {
 
     /// The rows between two bounds, as of the moment of the call.
     fn range(&self, space: Space, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Rows;
+
+    /// The rows of sums of one counter from `start` up to `end`, which is not among them, as of the moment
+    /// of the call. They are few and read often, so a store may keep them in memory.
+    ///
+    /// # Errors
+    /// As for [`Read::get`].
+    fn sums(&self, start: &[u8], end: &[u8]) -> Result<Vec<Row>, StoreError> {
+        self.range(Space::Data, Bound::Included(start), Bound::Excluded(end)).collect()
+    }
 }
 
 /// A storage engine: reads, atomic commits, snapshots, syncs. Handles are cheap clones of one

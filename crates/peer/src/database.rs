@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures::Stream;
+use tidings_core::counter::resolve;
 use tidings_core::definition::{Definition, Durability};
 use tidings_core::filter::Filter;
 use tidings_core::ident::DatabaseId;
@@ -323,12 +324,19 @@ impl Database {
     /// The record of a stored key in the copy here.
     fn read_here(&self, prefix: Prefix, stored: &[u8]) -> Result<Option<Record>> {
         let store = &self.shared().store;
-        let found = read_stored(store, prefix, stored)?;
-        // Several rows make up a counter, and all of them are to be of one moment.
-        match found.as_ref().map(Record::payload) {
-            Some(Payload::Counter { .. }) => Ok(read_record(&store.snapshot(), prefix, stored)?),
-            _ => Ok(found),
+        let mut found = read_stored(store, prefix, stored)?;
+        let Some(counter) =
+            found.take_if(|found| matches!(found.payload(), Payload::Counter { .. }))
+        else {
+            return Ok(found);
+        };
+        // Several rows make up a counter, and all of them are to be of one moment. They are where its own
+        // row says the same before and after its sums were read.
+        let shown = resolve(store, prefix, stored, counter.clone())?;
+        if read_stored(store, prefix, stored)? == Some(counter) {
+            return Ok(Some(shown));
         }
+        Ok(read_record(&store.snapshot(), prefix, stored)?)
     }
 
     fn visible(&self, key: &[u8], record: Record) -> Option<Entry> {

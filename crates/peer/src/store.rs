@@ -11,11 +11,12 @@ mod journal;
 pub mod look;
 pub mod private;
 mod recent;
+mod sums;
 
 use std::ops::Bound;
 
 use tidings_core::store::{
-    Batch, MemorySnapshot, MemoryStore, Read, Rows, Space, Store, StoreError,
+    Batch, MemorySnapshot, MemoryStore, Read, Row, Rows, Space, Store, StoreError,
 };
 
 pub use directory::{Directory, DirectoryError, read_private_file};
@@ -63,6 +64,13 @@ impl Read for AnyStore {
         match self {
             Self::Fjall(store) => store.range(space, start, end),
             Self::Memory(store) => store.range(space, start, end),
+        }
+    }
+
+    fn sums(&self, start: &[u8], end: &[u8]) -> Result<Vec<Row>, StoreError> {
+        match self {
+            Self::Fjall(store) => store.sums(start, end),
+            Self::Memory(store) => store.sums(start, end),
         }
     }
 }

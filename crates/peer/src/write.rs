@@ -3,6 +3,9 @@
 //! A lone caller commits on its own task, without a hop. Where several write at once, they queue up
 //! for a task that commits all that is there, lets who it answered write again, and ends when
 //! nobody did. What can be done before the commit is done by the callers, each on its own core.
+//!
+//! On a runtime of one thread, such as each of those that serve the Redis protocol, the others of the
+//! thread have their turn first, and then whoever comes back first commits what all of them queued up.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -79,6 +82,30 @@ impl Drop for Committer {
     }
 }
 
+/// Whoever is the first to end commits what all have queued up, also where it was given up: nothing may
+/// stay in the queue until somebody else writes.
+struct Leader<'a>(&'a Arc<Shared>);
+
+impl Drop for Leader<'_> {
+    fn drop(&mut self) {
+        if self.0.begins_to_commit() {
+            for _ in 0..YIELD_EVERY {
+                if !self.0.commit_queued() {
+                    return;
+                }
+            }
+            // Others keep on writing, on other threads.
+            self.0.commit_on_a_task();
+        }
+    }
+}
+
+/// Whether the caller runs where nothing else runs meanwhile.
+fn on_one_thread() -> bool {
+    let runtime = Handle::try_current();
+    runtime.is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread)
+}
+
 impl Shared {
     /// Writes, and waits for what the submission asks for. `here`: the copy here, if it is known.
     pub(crate) async fn write(
@@ -101,16 +128,22 @@ impl Shared {
         here: Option<Prefix>,
     ) -> Vec<Result<Vec<Written>>> {
         let count = submissions.len();
-        // On a runtime of one thread, others may be ready to write behind this one.
-        let one_thread = Handle::try_current()
-            .ok()
-            .filter(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread);
-        let alone = self.writers.fetch_add(1, Ordering::AcqRel) == 0 && one_thread.is_none();
+        let alone = self.writers.fetch_add(1, Ordering::AcqRel) == 0;
         let _writing = Writing(self);
-        let begun = if alone && count <= fitting(submissions.iter()).max(1) {
+        let begun = if on_one_thread() {
+            let leader = Leader(self);
+            let begun = self.queue(submissions);
+            tokio::task::yield_now().await;
+            drop(leader);
+            begun
+        } else if alone && count <= fitting(submissions.iter()).max(1) {
             self.write_alone(submissions)
         } else {
-            self.queue(submissions, here, one_thread.as_ref())
+            self.prepare(&submissions, here).and_then(|()| self.queue(submissions)).inspect(|_| {
+                if self.begins_to_commit() {
+                    self.commit_on_a_task();
+                }
+            })
         };
         let mut written = Vec::with_capacity(count);
         match begun {
@@ -129,48 +162,51 @@ impl Shared {
         written
     }
 
-    /// Queues submissions up for the next commits.
-    fn queue(
-        self: &Arc<Self>,
-        submissions: Vec<Submission>,
-        here: Option<Prefix>,
-        runtime: Option<&Handle>,
-    ) -> Result<Vec<Begun>> {
-        self.check()?;
-        if let Some(prefix) = here.filter(|_| runtime.is_none()) {
-            // The commit reads the rows that it replaces: here it is done beside other commits, and
-            // leaves them in memory.
-            for write in submissions.iter().flat_map(|submission| &submission.writes) {
-                self.store.look(Space::Data, &data_key(prefix, &write.key), |_| ())?;
-            }
+    /// The commit reads the rows that it replaces: here it is done beside other commits, and leaves them in
+    /// memory.
+    fn prepare(&self, submissions: &[Submission], here: Option<Prefix>) -> Result<()> {
+        let Some(prefix) = here else { return Ok(()) };
+        for write in submissions.iter().flat_map(|submission| &submission.writes) {
+            self.store.look(Space::Data, &data_key(prefix, &write.key), |_| ())?;
         }
+        Ok(())
+    }
+
+    /// Queues submissions up for the next commits, which the caller sees to.
+    fn queue(&self, submissions: Vec<Submission>) -> Result<Vec<Begun>> {
+        self.check()?;
         let (senders, begun): (Vec<_>, Vec<_>) = submissions
             .iter()
             .map(|_| oneshot::channel())
             .map(|(sender, receiver)| (sender, Begun::Later(receiver)))
             .unzip();
-        let begin = {
-            let mut queue = lock(&self.writes.queued);
-            queue.waiting.extend(submissions.into_iter().zip(senders));
-            !std::mem::replace(&mut queue.committing, true)
-        };
-        if begin {
-            let mut committer = Committer { shared: Arc::clone(self), more: true };
-            runtime.unwrap_or(&self.writes.runtime).spawn(async move {
-                let mut rounds = 0_u32;
-                while committer.more {
-                    // Where nobody waits, whoever is ready to write queues up meanwhile. Where some
-                    // do, others queue up on the other threads while these are committed; and now and
-                    // then it is the turn of what else runs on this one.
-                    if rounds.is_multiple_of(YIELD_EVERY) || committer.shared.nobody_waits() {
-                        tokio::task::yield_now().await;
-                    }
-                    rounds = rounds.wrapping_add(1);
-                    committer.more = committer.shared.commit_queued();
-                }
-            });
-        }
+        lock(&self.writes.queued).waiting.extend(submissions.into_iter().zip(senders));
         Ok(begun)
+    }
+
+    /// Whether the caller is now the one who commits what is queued; else somebody does, or there is
+    /// nothing.
+    fn begins_to_commit(&self) -> bool {
+        let mut queue = lock(&self.writes.queued);
+        !queue.waiting.is_empty() && !std::mem::replace(&mut queue.committing, true)
+    }
+
+    /// Commits what is queued, and what is queued meanwhile, on the runtime of the peer: the caller has begun.
+    fn commit_on_a_task(self: &Arc<Self>) {
+        let mut committer = Committer { shared: Arc::clone(self), more: true };
+        self.writes.runtime.spawn(async move {
+            let mut rounds = 0_u32;
+            while committer.more {
+                // Where nobody waits, whoever is ready to write queues up meanwhile. Where some
+                // do, others queue up on the other threads while these are committed; and now and
+                // then it is the turn of what else runs on this one.
+                if rounds.is_multiple_of(YIELD_EVERY) || committer.shared.nobody_waits() {
+                    tokio::task::yield_now().await;
+                }
+                rounds = rounds.wrapping_add(1);
+                committer.more = committer.shared.commit_queued();
+            }
+        });
     }
 
     fn nobody_waits(&self) -> bool {

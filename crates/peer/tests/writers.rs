@@ -48,3 +48,36 @@ fn writers_outlive_the_runtime_of_their_peer() {
     let entries = callers.block_on(peer.database_status("shared")).unwrap().entries;
     assert_eq!(entries, u64::from(2 * CALLERS * 20));
 }
+
+/// On a runtime of one thread, what was queued up is committed though its callers gave up, and nobody else
+/// waits for them, also where their runtime stands still.
+#[test]
+fn writers_of_one_thread_may_give_up() {
+    let own = Runtime::new().unwrap();
+    let one = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (still, other) = (one(), one());
+    let (_peer, database) = own.block_on(async {
+        let all = Definition::new("all", "**", 1, 1);
+        let peer = Peer::in_memory().definitions(vec![all]).start().await.unwrap();
+        let database = peer.database("shared").await.unwrap();
+        (peer, database)
+    });
+    still.block_on(async {
+        let given_up = database.put("given up", "value");
+        tokio::select! { biased; _ = given_up => panic!("a turn is left out"), () = async {} => {} }
+        let left = database.clone();
+        tokio::spawn(async move { left.put("left", "value").await });
+        tokio::task::yield_now().await;
+    });
+    let limit = Duration::from_secs(20);
+    for runtime in [&other, &own] {
+        runtime.block_on(async {
+            let put = tokio::time::timeout(limit, database.put("key", "value")).await;
+            put.expect("an answer").unwrap();
+            assert!(database.get("given up").await.unwrap().is_some());
+        });
+    }
+    assert_eq!(other.block_on(write(&database, 3)), CALLERS as usize);
+    assert_eq!(own.block_on(write(&database, 4)), CALLERS as usize);
+    assert!(other.block_on(database.get("left")).unwrap().is_some());
+}

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,8 +20,8 @@ use tokio::task::JoinSet;
 use crate::connection::{Connection, Seat};
 use crate::door::{Door, LIMITS, Limits, path_of};
 
-/// How many threads serve connections.
-const THREADS: usize = 1;
+/// Cores for each thread that serves connections: the store, the network and the clients need some, too.
+const CORES_PER_THREAD: usize = 2;
 /// How long commands may take to finish once the door closes.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause after a failed accept: the usual reason is a lack of file descriptors, which takes a moment
@@ -143,7 +144,8 @@ struct Threads {
 
 impl Threads {
     fn start() -> io::Result<Self> {
-        let each = (0..THREADS).map(|number| {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let each = (0..cores.div_ceil(CORES_PER_THREAD)).map(|number| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let handle = runtime.handle().clone();
             let (sender, ended) = oneshot::channel();

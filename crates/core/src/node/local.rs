@@ -181,11 +181,18 @@ impl<S: Store> Node<S> {
     ) -> Vec<Option<Result<Vec<Written>, Error>>> {
         let mut results: Vec<Option<Result<Vec<Written>, Error>>> = Vec::new();
         let mut ready = Vec::new();
+        // Mostly all are for one database, and an id is a hash.
+        let mut named: Option<(Path, DatabaseId)> = None;
         for (index, (submission, reply)) in calls.into_iter().enumerate() {
             results.push(None);
-            match self.prepare(&submission, forwarded, now) {
-                Ok(Some(id)) => ready.push((index, id, submission, reply)),
-                Ok(None) => self.forward_write(submission, reply, now),
+            let id = match &named {
+                Some((path, id)) if *path == submission.path => *id,
+                _ => self.database_id(submission.path.as_str()),
+            };
+            named = Some((submission.path.clone(), id));
+            match self.prepare(id, &submission, forwarded, now) {
+                Ok(true) => ready.push((index, id, submission, reply)),
+                Ok(false) => self.forward_write(submission, reply, now),
                 Err(error) => results[index] = Some(Err(error)),
             }
         }
@@ -200,26 +207,26 @@ impl<S: Store> Node<S> {
         results
     }
 
-    /// Checks a submission and finds its copy here; `None`: it belongs to another holder.
+    /// Checks a submission and finds its copy here; false: it belongs to another holder.
     fn prepare(
         &mut self,
+        id: DatabaseId,
         submission: &Submission,
         forwarded: bool,
         now: Now,
-    ) -> Result<Option<DatabaseId>, Error> {
+    ) -> Result<bool, Error> {
         self.alive()?;
         check_writes(&submission.writes)?;
         // Not passed on either: answers find a peer by its identity, so they may reach the other one.
         self.not_cloned()?;
         self.check_acks(submission)?;
-        let id = self.database_id(submission.path.as_str());
         if !forwarded {
             self.note_use(id, now);
         }
         match self.place_of(id, now) {
             Place::Here(_) => {}
             Place::Elsewhere if forwarded => return Err(Self::not_here(&submission.path)),
-            Place::Elsewhere => return Ok(None),
+            Place::Elsewhere => return Ok(false),
             Place::Nowhere => {
                 self.definition_for(&submission.path)?;
                 if let Some(condition @ (Condition::Present | Condition::Version(_))) =
@@ -232,7 +239,7 @@ impl<S: Store> Node<S> {
                     return Err(unmet(key, Condition::Present, None));
                 }
                 if !forwarded && self.creator(id, &submission.path) != self.config.peer {
-                    return Ok(None);
+                    return Ok(false);
                 }
                 self.create(id, &submission.path, now)?;
             }
@@ -241,7 +248,7 @@ impl<S: Store> Node<S> {
         if let Some(offset_ms) = self.clock_off() {
             return Err(Error::ClockSkew { offset_ms, bound_ms: self.config.max_clock_skew });
         }
-        Ok(Some(id))
+        Ok(true)
     }
 
     pub(super) fn not_here(path: &Path) -> Error {

@@ -66,7 +66,7 @@ impl<S: Store> Node<S> {
         let (ripe, sweep) = (self.grace_from(now), self.sweep_from(now));
         for id in &touched {
             if let Some(held) = self.held.get_mut(id) {
-                held.replica.stage(&mut transaction);
+                held.replica.stage(&mut transaction, &self.fingerprint);
                 self.losses.note(&held.replica);
                 self.collects.note(&held.replica, ripe);
                 self.sweeps.note(&held.replica, sweep);

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Author, Replica, read_row};
+use super::{Author, Replica};
 use crate::counter::{beginning, staged_sums, total};
 use crate::planted::{Planted, planted};
 use crate::record::{Payload, Record};
@@ -35,7 +35,7 @@ impl Replica {
         stored: &[u8],
         (by, expires): (i64, Option<Millis>),
     ) -> Result<Result<Added, Option<String>>, StoreError> {
-        let (row, old) = read_row(transaction, store, rows::data_key(self.prefix, stored))?;
+        let old = self.record(transaction, store, stored)?;
         let mut records = Vec::new();
         let visible = old.as_ref().filter(|old| old.is_visible(author.wall));
         let (since, start) =
@@ -58,7 +58,7 @@ impl Replica {
             (Some((_, written)), _) => written.clone(),
             (None, Some(old)) => old,
             (None, None) => {
-                return Err(StoreError::corrupt(alloc::format!("a counter at {row:?}")));
+                return Err(StoreError::corrupt(alloc::format!("a counter at {stored:?}")));
             }
         };
         let sums = staged_sums((transaction, store), self.prefix, stored, since)?;
@@ -98,7 +98,7 @@ impl Replica {
         stored: &[u8],
         expires: Option<Millis>,
     ) -> Result<Option<Record>, StoreError> {
-        let (_, old) = read_row(transaction, store, rows::data_key(self.prefix, stored))?;
+        let old = self.record(transaction, store, stored)?;
         let Some(old) = old.filter(|old| old.is_visible(author.wall)) else { return Ok(None) };
         let payload = match old.register.val {
             Payload::Value(value, _) => Payload::Value(value, expires),

@@ -22,6 +22,9 @@ use core::{
 };
 
 use super::{Batch, Read, Row, Space, Store, is_empty_range, prefix_rows};
+use crate::ident::Epoch;
+use crate::rows::{data_key, stored_key, sum_key, sums_since};
+use crate::stamp::{Stamp, Time};
 use model::{Model, SplitMix, all, as_slice, collect, is_inside, keys, put};
 
 /// The longest key that the product admits, with its prefix to spare.
@@ -47,8 +50,35 @@ pub fn check<S: Store>(fresh: impl Fn() -> S) {
     batches_become_visible_whole(&fresh());
     long_and_empty_rows_come_back(&fresh());
     handles_share_one_store(&fresh());
+    sums_are_the_rows_of_their_range(&fresh());
     for seed in 0..8 {
         behaves_like_an_ordered_map(&fresh(), seed, 120);
+    }
+}
+
+/// Sums of a counter are what a scan finds, whatever commits change between reads of them.
+fn sums_are_the_rows_of_their_range(store: &impl Store) {
+    let mut random = SplitMix(5);
+    let counter = |number: u64| stored_key(&[b'a' + number as u8]);
+    for round in 0..600 {
+        let mut batch = Batch::default();
+        for _ in 0..=random.below(3) {
+            let first =
+                Stamp { time: Time(random.below(6)), epoch: Epoch(random.below(80).into()) };
+            let row = data_key(random.below(2) as u32, &sum_key(&counter(random.below(2)), first));
+            match random.below(3) {
+                0 => batch.remove(Space::Data, row),
+                _ => batch.put(Space::Data, row, vec![random.below(256) as u8]),
+            }
+        }
+        store.commit(batch).unwrap();
+        for number in 0..4 {
+            let since = Time(if round % 50 < 40 { 0 } else { random.below(6) });
+            let (start, end) = sums_since(number as u32 % 2, &counter(number / 2), since);
+            let (lower, upper) = (Bound::Included(&*start), Bound::Excluded(&*end));
+            let scanned: Vec<Row> = collect(store.range(Space::Data, lower, upper));
+            assert_eq!(store.sums(&start, &end), Ok(scanned), "round {round}");
+        }
     }
 }
 

@@ -28,9 +28,10 @@ use fjall::{
     Readable as _, Slice,
     config::{BlockSizePolicy, CompressionPolicy},
 };
+use tidings_core::rows::sums_of;
 use tidings_core::store::{Batch, Read, Row, Rows, Space, Store, StoreError, is_empty_range};
 
-use super::{Directory, journal, recent::RecentRows};
+use super::{Directory, journal, recent::RecentRows, sums::RecentSums};
 
 /// Full memtables that may wait for their flush before a commit waits too. fjall itself stops at
 /// four, and then waits without looking whether the flush can still succeed.
@@ -55,8 +56,8 @@ const PROBE_BYTES: usize = 4 * 1024 * 1024;
 /// How much memory and disk a store may use for its own purposes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// Bytes of rows and blocks kept in memory, half of them rows written lately and half of them
-    /// blocks read lately; a quarter of what the machine can spare is a good start.
+    /// Bytes of rows and blocks kept in memory, half of them rows written lately, with the sums of counters, and
+    /// half of them blocks read lately; a quarter of what the machine can spare is a good start.
     pub cache_bytes: u64,
     /// Bytes of a memtable before it is flushed; fixed when the store is created. Each of the three
     /// spaces holds one that fills and up to three that wait.
@@ -97,6 +98,7 @@ struct Shared {
     meta: Keyspace,
     database: Database,
     recent: RecentRows,
+    sums: RecentSums,
     /// Bytes committed since the last look at whether there is room.
     unlooked: AtomicUsize,
     /// What opening cut off the journal.
@@ -149,10 +151,23 @@ impl FjallStore {
         }
         let stopped = OnceLock::new();
         let directory = directory.clone();
-        let recent = RecentRows::new(config.cache_bytes / 2);
+        // One byte of sixteen for sums.
+        let sums = config.cache_bytes / 16;
+        let recent = RecentRows::new(config.cache_bytes / 2 - sums);
+        let sums = RecentSums::new(sums);
         let unlooked = AtomicUsize::new(0);
-        let shared =
-            Shared { data, log, meta, database, recent, unlooked, lost_bytes, stopped, directory };
+        let shared = Shared {
+            data,
+            log,
+            meta,
+            database,
+            recent,
+            sums,
+            unlooked,
+            lost_bytes,
+            stopped,
+            directory,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -206,6 +221,11 @@ impl Read for FjallStore {
     fn range(&self, space: Space, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Rows {
         Shared::range(&self.shared, &self.shared.database.snapshot(), space, start, end)
     }
+
+    fn sums(&self, start: &[u8], end: &[u8]) -> Result<Vec<Row>, StoreError> {
+        let (lower, upper) = (Bound::Included(start), Bound::Excluded(end));
+        self.shared.sums.get(start, || self.range(Space::Data, lower, upper).collect())
+    }
 }
 
 impl Store for FjallStore {
@@ -238,7 +258,13 @@ impl Store for FjallStore {
                 None => writes.remove(keyspace, key),
             }
         }
+        let mut sums = rows.iter().filter(|(key, _)| sums_of(key).is_some()).peekable();
+        let mut changing = sums.peek().map(|_| shared.sums.begin());
         writes.commit().map_err(|error| shared.stop(&error))?;
+        if let Some(changing) = &mut changing {
+            sums.for_each(|(key, row)| changing.end(key, row.as_ref()));
+        }
+        drop(changing);
         shared.recent.end(rows);
         Ok(())
     }

@@ -141,8 +141,8 @@ impl Replica {
         Ok(applied)
     }
 
-    /// Merges a record into what its key says, which is staged, and [settled](Self::settle) later; gives
-    /// what the key then says.
+    /// Merges a record into what its key says, which is staged, and [settled](Self::settle) later. Where
+    /// what was there stays, it comes back.
     fn merge(
         &mut self,
         transaction: &mut Transaction,
@@ -150,7 +150,7 @@ impl Replica {
         stored: &[u8],
         old: Option<Found>,
         record: Record,
-    ) -> (Applied, Record) {
+    ) -> (Applied, Option<Record>) {
         let mut outcome = Applied::Won;
         let winner = match old {
             None => record,
@@ -158,8 +158,8 @@ impl Replica {
                 let (counted, dot) = (Counts::of(stored, winner.payload()), winner.dot());
                 let element = if staged { 0 } else { fingerprint.element(stored, &winner) };
                 match winner.merge(record) {
-                    Merge::Kept => return (Applied::Lost, winner),
-                    Merge::Conflict(false) => return (Applied::Conflict(false), winner),
+                    Merge::Kept => return (Applied::Lost, Some(winner)),
+                    Merge::Conflict(false) => return (Applied::Conflict(false), Some(winner)),
                     Merge::Conflict(true) => outcome = Applied::Conflict(true),
                     Merge::Taken => {}
                 }
@@ -176,11 +176,11 @@ impl Replica {
         if planted(Planted::NoTombstone) && !winner.is_live() {
             transaction.unset(self.prefix, stored);
             transaction.remove(Space::Data, rows::data_key(self.prefix, stored));
-            return (outcome, winner);
+            return (outcome, Some(winner));
         }
         self.state.counts.add(Counts::of(stored, winner.payload()));
-        transaction.set(self.prefix, stored, winner.clone());
-        (outcome, winner)
+        transaction.set(self.prefix, stored, winner);
+        (outcome, None)
     }
 
     /// Makes rows of the records that are staged, with their log rows, and takes them into the digest.
@@ -246,20 +246,22 @@ impl Replica {
             if old_news && old.is_none() && planted(Planted::LateWriteDropped) {
                 continue;
             }
-            let copy = record.clone();
-            let (applied, winner) = self.merge(transaction, fingerprint, &stored, old, record);
-            if applied == Applied::Lost && copy.is_live() && !winner.is_live() {
-                late.deleted.push((stored.clone(), winner.stamp().time));
+            let (live, time) = (record.is_live(), record.stamp().time);
+            let loser = planted(Planted::WatchTellsLosers).then(|| record.clone());
+            let (applied, stays) = self.merge(transaction, fingerprint, &stored, old, record);
+            let says = stays.as_ref().or_else(|| transaction.staged(self.prefix, &stored));
+            let Some(says) = says else { continue };
+            if applied == Applied::Lost && live && !says.is_live() {
+                late.deleted.push((stored.clone(), says.stamp().time));
             }
-            if applied != Applied::Lost && !copy.is_live() {
-                late.oldest_delete =
-                    late.oldest_delete.into_iter().chain([copy.stamp().time]).min();
+            if applied != Applied::Lost && !live {
+                late.oldest_delete = late.oldest_delete.into_iter().chain([time]).min();
             }
             // Who watches may have been told of a delete that is forgotten by now.
             if old_news {
-                late.values += u64::from(applied != Applied::Lost && copy.is_live());
+                late.values += u64::from(applied != Applied::Lost && live);
             } else {
-                told(&stored, &copy, applied);
+                told(&stored, loser.as_ref().unwrap_or(says), applied);
             }
         }
         self.settle(transaction, fingerprint);
@@ -363,10 +365,10 @@ impl Replica {
     ) -> Record {
         let sequence = self.state.progress.vector.get(epoch) + 1;
         let record = Record::new(time, Dot { epoch, sequence }, payload);
-        let lost = planted(Planted::StampBelowOverwritten).then(|| record.clone());
-        let (_, written) = self.merge(transaction, fingerprint, stored, old, record);
+        let written = record.clone();
+        self.merge(transaction, fingerprint, stored, old, record);
         self.state.progress.vector.raise(epoch, sequence);
-        lost.unwrap_or(written)
+        written
     }
 
     /// Puts a tombstone just above a stamp, if the row still has that stamp: whatever else was written

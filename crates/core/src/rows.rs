@@ -230,6 +230,11 @@ impl Transaction {
         }
     }
 
+    /// The record of a stored key that is staged and no row yet.
+    pub fn staged(&self, prefix: Prefix, stored: &[u8]) -> Option<&Record> {
+        self.records.get(&prefix)?.get(stored)
+    }
+
     /// Takes a record back that is no row yet.
     pub fn unset(&mut self, prefix: Prefix, stored: &[u8]) {
         if let Some(records) = self.records.get_mut(&prefix) {
@@ -252,7 +257,7 @@ impl Transaction {
         prefix: Prefix,
         stored: &[u8],
     ) -> Result<Option<Found>, StoreError> {
-        if let Some(record) = self.records.get(&prefix).and_then(|records| records.get(stored)) {
+        if let Some(record) = self.staged(prefix, stored) {
             return Ok(Some(Found { record: record.clone(), staged: true }));
         }
         let decode = |bytes: Option<&[u8]>| bytes.map(decode_record).transpose();

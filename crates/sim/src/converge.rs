@@ -26,6 +26,8 @@ const SWEEP_ROUNDS: u32 = 40;
 const SWEPT: [&str; 2] = ["entries_expired", "sums_ended"];
 /// How long after that old tombstones may still be there: several looks at a copy.
 const COLLECTED_WITHIN: u64 = 200 * SECOND;
+/// Most looks in one wait that is long, and otherwise one in a second.
+const LOOKS: u64 = 2_000;
 /// Holders whose `holder_ttl` is no longer than this are gone by then.
 const EXPIRED_WITHIN: u64 = 60 * SECOND;
 /// Counters of the core that stand still in an idle world.
@@ -384,7 +386,9 @@ impl World {
 
     /// 13: at rest, tombstones that are old enough are collected, where nothing is in the way.
     fn check_collected(&mut self) {
-        let until = self.now + COLLECTED_WITHIN;
+        // A copy that was filled lately counts from then.
+        let grace = self.scenario.tombstone_grace.saturating_mul(MILLISECOND);
+        let until = self.now + COLLECTED_WITHIN + grace;
         self.wait_while(until, "13 tombstones", |world| {
             world.refresh_looks();
             world.uncollected()
@@ -400,6 +404,7 @@ impl World {
         in_the_way: impl Fn(&mut Self) -> Option<String>,
     ) -> bool {
         let began = self.now;
+        let step = (until.saturating_sub(began) / LOOKS).max(SECOND);
         while let Some(why) = in_the_way(self) {
             if self.now > until {
                 let seconds = (self.now - began) / SECOND;
@@ -409,7 +414,7 @@ impl World {
             if self.checker.violation.is_some() {
                 return false;
             }
-            self.run_for(SECOND);
+            self.run_for(step);
         }
         true
     }

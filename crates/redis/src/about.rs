@@ -1,12 +1,12 @@
 //! `COMMAND`: what the commands are.
 
-use crate::command::{COMMANDS, Spec, find};
+use crate::command::{COMMANDS, Command, Spec, find, help};
 use crate::glob;
 use crate::parser::Arguments;
 use crate::refusal::{Answer, SYNTAX};
 use crate::reply::Output;
 
-/// `COMMAND [COUNT | INFO [name …] | DOCS [name …] | LIST [FILTERBY PATTERN pattern]]`.
+/// `COMMAND [COUNT | INFO [name …] | DOCS [name …] | LIST [FILTERBY PATTERN pattern] | HELP]`.
 pub(crate) fn command(arguments: Arguments<'_>, out: &mut Output) -> Answer {
     if arguments.len() == 1 {
         infos(COMMANDS.iter().map(Some).collect(), out);
@@ -17,6 +17,7 @@ pub(crate) fn command(arguments: Arguments<'_>, out: &mut Output) -> Answer {
         b"count" => out.count(COMMANDS.len()),
         b"info" if named.len() == 0 => infos(COMMANDS.iter().map(Some).collect(), out),
         b"info" => infos(named.iter().map(find).collect(), out),
+        b"help" => help(Command::Command, out),
         b"docs" if named.len() == 0 => docs(&COMMANDS.iter().collect::<Vec<_>>(), out),
         b"docs" => docs(&named.iter().filter_map(find).collect::<Vec<_>>(), out),
         _ => list(named, out)?,

@@ -1,7 +1,7 @@
 //! Commands about the connection itself.
 
 use crate::access;
-use crate::command::wrong_number;
+use crate::command::{self, Command, wrong_number};
 use crate::number;
 use crate::parser::Arguments;
 use crate::refusal::{Answer, Refusal, SYNTAX, shown};
@@ -136,8 +136,13 @@ pub(crate) fn client(session: &mut Session, arguments: Arguments<'_>, out: &mut 
             set_library(session, arguments)?;
             out.ok();
         }
-        b"list" if arguments.len() > 2 => return Err(SYNTAX),
-        b"info" | b"list" => out.verbatim(&about(session, out.protocol())),
+        b"help" => command::help(Command::Client, out),
+        b"info" => out.verbatim(&about(session, "client|info", out.protocol())),
+        b"list" => {
+            let listed = is_listed(session, arguments.from(2))?;
+            let about = listed.then(|| about(session, "client|list", out.protocol()));
+            out.verbatim(&about.unwrap_or_default());
+        }
         // `NO-EVICT` and `NO-TOUCH`: nothing is evicted here, and nothing counts reads.
         _ => {
             let word = arguments.at(2);
@@ -178,24 +183,58 @@ fn set_library(session: &mut Session, arguments: Arguments<'_>) -> Answer {
     Ok(())
 }
 
-/// One line about the connection.
-fn about(session: &Session, protocol: Protocol) -> String {
+/// Whether `CLIENT LIST [TYPE type | ID id …]` is about this connection, which is the only one that it
+/// tells of.
+fn is_listed(session: &Session, options: Arguments<'_>) -> Result<bool, Refusal> {
+    if options.len() == 0 {
+        return Ok(true);
+    }
+    if options.len() == 2 && options.at(0).eq_ignore_ascii_case(b"type") {
+        let kind = options.at(1).to_ascii_lowercase();
+        let listens = session.subscriptions.count() > 0;
+        return match kind.as_slice() {
+            b"normal" => Ok(!listens),
+            b"pubsub" => Ok(listens),
+            b"master" | b"replica" | b"slave" => Ok(false),
+            _ => Err(format!("ERR Unknown client type '{}'", shown(options.at(1))).into()),
+        };
+    }
+    if options.len() < 2 || !options.at(0).eq_ignore_ascii_case(b"id") {
+        return Err(SYNTAX);
+    }
+    let mut listed = false;
+    for word in options.from(1).iter() {
+        let id = number::parse(word).filter(|id| *id > 0);
+        listed |= id.ok_or(Refusal::new("ERR Invalid client ID"))? == session.id as i64;
+    }
+    Ok(listed)
+}
+
+/// Text that clients which take a line apart at blanks and equals signs leave whole.
+fn escaped(text: &str) -> String {
+    let text = text.replace('%', "%25").replace(' ', "%20").replace('=', "%3D");
+    text.escape_debug().to_string()
+}
+
+/// One line about the connection, with every field that clients look for; 0 where nothing is counted.
+fn about(session: &Session, command: &str, protocol: Protocol) -> String {
     let (channels, patterns) = session.subscriptions.counts();
     let queued = session.transaction.as_ref().map_or(-1, |queued| queued.len() as i64);
     let number: i64 = session.selected.label.parse().unwrap_or(-1);
     let flags = if channels + patterns > 0 { "P" } else { "N" };
     format!(
-        "id={} addr={} laddr={} fd=-1 name={} age={} idle=0 flags={flags} db={number} sub={channels} psub={patterns} multi={queued} cmd=client user={} resp={} lib-name={} lib-ver={} keyspace={} path={}\n",
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle=0 flags={flags} db={number} sub={channels} psub={patterns} ssub=0 multi={queued} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={command} user={} redir=-1 resp={} lib-name={} lib-ver={} keyspace={} path={}\n",
         session.id,
         session.client,
         session.local,
         session.name,
         session.born.elapsed().as_secs(),
+        session.held(),
         session.access.user(),
         if protocol == Protocol::Resp3 { 3 } else { 2 },
         session.library[0],
         session.library[1],
-        session.selected.keyspace.escape_debug().to_string().replace(' ', "%20"),
-        session.selected.path.replace(' ', "%20"),
+        escaped(&session.selected.keyspace),
+        escaped(&session.selected.path),
     )
 }

@@ -1,6 +1,7 @@
 //! The commands that are offered: one table that finds them, counts their arguments and describes them.
 
 use crate::refusal::{Refusal, shown};
+use crate::reply::Output;
 
 /// Longest name of a command.
 const NAME_MAX: usize = 12;
@@ -132,6 +133,7 @@ commands! {
 /// [`Spec::arity`].
 const SUBCOMMANDS: &[(Command, &str, i64)] = &[
     (Command::Client, "getname", 2),
+    (Command::Client, "help", 2),
     (Command::Client, "id", 2),
     (Command::Client, "info", 2),
     (Command::Client, "list", -2),
@@ -141,10 +143,22 @@ const SUBCOMMANDS: &[(Command, &str, i64)] = &[
     (Command::Client, "setname", 3),
     (Command::Command, "count", 2),
     (Command::Command, "docs", -2),
+    (Command::Command, "help", 2),
     (Command::Command, "info", -2),
     (Command::Command, "list", -2),
     (Command::Config, "get", -3),
+    (Command::Config, "help", 2),
 ];
+
+/// Answers with the words that may stand behind a command, as its `HELP` does.
+pub(crate) fn help(command: Command, out: &mut Output) {
+    let words = SUBCOMMANDS.iter().filter(|(of, ..)| *of == command);
+    let lines: Vec<String> = words.map(|(_, name, _)| name.to_uppercase()).collect();
+    out.array(lines.len() + 1);
+    let name = format!("{command:?}").to_uppercase();
+    out.simple(&format!("{name} <subcommand> [<arg> ...]. Subcommands are:"));
+    lines.iter().for_each(|line| out.simple(line));
+}
 
 /// Whether so many words are right for a command with this second one.
 ///

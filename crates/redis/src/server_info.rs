@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use tidings::limits::VALUE_MAX;
 
+use crate::command::{Command, help};
 use crate::door::{LIMITS, NUMBERED_MAX};
 use crate::glob;
 use crate::parser::Arguments;
@@ -16,8 +17,8 @@ use crate::session::Session;
 pub(crate) const REDIS_VERSION: &str = "7.0.15";
 
 /// The sections of `INFO`, in order.
-const SECTIONS: [&str; 6] =
-    ["server", "clients", "persistence", "stats", "replication", "keyspace"];
+const SECTIONS: [&str; 7] =
+    ["server", "clients", "persistence", "stats", "replication", "cluster", "keyspace"];
 
 /// `INFO [section …]`.
 pub(crate) async fn info(
@@ -47,6 +48,8 @@ pub(crate) async fn info(
             "persistence" => "# Persistence\r\nloading:0\r\nasync_loading:0\r\n".into(),
             "stats" => stats(session),
             "replication" => replication(session),
+            // Clients ask this before they choose how to find keys: every peer serves all of them.
+            "cluster" => "# Cluster\r\ncluster_enabled:0\r\n".into(),
             _ => keyspace(session).await,
         };
         text.push_str(&lines);
@@ -106,8 +109,11 @@ async fn keyspace(session: &mut Session) -> String {
     text
 }
 
-/// `CONFIG GET pattern [pattern …]`.
+/// `CONFIG GET pattern [pattern …]` and `CONFIG HELP`.
 pub(crate) fn config(arguments: Arguments<'_>, out: &mut Output) {
+    if arguments.at(1).eq_ignore_ascii_case(b"help") {
+        return help(Command::Config, out);
+    }
     let settings = [
         ("appendonly", "no".to_owned()),
         ("databases", NUMBERED_MAX.to_string()),

@@ -250,3 +250,26 @@ pub(crate) fn difference(one: &Copy, other: &Copy) -> String {
     }
     "in no row".into()
 }
+
+/// Why copies of one database are not equal.
+pub(crate) fn disagree(held: &[(usize, &Copy)]) -> Option<String> {
+    let (first, reference) = held.first()?;
+    for (index, copy) in &held[1..] {
+        let (a, b) = (&reference.state, &copy.state);
+        let agree = a.progress.vector == b.progress.vector
+            && a.progress.lost() == b.progress.lost()
+            && a.digest == b.digest;
+        if !agree {
+            return Some(format!(
+                "peers {first} and {index} differ in {:?}: {:?}, whole {}; {:?}, whole {}; {}",
+                copy.path,
+                a.progress.vector,
+                a.progress.is_whole(),
+                b.progress.vector,
+                b.progress.is_whole(),
+                difference(reference, copy)
+            ));
+        }
+    }
+    None
+}

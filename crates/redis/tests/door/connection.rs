@@ -43,6 +43,34 @@ async fn a_connection_tells_about_itself() {
     {
         assert!(text.contains(part), "{part} is not in {text}");
     }
+    client
+        .all(&[
+            ("CLIENT LIST TYPE replica", "$0\r\n\r\n"),
+            ("CLIENT LIST TYPE pubsub", "$0\r\n\r\n"),
+            ("CLIENT LIST TYPE x", "-ERR Unknown client type 'x'\r\n"),
+            ("CLIENT LIST ID 7 8", "$0\r\n\r\n"),
+            ("CLIENT LIST ID 0", "-ERR Invalid client ID\r\n"),
+            ("CLIENT LIST ID", "-ERR syntax error\r\n"),
+            (
+                "CONFIG HELP",
+                "*3\r\n+CONFIG <subcommand> [<arg> ...]. Subcommands are:\r\n+GET\r\n+HELP\r\n",
+            ),
+            ("SELECT data/a KEYSPACE \"a b=%\"", "+OK\r\n"),
+        ])
+        .await;
+    // Clients take the line apart at blanks and equals signs.
+    for asked in ["CLIENT LIST TYPE normal\r\n", "CLIENT LIST ID 7 1\r\n", "CLIENT INFO\r\n"] {
+        client.send(asked.as_bytes()).await;
+        let text = String::from_utf8(client.read_past(b"path=data/a\n\r\n").await).unwrap();
+        let (_, line) = text.split_once("\r\n").unwrap();
+        let fields: Vec<_> = line.split_whitespace().map(|field| field.split('=')).collect();
+        assert!(fields.iter().all(|parts| parts.clone().count() == 2), "{line}");
+        let named: Vec<_> = fields.into_iter().filter_map(|mut parts| parts.next()).collect();
+        for name in "argv-mem oll obl qbuf-free omem tot-mem events redir keyspace".split(' ') {
+            assert!(named.contains(&name), "{name} is not in {line}");
+        }
+        assert!(line.contains(" keyspace=a%20b%3D%25 "), "{line}");
+    }
     client.all(&[("RESET", "+RESET\r\n"), ("CLIENT GETNAME", "$-1\r\n")]).await;
     client.send(b"QUIT\r\nPING\r\n").await;
     assert_eq!(client.closed().await, b"+OK\r\n");

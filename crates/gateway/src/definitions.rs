@@ -5,9 +5,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tidings::Definition;
 
-use crate::json::{Applied, DefinitionList};
+use crate::json::{Applied, DefinitionList, Object};
 use crate::problem::Problem;
 use crate::routes::{Door, read_body};
 use crate::target::Named;
@@ -24,7 +25,9 @@ pub(crate) async fn apply(
     body: Body,
 ) -> Result<Json<Applied>, Problem> {
     let body = read_body(&headers, body).await?;
-    let list: DefinitionList = parse(&body, "a list of definitions")?;
+    let Object(list): Object<DefinitionList> = parse(&body, "a list of definitions", |body| {
+        body["definitions"].as_array().is_none_or(|all| all.iter().all(has_named_fields))
+    })?;
     Ok(Json(door.peer.apply(list.definitions).await?.into()))
 }
 
@@ -45,7 +48,7 @@ pub(crate) async fn put(
     body: Body,
 ) -> Result<Json<Applied>, Problem> {
     let body = read_body(&headers, body).await?;
-    let definition: Definition = parse(&body, "a definition")?;
+    let Object(definition): Object<Definition> = parse(&body, "a definition", has_named_fields)?;
     if definition.name != name {
         return Err(Problem::bad_argument(format!(
             "the definition is named {:?} and its address names {name:?}",
@@ -59,7 +62,7 @@ pub(crate) async fn put(
 pub(crate) async fn delete(
     State(door): State<Door>,
     Named(name): Named,
-) -> Result<Json<serde_json::Value>, Problem> {
+) -> Result<Json<Value>, Problem> {
     if door.peer.remove_definition(&name).await? {
         Ok(Json(serde_json::json!({ "removed": name })))
     } else {
@@ -67,9 +70,25 @@ pub(crate) async fn delete(
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8], what: &str) -> Result<T, Problem> {
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::bad_argument(format!("the body is not {what} in JSON: {error}")))
+fn parse<T: DeserializeOwned>(
+    body: &[u8],
+    what: &str,
+    has_named_fields: impl Fn(&Value) -> bool,
+) -> Result<T, Problem> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        Problem::bad_argument(format!("the body is not {what} in JSON: {error}"))
+    };
+    let parsed = serde_json::from_slice(body).map_err(|error| wrong(&error))?;
+    let whole: Value = serde_json::from_slice(body).map_err(|error| wrong(&error))?;
+    if !has_named_fields(&whole) {
+        return Err(wrong(&"a definition and its `replication` are objects"));
+    }
+    Ok(parsed)
+}
+
+/// Whether a definition and what is in it are objects: see [`Object`].
+fn has_named_fields(definition: &Value) -> bool {
+    definition.is_object() && definition["replication"].is_object()
 }
 
 fn absent(name: &str) -> Problem {

@@ -61,6 +61,12 @@ pub(crate) async fn check(State(door): State<Door>, mut request: Request, next: 
         );
         return refuse(request, Problem::new(Code::UriTooLong, detail).into_response()).await;
     }
+    if let Some(escape) = request.uri().path_and_query().and_then(|uri| bad_escape(uri.as_str())) {
+        let detail = format!(
+            "{escape:?} in the address is not a percent-encoded byte, which is % and two hexadecimal digits; the percent sign itself is %25"
+        );
+        return refuse(request, Problem::bad_argument(detail).into_response()).await;
+    }
     let caller = match &door.tokens {
         None => check_place(request.headers()).map(|()| Caller::Anybody),
         Some(tokens) => check_token(&tokens.current(), &request),
@@ -72,6 +78,16 @@ pub(crate) async fn check(State(door): State<Door>, mut request: Request, next: 
         }
         Err(response) => refuse(request, *response).await,
     }
+}
+
+/// The first percent sign of an address without two hexadecimal digits behind it, with what is there.
+fn bad_escape(address: &str) -> Option<String> {
+    let mut signs = address.match_indices('%').map(|(at, _)| &address[at..]);
+    let bad = signs.find(|rest| {
+        let digits = rest.bytes().skip(1).take(2);
+        digits.filter(u8::is_ascii_hexdigit).count() < 2
+    });
+    bad.map(|rest| rest.chars().take(3).collect())
 }
 
 /// Gives an answer to a request that is not served, once its sender is likely to listen.

@@ -5,10 +5,12 @@
 //! can be text, fields always in the same order, no spaces), so that equal rows are equal lines.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::SystemTime;
 
 use data_encoding::BASE64;
-use serde::de::{Error as _, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tidings::status::{DatabaseSummary, PeerStatus};
@@ -85,12 +87,36 @@ struct RawRow {
 
 impl<'de> Deserialize<'de> for Row {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = RawRow::deserialize(deserializer)?;
+        let Object(raw) = Object::<RawRow>::deserialize(deserializer)?;
         let key = either("key", raw.key, raw.key_base64).map_err(D::Error::custom)?;
         let value = either("value", raw.value, raw.value_base64).map_err(D::Error::custom)?;
         let key = key.ok_or_else(|| D::Error::custom("`key` or `key_base64` is missing"))?;
         let expires = raw.expires.map(|Moment(expires)| expires);
         Ok(Self { key, value, expires, version: raw.version })
+    }
+}
+
+/// What is written as an object. What serde derives takes an array, too, by the order of the fields in
+/// this program, which is nobody's business.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
     }
 }
 

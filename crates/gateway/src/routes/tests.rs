@@ -306,3 +306,51 @@ async fn a_body_has_its_time_and_its_size() {
     let problem = read_body(&HeaderMap::new(), vec![0; BODY_MAX + 1].into()).await.unwrap_err();
     assert_eq!((problem.status, problem.code.as_str()), (413, "body-too-large"));
 }
+
+/// What a body says does not hang on the order of fields in this program: what has fields is an object.
+#[tokio::test]
+async fn fields_have_names() {
+    let world = World::new().await;
+    let token = world.token("root", Scope::Admin, &ALL);
+    let batch = "/v1/databases/data%2Fa/batch";
+    let (one, all) = ("/v1/definitions/d", "/v1/definitions");
+    let named = r#"{"name":"d","matcher":"zz","replication":{"min":1,"max":1}}"#;
+    let positional = r#"[null,"d","",[],"zz",[1,1],null,"buffered",null,0]"#;
+    let half = r#"{"name":"d","matcher":"zz","replication":[1,1]}"#;
+    let list = |definition: &str| format!(r#"{{"definitions":[{definition}]}}"#);
+    let asked = [
+        (Method::PUT, one, positional.into(), 400),
+        (Method::PUT, one, half.into(), 400),
+        (Method::PUT, one, named.into(), 200),
+        (Method::POST, all, "[[]]".into(), 400),
+        (Method::POST, all, list(positional), 400),
+        (Method::POST, all, list(half), 400),
+        (Method::POST, all, list(named), 200),
+        (Method::POST, batch, r#"[{"put":["a",null,"1",null,null,null]}]"#.into(), 400),
+        (Method::POST, batch, r#"[{"put":{"key_base64":"/w==","value":"1"}}]"#.into(), 200),
+        (Method::POST, "/v1/databases/data%2Fa/tarmac/set", r#"["k","YQ=="]"#.into(), 400),
+    ];
+    for (method, address, body, status) in asked {
+        let headers = [("content-type", "application/json")];
+        let answer =
+            world.send_with(&method, address, Some(&token), &headers, body.clone().into()).await;
+        assert_eq!(answer.status().as_u16(), status, "{address} {body}");
+    }
+}
+
+/// A percent sign that encodes nothing is a mistake, not a part of a name.
+#[tokio::test]
+async fn an_escape_is_a_byte() {
+    let world = World::new().await;
+    let token = world.token("root", Scope::Admin, &ALL);
+    for address in ["%zz/keys", "data%2Fa/keys/%", "data%2Fa/keys/a%2", "data%2Fa/keys?prefix=%+1"]
+    {
+        let address = format!("/v1/databases/{address}");
+        let answer = read(world.ask(&Method::GET, &address, Some(&token)).await).await;
+        assert_eq!(answer["code"], "bad-argument", "{address}");
+        assert!(answer["detail"].as_str().unwrap().contains("%25"), "{answer}");
+    }
+    let fine =
+        world.ask(&Method::GET, "/v1/databases/data%2Fa/keys?prefix=%25zz", Some(&token)).await;
+    assert_eq!(fine.status(), 200);
+}

@@ -10,6 +10,7 @@ use serde_json::json;
 use tidings::Error;
 
 use super::proto::{self, Field};
+use crate::json::Object;
 use crate::problem::Problem;
 
 /// The form of a message.
@@ -111,7 +112,7 @@ impl Codec {
     pub(super) fn read(self, body: &[u8]) -> Result<Request, Status> {
         match self {
             Self::Json => {
-                let JsonRequest { key, data } = serde_json::from_slice(body)
+                let Object(JsonRequest { key, data }) = serde_json::from_slice(body)
                     .map_err(|error| Status::bad(format!("Error Parsing Input: {error}")))?;
                 let decode = |data: String| BASE64.decode(data.as_bytes());
                 let data = data.map(decode).transpose().map_err(|error| {

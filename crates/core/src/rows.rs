@@ -2,7 +2,7 @@
 //!
 //! | space | key | value |
 //! |---|---|---|
-//! | data | prefix, stored key | [`Record`](crate::record::Record) |
+//! | data | prefix, stored key | [`Record`] |
 //! | log | prefix, first half of the epoch, sequence | stored key |
 //! | meta | `d`, database id | [`Interned`] |
 //! | meta | `s`, prefix | [`StateRow`](crate::replica::StateRow) |

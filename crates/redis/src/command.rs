@@ -157,7 +157,9 @@ pub(crate) fn help(command: Command, out: &mut Output) {
     out.array(lines.len() + 1);
     let name = format!("{command:?}").to_uppercase();
     out.simple(&format!("{name} <subcommand> [<arg> ...]. Subcommands are:"));
-    lines.iter().for_each(|line| out.simple(line));
+    for line in lines {
+        out.simple(&line);
+    }
 }
 
 /// Whether so many words are right for a command with this second one.

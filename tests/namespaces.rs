@@ -74,6 +74,29 @@ fn known(host: u8) -> [String; 2] {
     ["--peer".into(), format!("/ip4/{}/tcp/{PORT}", address(host))]
 }
 
+/// What a peer says of where it listens is all of it: others are told to look there.
+#[test]
+fn all_addresses_are_told() {
+    let Some(lan) = Lan::new(1) else { return };
+    for number in 100..140 {
+        let address = format!("{}/24", address(number));
+        let added = lan.on(1, "ip").args(["addr", "add", &address, "dev", "eth0"]).output();
+        assert!(added.unwrap().status.success());
+    }
+    for _ in 0..10 {
+        let mut peer = lan.serve(1, SECRET, &["--no-mdns"]);
+        let ready = peer.ready();
+        let told = ready["listen"].as_array().unwrap();
+        for carrier in ["tcp", "udp"] {
+            for number in (100..140).chain([1]) {
+                let start = format!("/ip4/{}/{carrier}/", address(number));
+                let found = told.iter().any(|told| told.as_str().unwrap().starts_with(&start));
+                assert!(found, "nothing starts with {start}: {ready}");
+            }
+        }
+    }
+}
+
 /// Five peers that are told nothing but the secret find each other by mDNS within five seconds.
 #[test]
 fn peers_find_each_other_by_mdns() {

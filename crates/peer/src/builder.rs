@@ -25,6 +25,9 @@ pub const SECRET_MIN: usize = 16;
 /// Bounds of the times after which things are forgotten.
 const FORGET_MIN: Duration = Duration::from_secs(1);
 const FORGET_MAX: Duration = Duration::from_hours(3_650 * 24);
+/// Least and most bytes of the caches.
+const CACHE_MIN: u64 = 1 << 20;
+const CACHE_MAX: u64 = 1 << 40;
 
 /// Settings of a peer before it starts.
 #[derive(Clone, Debug)]
@@ -148,7 +151,7 @@ impl PeerBuilder {
         self
     }
 
-    /// Bytes of memory for rows written and blocks read lately; the default is 128 MiB.
+    /// Bytes of memory for rows written and blocks read lately, from 1 MiB to 1 TiB; the default is 128 MiB.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.store.cache_bytes = bytes;
@@ -167,8 +170,9 @@ impl PeerBuilder {
     /// Starts the peer: opens its store, binds its addresses, begins to look for others.
     ///
     /// # Errors
-    /// [`Error::Start`] when a setting is out of bounds, the directory is locked, of a newer format or
-    /// unreadable, or an address cannot be bound; [`Error::Storage`] when the store fails.
+    /// [`Error::BadArgument`] when a setting is out of bounds; [`Error::Start`] when the secret is too short
+    /// or missing, the directory is locked, of a newer format or unreadable, or an address cannot be bound;
+    /// [`Error::Storage`] when the store fails.
     pub async fn start(self) -> Result<Peer> {
         self.check()?;
         let (listen, bootstrap) = self.addresses()?;
@@ -230,7 +234,7 @@ impl PeerBuilder {
             )));
         }
         if !(0.01..=10_000.0).contains(&self.weight) {
-            return Err(Error::Start(format!(
+            return Err(Error::BadArgument(format!(
                 "a weight of {}: it is from 0.01 to 10000, and 1 is usual",
                 self.weight
             )));
@@ -242,17 +246,23 @@ impl PeerBuilder {
         ] {
             let never = time.is_zero() && what == "rebalance delay";
             if !never && !(FORGET_MIN..=FORGET_MAX).contains(&time) {
-                return Err(Error::Start(format!(
+                return Err(Error::BadArgument(format!(
                     "a {what} of {time:?}: it is from 1 s to 3650 days; {usual}"
                 )));
             }
+        }
+        if !(CACHE_MIN..=CACHE_MAX).contains(&self.store.cache_bytes) {
+            return Err(Error::BadArgument(format!(
+                "a cache of {} bytes: it is from 1 MiB to 1 TiB; 128 MiB are usual",
+                self.store.cache_bytes
+            )));
         }
         let max = crate::limits::NAME_MAX;
         for (what, text) in
             [("name", self.name.as_deref().unwrap_or_default()), ("zone", self.zone.as_str())]
         {
             if text.len() > max || text.chars().any(char::is_control) {
-                return Err(Error::Start(format!(
+                return Err(Error::BadArgument(format!(
                     "a {what} of {} bytes: it has at most {max}, without control characters",
                     text.len()
                 )));
@@ -264,7 +274,7 @@ impl PeerBuilder {
     fn addresses(&self) -> Result<(Vec<Multiaddr>, Vec<Multiaddr>)> {
         let parse = |text: &String| {
             text.parse::<Multiaddr>().map_err(|error| {
-                Error::Start(format!(
+                Error::BadArgument(format!(
                     "{text:?} is no libp2p address ({error}); one looks like /ip4/192.0.2.7/tcp/7001"
                 ))
             })
@@ -273,14 +283,14 @@ impl PeerBuilder {
         let defaults = [format!("/ip4/{host}/tcp/0"), format!("/ip4/{host}/udp/0/quic-v1")];
         let listen: Vec<String> =
             if self.listen.is_empty() { defaults.to_vec() } else { self.listen.clone() };
+        let listen = listen.iter().map(parse).collect::<Result<Vec<Multiaddr>>>()?;
         if self.secret.is_none()
-            && let Some(open) = listen.iter().find(|address| !is_loopback(address))
+            && let Some(open) = listen.iter().find(|address| !is_loopback(&address.to_string()))
         {
             return Err(Error::Start(format!(
                 "listening on {open} without a secret would admit everyone: give a secret, or listen on /ip4/127.0.0.1/…"
             )));
         }
-        let listen = listen.iter().map(parse).collect::<Result<_>>()?;
         let bootstrap = self.bootstrap.iter().map(parse).collect::<Result<_>>()?;
         Ok((listen, bootstrap))
     }

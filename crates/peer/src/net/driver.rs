@@ -99,8 +99,11 @@ impl Driver {
         }
     }
 
-    /// Runs until the network is shut down.
-    pub(super) async fn run(mut self) {
+    /// Runs until the network is shut down; first comes what happened while it was bound.
+    pub(super) async fn run(mut self, meanwhile: Vec<SwarmEvent<BehaviourEvent>>) {
+        for event in meanwhile {
+            self.on_swarm_event(event);
+        }
         loop {
             self.dial_what_is_due();
             let wake = self.next_deadline();

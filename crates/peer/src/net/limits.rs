@@ -127,6 +127,10 @@ pub(super) const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the start waits for the addresses of wildcard listeners to show up.
 pub(super) const LISTEN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long after one address of a wildcard listener the start waits for another: a peer that says where
+/// it listens says all of it, not the loopback alone.
+pub(super) const LISTEN_QUIET: Duration = Duration::from_millis(50);
+
 /// The first pause between two attempts to reach a peer.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 

@@ -14,15 +14,15 @@ use tokio::time::{sleep, timeout};
 use super::{
     NetworkError, Shared,
     address::{self, Carrier},
-    driver::Behaviour,
-    limits::{LISTEN_TIMEOUT, RELEASE_TIMEOUT},
+    driver::{Behaviour, BehaviourEvent},
+    limits::{LISTEN_QUIET, LISTEN_TIMEOUT, RELEASE_TIMEOUT},
 };
 
 /// How often a port is looked at that is about to become free.
 const RELEASE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Binds every address, and waits a moment for the actual addresses to be known. Returns the
-/// listeners.
+/// listeners, and what else happened meanwhile: others may connect already.
 ///
 /// # Errors
 /// When one of them cannot be bound.
@@ -30,8 +30,8 @@ pub(super) async fn bind(
     swarm: &mut Swarm<Behaviour>,
     addresses: &[Multiaddr],
     shared: &Shared,
-) -> Result<Vec<ListenerId>, NetworkError> {
-    let mut listeners = Vec::new();
+) -> Result<(Vec<ListenerId>, Vec<SwarmEvent<BehaviourEvent>>), NetworkError> {
+    let (mut listeners, mut meanwhile) = (Vec::new(), Vec::new());
     for address in addresses {
         check_free(address)?;
         let listener = swarm.listen_on(address.clone()).map_err(|error| match error {
@@ -43,28 +43,38 @@ pub(super) async fn bind(
         listeners.push(listener);
     }
     let mut unknown: HashSet<ListenerId> = listeners.iter().copied().collect();
+    let wildcard = addresses.iter().filter_map(address::host).any(|host| host.is_unspecified());
     // The sockets are bound. A wildcard listener without any interface has no address yet, and
     // will report one when an interface appears.
     let known = async {
-        while !unknown.is_empty() {
-            match swarm.select_next_some().await {
+        loop {
+            let next = swarm.select_next_some();
+            let event = if !unknown.is_empty() {
+                next.await
+            } else if wildcard && let Ok(event) = timeout(LISTEN_QUIET, next).await {
+                // One interface is known; the others are told of right after it.
+                event
+            } else {
+                return Ok(());
+            };
+            match event {
                 SwarmEvent::NewListenAddr { listener_id, address } => {
                     unknown.remove(&listener_id);
                     shared.listening(address);
                 }
+                SwarmEvent::ExpiredListenAddr { address, .. } => shared.not_listening(&address),
                 SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
                     unknown.remove(&listener_id);
                     if let (Err(error), Some(address)) = (reason, addresses.first()) {
                         return Err(refused(address, &error));
                     }
                 }
-                _ => {}
+                other => meanwhile.push(other),
             }
         }
-        Ok(())
     };
     timeout(LISTEN_TIMEOUT, known).await.unwrap_or(Ok(()))?;
-    Ok(listeners)
+    Ok((listeners, meanwhile))
 }
 
 /// Whether nobody else listens there. TCP listeners share their port with others of the same user

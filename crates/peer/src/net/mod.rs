@@ -140,7 +140,7 @@ impl Network {
             libp2p::swarm::Config::with_tokio_executor(),
         );
         let shared = Arc::new(Shared::new(sink));
-        let listeners = listen::bind(&mut swarm, &listen, &shared).await?;
+        let (listeners, meanwhile) = listen::bind(&mut swarm, &listen, &shared).await?;
         {
             let mut targets = shared.targets();
             for address in bootstrap {
@@ -149,7 +149,7 @@ impl Network {
         }
         let (finished_sender, finished) = watch::channel(false);
         let driver = Driver::new(swarm, shared.clone(), listeners, rejections, finished_sender);
-        tokio::spawn(driver.run());
+        tokio::spawn(driver.run(meanwhile));
         Ok(Self { _running: Arc::new(Running(shared.clone())), shared, finished })
     }
 

@@ -15,7 +15,7 @@ pub mod targets;
 /// Fewest files of a corpus: fewer are no corpus any more, and most likely lost.
 const FILES_MIN: usize = 20;
 /// Most files and bytes: a corpus is minimised before it is committed.
-const FILES_MAX: usize = 400;
+const FILES_MAX: usize = 1_000;
 const BYTES_MAX: u64 = 1 << 20;
 /// Longest run of one file: no bytes keep a target busy for longer, with this build on any machine.
 const TIME_MAX: Duration = Duration::from_secs(20);

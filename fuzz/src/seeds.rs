@@ -325,7 +325,7 @@ fn config(root: &Path) -> Vec<Vec<u8>> {
         b't',
         "data = '/d'\nname = 'n'\nlisten = ['/ip4/0.0.0.0/tcp/1']\npeer = []\nno-mdns = true\n\
          secret-file = 's'\nhttp = ':1'\nredis = ':2'\nredis-database = 'r/0'\nweight = 2.5\n\
-         zone = \"z\"\ntombstone-grace = '3d'\nholder-ttl = '7d'\nrebalance-delay = '0s'\n",
+         zone = \"z\"\ntombstone-grace = '3d'\nholder-ttl = '7d'\nrebalance-delay = '0s'\ncache-size = '32MiB'\n",
     );
     for text in
         ["250ms", "1.5s", "7d", "64KiB", "2026-11-21T16:00:00.000Z", "9999-12-31t23:59:59+23:59"]

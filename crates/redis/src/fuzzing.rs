@@ -7,6 +7,7 @@ use futures::FutureExt as _;
 use tidings::Peer;
 
 use crate::door::{Door, LIMITS, path_of};
+use crate::metrics::Metrics;
 use crate::parser::{Parser, Step};
 use crate::reply::Output;
 use crate::session::Session;
@@ -29,7 +30,8 @@ impl Talk {
     /// A new connection to a peer.
     pub fn new(peer: Peer) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 7379));
-        let door = Arc::new(Door::new(peer, address, None, path_of(0), LIMITS));
+        let metrics = Arc::new(Metrics::new());
+        let door = Arc::new(Door::new(peer, address, None, path_of(0), LIMITS, metrics));
         let session = Session::new(door, address, address);
         let (parser, buffer, out) = (Parser::default(), Vec::new(), Output::default());
         Self { session, parser, buffer, out }

@@ -44,6 +44,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use tidings::filter::Pattern;
 use tidings::store::private;
+use tidings_core::stamp::{BadVersion, Version};
 use tidings_gateway::Client;
 use tidings_gateway::client::Write;
 use tidings_tokens::TOKEN_MAX;
@@ -285,6 +286,11 @@ impl Matching {
 pub(crate) fn absent(path: &str, key: &[u8]) -> Failure {
     let key = output::shown(key);
     Failure::new(Code::NotFound, format!("the key {key:?} is not in the database {path:?}"))
+}
+
+/// Reads a version, which may stand in quotes as it does in an `ETag`.
+pub(crate) fn version(text: &str) -> Result<Version, BadVersion> {
+    text.trim_matches('"').parse()
 }
 
 /// An argument as bytes: those of the command line, which on Unix can be any but zero, or what they

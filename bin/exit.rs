@@ -162,7 +162,7 @@ impl From<io::Error> for Failure {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::new(Code::Done, "");
         }
-        Self::internal(format!("the output cannot be written: {error}"))
+        Self::refused(format!("the output cannot be written: {error}"))
     }
 }
 

@@ -62,6 +62,7 @@ fn list_and_scan_are_ordered_and_whole() {
     assert_eq!((&page["truncated"], &page["entries"][1]["key"]), (&json!(true), &json!("user")));
     let cursor = page["cursor"].as_str().unwrap();
     assert_eq!(printed(&["list", "data/list", "--cursor", cursor]), "user:1\nuser:10\nuser:2\n");
+    assert_fails(&peer.run(&["list", "data/list", "--limit", "0"]), 2, "0 is not in 1..");
     let output = peer.run(&["list", "data/list", "--limit", "2"]);
     assert!(said(&output).contains("more keys follow"), "{}", said(&output));
 
@@ -373,7 +374,8 @@ fn serve_refuses_what_it_cannot_run_with() {
     assert_fails(&with(&fresh, &["--redis", "0.0.0.0:0"]), 6, "without tokens");
     assert_fails(&with(&fresh, &["--redis", &peer.http]), 6, "choose another with --redis");
     assert_fails(&with(&fresh, &["--redis", "nowhere"]), 2, "write host:port");
-    assert_fails(&with(&fresh, &["--listen", "nonsense"]), 6, "nonsense");
+    assert_fails(&with(&fresh, &["--listen", "nonsense"]), 2, "no libp2p address");
+    assert_fails(&with(&fresh, &["--weight", "0"]), 2, "from 0.01 to 10000");
     assert_fails(&with(&fresh, &["--secret-file", "/none/such"]), 4, "/none/such");
     let short = file(directory.path(), "short", "short");
     set_mode(&short, 0o600);

@@ -5,7 +5,10 @@
 
 mod support;
 
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use support::trio::Trio;
@@ -299,4 +302,30 @@ fn completions_and_manual_pages_have_them() {
         let page = std::fs::read_to_string(page).unwrap();
         assert!(page.contains(names), "{verb}: {page}");
     }
+}
+
+/// An export keeps the mode of the file that it replaces, follows a link, and writes into a pipe.
+#[test]
+fn an_export_leaves_what_is_there() {
+    let peer = Peer::start();
+    peer.printed(&["put", "data/a", "key", "value"]);
+    let exported = String::from_utf8(peer.printed(&["export", "data/a"])).unwrap();
+    let place = |name: &str| peer.directory.path().join(name).display().to_string();
+    let (file, link, pipe) = (place("private"), place("link"), place("pipe"));
+    std::fs::write(&file, "old").unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    peer.printed(&["export", "data/a", &link]);
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), exported);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read_to_string(pipe).unwrap()
+    });
+    peer.printed(&["export", "data/a", &pipe]);
+    // One that was replaced is never written to.
+    assert!(!std::fs::metadata(&pipe).unwrap().is_file());
+    assert_eq!(reader.join().unwrap(), exported);
 }

@@ -149,6 +149,9 @@ fn mistakes_are_problems() {
     put(KEY, &vec![0; (8 << 20) + 1]).problem(413, "value-length");
     put(KEY, &vec![0; 10 << 20]).problem(413, "value-length");
     put("/v1/databases/small%2Fa/keys/k", &[0; 2000]).problem(507, "no-space");
+    // A limit of 1,000 bytes is one for keys and values, to the last of them.
+    put("/v1/databases/small%2Fb/keys/k", &[0; 1_000]).problem(507, "no-space");
+    assert_eq!(put("/v1/databases/small%2Fb/keys/k", &[0; 999]).status, 200);
     put(&format!("{KEY}?durabilty=synced"), b"v").problem(400, "bad-argument");
     put(&format!("{KEY}?expires=7d"), b"v").problem(400, "bad-argument");
     put(&format!("{KEY}?acks=0"), b"v").problem(400, "bad-argument");
@@ -156,6 +159,8 @@ fn mistakes_are_problems() {
     put(&format!("{KEY}?acks=2&timeout=100ms"), b"v").problem(504, "under-replicated");
     peer.ask("PUT", KEY, &["If-None-Match: \"1-1-1\""], b"v").problem(400, "bad-argument");
     peer.ask("PUT", KEY, &["If-Match: 1-1-1"], b"v").problem(400, "bad-argument");
+    let both = ["If-Match: *", "If-None-Match: *"];
+    peer.ask("PUT", KEY, &both, b"v").problem(412, "condition-failed");
     get("/v1/databases/data%2Fa/keys?limit=x").problem(400, "bad-argument");
     get("/v1/databases/data%2Fa/keys?cursor=%21").problem(400, "bad-argument");
     get("/v1/nothing").problem(404, "no-endpoint");
@@ -176,7 +181,7 @@ fn mistakes_are_problems() {
     let regex = json!({"name": "r", "matcher": "regex:a(", "replication": {"min": 1, "max": 1}});
     let body = regex.to_string();
     peer.ask("PUT", "/v1/definitions/r", &[], body.as_bytes()).problem(422, "bad-definition");
-    peer.ask("PUT", "/v1/definitions/x", &[], body.as_bytes()).problem(400, "bad-argument");
+    peer.ask("PUT", "/v1/definitions/x", &[], body.as_bytes()).problem(422, "bad-definition");
     assert!(get("/v1/databases/data%2Fa/keys").json()["entries"].as_array().unwrap().len() <= 1);
 }
 

@@ -1,12 +1,14 @@
 //! `tidings definitions [list | check FILE]`
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use tidings::Definition;
 use tidings_core::matcher::Matcher;
 use tidings_core::name;
 use tidings_core::registry::Registry;
+use tidings_gateway::duration;
 
 use super::{Context, apply};
 use crate::exit::Failure;
@@ -103,11 +105,13 @@ fn table(definitions: &[Definition]) -> Table {
         "matcher",
         "copies",
         "size",
+        "ttl",
         "durability",
         "priority",
         "description",
     ]);
     for definition in definitions {
+        let ttl = definition.ttl.map(Duration::from_millis);
         table.row([
             definition.name.clone(),
             Matcher::parse(&definition.matcher)
@@ -115,6 +119,7 @@ fn table(definitions: &[Definition]) -> Table {
             definition.matcher.clone(),
             format!("{}..{}", definition.replication.min, definition.replication.max),
             definition.size.map_or_else(|| "-".into(), output::size),
+            ttl.map_or_else(|| "-".into(), duration::format),
             format!("{:?}", definition.durability).to_lowercase(),
             definition.priority.to_string(),
             definition.description.lines().next().unwrap_or_default().to_owned(),

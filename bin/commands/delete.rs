@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 
 use clap::Args;
+use tidings_core::stamp::Version;
 use tidings_gateway::client::Write;
 
 use super::asking::agrees;
-use super::{Context, Keyspace, WriteArguments, bytes_of};
+use super::{Context, Keyspace, WriteArguments, bytes_of, version};
 use crate::exit::Failure;
 use crate::output::{self, Format, say};
 
@@ -31,8 +32,8 @@ pub(crate) struct Delete {
     #[arg(long)]
     base64: bool,
     /// Only if the value has this version, at the holder that accepts the delete.
-    #[arg(long, value_name = "VERSION", conflicts_with = "prefix")]
-    if_version: Option<String>,
+    #[arg(long, value_name = "VERSION", value_parser = version, conflicts_with = "prefix")]
+    if_version: Option<Version>,
     #[command(flatten)]
     keyspace: Keyspace,
     #[command(flatten)]
@@ -41,7 +42,7 @@ pub(crate) struct Delete {
 
 impl Delete {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let write = Write { if_version: self.if_version.clone(), ..self.write.write(None) };
+        let write = Write { if_version: self.if_version, ..self.write.write(None) };
         if self.prefix.is_some() {
             return self.run_prefix(context, &write).await;
         }

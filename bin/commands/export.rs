@@ -1,6 +1,6 @@
 //! `tidings export PATH [FILE]`
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -46,29 +46,50 @@ impl Export {
         let written = if self.file == Path::new("-") {
             write(rows, &mut output::stdout(), &bar, Failure::from).await
         } else {
-            self.to_file(rows, &bar).await
+            match std::fs::metadata(&self.file) {
+                // A device or a pipe is written to, and not replaced.
+                Ok(there) if !there.is_file() => self.to_special(rows, &bar).await,
+                there => self.to_file(rows, there.ok(), &bar).await,
+            }
         };
         bar.finish_and_clear();
         eprintln!("{} records", output::count(written?));
         Ok(())
     }
 
-    async fn to_file(&self, rows: Rows, bar: &ProgressBar) -> Result<u64, Failure> {
-        let mut name = self.file.file_name().unwrap_or_default().to_owned();
-        name.push(".partial");
-        let partial = self.file.with_file_name(name);
+    async fn to_special(&self, rows: Rows, bar: &ProgressBar) -> Result<u64, Failure> {
         let failed = |error: io::Error| Failure::file("export", &self.file, &error);
-        let mut out = BufWriter::new(File::create(&partial).map_err(failed)?);
-        let result = match write(rows, &mut out, bar, failed).await {
-            Ok(written) => {
-                let synced = out.get_ref().sync_all();
-                synced
-                    .and_then(|()| std::fs::rename(&partial, &self.file))
-                    .map_err(failed)
-                    .map(|()| written)
-            }
-            Err(failure) => Err(failure),
+        let file = File::options().write(true).open(&self.file).map_err(failed)?;
+        write(rows, &mut BufWriter::new(file), bar, failed).await
+    }
+
+    /// Puts a file into place that is whole; `there`: of the one that it replaces, whose mode it gets.
+    async fn to_file(
+        &self,
+        rows: Rows,
+        there: Option<Metadata>,
+        bar: &ProgressBar,
+    ) -> Result<u64, Failure> {
+        let failed = |error: io::Error| Failure::file("export", &self.file, &error);
+        // A link goes on to lead to the file.
+        let file = match &there {
+            Some(_) => std::fs::canonicalize(&self.file).map_err(failed)?,
+            None => self.file.clone(),
         };
+        let mut name = file.file_name().unwrap_or_default().to_owned();
+        name.push(".partial");
+        let partial = file.with_file_name(name);
+        let mut out = BufWriter::new(File::create(&partial).map_err(failed)?);
+        let result = async {
+            if let Some(there) = there {
+                out.get_ref().set_permissions(there.permissions()).map_err(failed)?;
+            }
+            let written = write(rows, &mut out, bar, failed).await?;
+            out.get_ref().sync_all().map_err(failed)?;
+            std::fs::rename(&partial, &file).map_err(failed)?;
+            Ok(written)
+        };
+        let result = result.await;
         if result.is_err() {
             // A leftover of a failed export would only be taken for one.
             let _ = std::fs::remove_file(&partial);

@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::io::Write as _;
 
 use clap::Args;
+use tidings_core::stamp::Version;
 use tidings_gateway::client::Since;
 use tidings_gateway::moment;
 
-use super::{Context, Keyspace, absent, bytes_of};
+use super::{Context, Keyspace, absent, bytes_of, version};
 use crate::exit::Failure;
 use crate::output::{self, Format, say};
 
@@ -28,8 +29,8 @@ pub(crate) struct Get {
     #[arg(long)]
     expires: bool,
     /// Wait until the copy that is read reflects the write with this version, which a put printed.
-    #[arg(long, value_name = "VERSION")]
-    min_version: Option<String>,
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    min_version: Option<Version>,
     /// How long to wait for it, such as 10s; 5s unless given.
     #[arg(long, value_name = "DURATION", requires = "min_version")]
     timeout: Option<String>,

@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 
 use clap::Args;
+use tidings_core::stamp::Version;
 use tidings_gateway::client::Write;
 
-use super::{Context, Keyspace, WriteArguments, bytes_of};
+use super::{Context, Keyspace, WriteArguments, bytes_of, version};
 use crate::exit::Failure;
 use crate::output::{self, Format, say};
 
@@ -27,8 +28,8 @@ pub(crate) struct Incr {
     #[arg(long)]
     base64: bool,
     /// Only if the value has this version, at the holder that accepts the increment.
-    #[arg(long, value_name = "VERSION")]
-    if_version: Option<String>,
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    if_version: Option<Version>,
     #[command(flatten)]
     keyspace: Keyspace,
     #[command(flatten)]

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use tidings_gateway::client;
 
 use super::{Context, Keyspace, Matching, bytes_of};
@@ -28,8 +29,8 @@ pub(crate) struct List {
     /// Descending.
     #[arg(long)]
     reverse: bool,
-    /// At most this many.
-    #[arg(long)]
+    /// At most this many, at least 1.
+    #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     limit: Option<usize>,
     /// Go on where an earlier list with `--limit` stopped.
     #[arg(long)]

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tidings::limits;
+use tidings_core::stamp::Version;
 use tidings_gateway::client::Write;
 use tidings_gateway::moment;
 
-use super::{Context, Keyspace, WriteArguments, bytes_of, read_whole};
+use super::{Context, Keyspace, WriteArguments, bytes_of, read_whole, version};
 use crate::exit::Failure;
 use crate::output::{self, Format, say};
 
@@ -40,8 +41,8 @@ pub(crate) struct Put {
     #[arg(long, conflicts_with = "if_version")]
     if_absent: bool,
     /// Only if the value has this version, which a put or a get -o json printed, at that holder.
-    #[arg(long, value_name = "VERSION")]
-    if_version: Option<String>,
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    if_version: Option<Version>,
     #[command(flatten)]
     keyspace: Keyspace,
     #[command(flatten)]

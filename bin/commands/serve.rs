@@ -53,6 +53,10 @@ impl Serve {
         };
         let gateway = Gateway::bind(address_of(http), tokens.clone()).await?;
         let redis = redis_door(&settings, tokens.clone()).await?;
+        let gateway = match redis.as_ref().map(RedisDoor::metrics) {
+            Some(metrics) => gateway.metrics_beside(move |text| metrics.write(text)),
+            None => gateway,
+        };
         let peer = start(&settings).await?;
         let door = gateway.address().to_string();
         if let Some(file) = &settings.ready_file {
@@ -202,6 +206,9 @@ async fn start(settings: &Settings) -> Result<Peer, Failure> {
     }
     if let Some(delay) = settings.rebalance_delay {
         builder = builder.rebalance_delay(delay);
+    }
+    if let Some(bytes) = settings.cache_size {
+        builder = builder.cache_bytes(bytes);
     }
     if let Some(file) = &settings.secret_file {
         builder = builder.secret(read_secret(file)?);

@@ -26,6 +26,7 @@ pub(super) struct ConfigFile {
     pub(super) tombstone_grace: Option<String>,
     pub(super) holder_ttl: Option<String>,
     pub(super) rebalance_delay: Option<String>,
+    pub(super) cache_size: Option<String>,
     pub(super) ready_file: Option<PathBuf>,
 }
 

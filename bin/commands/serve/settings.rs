@@ -71,6 +71,9 @@ pub(crate) struct Serve {
     /// default is 10m, and 0s means never.
     #[arg(long, value_name = "TIME", env = "TIDINGS_REBALANCE_DELAY")]
     rebalance_delay: Option<String>,
+    /// Memory for rows written and read lately, such as 32MiB; the default is 128MiB.
+    #[arg(long, value_name = "SIZE", env = "TIDINGS_CACHE_SIZE")]
+    cache_size: Option<String>,
     /// Where to write, once the peer serves, who it is and where it listens, as JSON.
     #[arg(long, value_name = "FILE", env = "TIDINGS_READY_FILE")]
     ready_file: Option<PathBuf>,
@@ -98,6 +101,7 @@ pub(in crate::commands) struct Settings {
     pub(in crate::commands) tombstone_grace: Option<Duration>,
     pub(in crate::commands) holder_ttl: Option<Duration>,
     pub(in crate::commands) rebalance_delay: Option<Duration>,
+    pub(in crate::commands) cache_size: Option<u64>,
     pub(in crate::commands) ready_file: Option<PathBuf>,
 }
 
@@ -159,6 +163,7 @@ impl Serve {
                 "rebalance-delay",
                 self.rebalance_delay.or(file.rebalance_delay),
             )?,
+            cache_size: size("cache-size", self.cache_size.or(file.cache_size))?,
             ready_file: self.ready_file.or(file.ready_file),
         })
     }
@@ -168,6 +173,14 @@ fn time(name: &str, text: Option<String>) -> Result<Option<Duration>, Failure> {
     text.map(|text| tidings_gateway::duration::parse(&text))
         .transpose()
         .map_err(|why| Failure::usage(format!("{name}: {why}")))
+}
+
+fn size(name: &str, text: Option<String>) -> Result<Option<u64>, Failure> {
+    let read = |text: String| {
+        tidings_gateway::size::parse(&text)
+            .map_err(|why| Failure::usage(format!("{name}: {text:?} is not a size: {why}")))
+    };
+    text.map(read).transpose()
 }
 
 #[cfg(test)]
@@ -214,6 +227,10 @@ mod tests {
         assert!(error.contains("line 1, column 8"), "{error}");
         let error = merged(&[], "data = '/d'\nredis-database = 'cache'").unwrap_err();
         assert!(error.contains("give an address with --redis"), "{error}");
+        let error = merged(&["--cache-size", "many"], "data = '/d'").unwrap_err();
+        assert!(error.contains("cache-size: \"many\" is not a size: write bytes"), "{error}");
+        let settings = merged(&[], "data = '/d'\ncache-size = '32MiB'").unwrap();
+        assert_eq!(settings.cache_size, Some(32 << 20));
         let error = merged(&["--redis-database", ""], "data = '/d'\nredis = ':0'").unwrap_err();
         assert!(error.contains("redis-database: the path"), "{error}");
         assert!(merged(&[], "").unwrap_err().contains("needs a data directory"));

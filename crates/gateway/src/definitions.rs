@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tidings::Definition;
+use tidings::{Definition, Error};
 
 use crate::json::{Applied, DefinitionList, Object};
 use crate::problem::Problem;
@@ -50,10 +50,8 @@ pub(crate) async fn put(
     let body = read_body(&headers, body).await?;
     let Object(definition): Object<Definition> = parse(&body, "a definition", has_named_fields)?;
     if definition.name != name {
-        return Err(Problem::bad_argument(format!(
-            "the definition is named {:?} and its address names {name:?}",
-            definition.name
-        )));
+        let why = format!("its address names {name:?}");
+        return Err(Error::BadDefinition { name: definition.name, why }.into());
     }
     Ok(Json(door.peer.apply(vec![definition]).await?.into()))
 }
@@ -78,8 +76,12 @@ fn parse<T: DeserializeOwned>(
     let wrong = |error: &dyn std::fmt::Display| {
         Problem::bad_argument(format!("the body is not {what} in JSON: {error}"))
     };
-    let parsed = serde_json::from_slice(body).map_err(|error| wrong(&error))?;
-    let whole: Value = serde_json::from_slice(body).map_err(|error| wrong(&error))?;
+    let mut whole: Value = serde_json::from_slice(body).map_err(|error| wrong(&error))?;
+    let parsed = serde_json::from_slice(body).or_else(|error| {
+        // In the description 3.0 is a whole number, as it is in any JSON schema.
+        make_whole(&mut whole);
+        T::deserialize(&whole).map_err(|_| wrong(&error))
+    })?;
     if !has_named_fields(&whole) {
         return Err(wrong(&"a definition and its `replication` are objects"));
     }
@@ -91,6 +93,41 @@ fn has_named_fields(definition: &Value) -> bool {
     definition.is_object() && definition["replication"].is_object()
 }
 
+/// Writes numbers such as 3.0 without their fraction, of up to 9e15: above 2^53 they are not exact.
+fn make_whole(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            let whole = |number: &f64| number.fract() == 0.0 && number.abs() <= 9e15;
+            if let Some(float) = number.as_f64().filter(|float| number.is_f64() && whole(float)) {
+                *number = (float as i64).into();
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(make_whole),
+        Value::Object(fields) => fields.values_mut().for_each(make_whole),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
 fn absent(name: &str) -> Problem {
     Problem::not_found(format!("there is no definition named {name:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_may_have_a_fraction_of_zero() {
+        let read = |copies: &str| -> Result<Definition, Problem> {
+            let body = format!(
+                r#"{{"name":"a","matcher":"a/*","replication":{{"min":1,"max":{copies}}}}}"#
+            );
+            let Object(definition) = parse(body.as_bytes(), "a definition", has_named_fields)?;
+            Ok(definition)
+        };
+        assert_eq!(read("3.0").unwrap(), read("3").unwrap());
+        for copies in ["3.5", "-3.0", "1e300", "\"3\""] {
+            assert!(read(copies).is_err(), "{copies}");
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::size::whole;
+
 /// A text was not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -27,10 +29,7 @@ pub fn parse(text: &str) -> Result<Duration, BadDuration> {
         .iter()
         .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))
         .ok_or_else(bad)?;
-    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(bad());
-    }
-    let millis = number.parse::<u64>().ok().and_then(|n| n.checked_mul(*unit)).ok_or_else(bad)?;
+    let millis = whole(number).and_then(|n| n.checked_mul(*unit)).ok_or_else(bad)?;
     Ok(Duration::from_millis(millis))
 }
 

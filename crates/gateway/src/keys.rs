@@ -200,25 +200,28 @@ pub(crate) fn condition(headers: &HeaderMap) -> Result<Option<Condition>, Proble
     let bad = |name, value: &str, wants| {
         Problem::bad_argument(format!("{name}: {value} is not understood here: write {wants}"))
     };
-    match (text(&header::IF_NONE_MATCH), text(&header::IF_MATCH)) {
-        (None, None) => Ok(None),
-        (Some("*"), None) => Ok(Some(Condition::Absent)),
-        (Some(other), None) => {
-            Err(bad(header::IF_NONE_MATCH, other, "*, for a key that is absent"))
+    let absent = match text(&header::IF_NONE_MATCH) {
+        None => false,
+        Some("*") => true,
+        Some(other) => {
+            return Err(bad(header::IF_NONE_MATCH, other, "*, for a key that is absent"));
         }
-        (None, Some("*")) => Ok(Some(Condition::Present)),
-        (None, Some(tag)) => {
+    };
+    let there = match text(&header::IF_MATCH) {
+        None => return Ok(absent.then_some(Condition::Absent)),
+        Some("*") => Condition::Present,
+        Some(tag) => {
             let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
             let version = version.and_then(|text| text.parse().ok());
             let wants = "one entity tag in quotes, as a read or a write returned it, or *";
-            version
-                .map(|version| Some(Condition::Version(version)))
-                .ok_or_else(|| bad(header::IF_MATCH, tag, wants))
+            Condition::Version(version.ok_or_else(|| bad(header::IF_MATCH, tag, wants))?)
         }
-        (Some(_), Some(_)) => {
-            Err(Problem::bad_argument("If-Match and If-None-Match together: give one of them"))
-        }
+    };
+    if absent {
+        let why = "no key is there, as If-Match wants, and absent, as If-None-Match: * wants";
+        return Err(Error::ConditionFailed(why.into()).into());
     }
+    Ok(Some(there))
 }
 
 /// Conditions are for single writes: ignoring one of a batch would overwrite what the client meant to keep.

@@ -109,6 +109,7 @@ pub mod duration;
 pub mod json;
 pub mod moment;
 pub mod problem;
+pub mod size;
 pub mod yaml;
 
 pub use client::{Client, ClientError};

@@ -9,7 +9,8 @@ mod counters;
 mod process;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -37,7 +38,20 @@ pub(crate) async fn metrics(State(door): State<Door>) -> Response {
     of_peer(&mut text, &door.peer.status());
     door.counts.write(&mut text);
     process::write(&mut text, door.counts.started);
+    if let Some(Beside(beside)) = &door.beside {
+        beside(&mut text.0);
+    }
     ([(header::CONTENT_TYPE, MEDIA_TYPE)], text.0).into_response()
+}
+
+/// What others have to say in the same place.
+#[derive(Clone)]
+pub(crate) struct Beside(pub(crate) Arc<dyn Fn(&mut String) + Send + Sync>);
+
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Beside")
+    }
 }
 
 /// What the door counts about requests.

@@ -15,7 +15,7 @@ use tokio::sync::watch as signal;
 
 use crate::bounds::{BODY_DRAIN_MAX, BODY_MAX, BODY_TIMEOUT};
 use crate::endpoint::Endpoint;
-use crate::metrics::Counts;
+use crate::metrics::{Beside, Counts};
 use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::{duration, endpoint, guard};
@@ -30,6 +30,8 @@ pub(crate) struct Door {
     pub(crate) tokens: Option<Arc<LiveTokens>>,
     /// What it counts.
     pub(crate) counts: Arc<Counts>,
+    /// What others add to the metrics.
+    pub(crate) beside: Option<Beside>,
     /// True once the door closes: streams end themselves.
     pub(crate) closing: signal::Receiver<bool>,
 }

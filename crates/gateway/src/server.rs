@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::bounds::{Bounds, CLOSING_TIMEOUT, HEAD_BYTES_MAX};
-use crate::metrics::Counts;
+use crate::metrics::{Beside, Counts};
 use crate::routes::{self, Door};
 use crate::stream::Impatient;
 use tidings_tokens::LiveTokens;
@@ -34,6 +34,7 @@ pub struct Gateway {
     bounds: Bounds,
     listener: TcpListener,
     address: SocketAddr,
+    beside: Option<Beside>,
 }
 
 impl Gateway {
@@ -44,12 +45,20 @@ impl Gateway {
     /// [`BindError`], with the address and the reason.
     pub async fn bind(address: &str, tokens: Option<Arc<LiveTokens>>) -> Result<Self, BindError> {
         let (listener, bound) = listen::bind(NAME, address, tokens.as_deref()).await?;
-        Ok(Self { tokens, bounds: Bounds::default(), listener, address: bound })
+        Ok(Self { tokens, bounds: Bounds::default(), listener, address: bound, beside: None })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Adds to what `/metrics` says: what is appended to the text is in the format of Prometheus, and about
+    /// metrics of other names.
+    #[must_use]
+    pub fn metrics_beside(mut self, beside: impl Fn(&mut String) + Send + Sync + 'static) -> Self {
+        self.beside = Some(Beside(Arc::new(beside)));
+        self
     }
 
     /// Serves a peer until `shutdown` resolves, then lets running requests finish for a few seconds.
@@ -60,6 +69,7 @@ impl Gateway {
             peer,
             tokens: self.tokens,
             counts: Arc::clone(&counts),
+            beside: self.beside,
             closing: closed,
         });
         let permits = Arc::new(Semaphore::new(self.bounds.connections));

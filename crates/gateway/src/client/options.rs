@@ -1,6 +1,7 @@
 //! What varies in how something is asked for.
 
 use axum::http::{HeaderName, header};
+use tidings::Version;
 use tidings::filter::Pattern;
 
 /// How a write is acknowledged, as query parameters; what is `None` follows the definition.
@@ -19,16 +20,15 @@ pub struct Write {
     /// Only if the key is absent.
     pub if_absent: bool,
     /// Only if the value has this version.
-    pub if_version: Option<String>,
+    pub if_version: Option<Version>,
 }
 
 impl Write {
     /// The header that says the condition.
     pub(super) fn condition(&self) -> Option<(HeaderName, String)> {
-        let tag =
-            |version: &String| (header::IF_MATCH, format!("\"{}\"", version.trim_matches('"')));
+        let tag = |version: Version| (header::IF_MATCH, format!("\"{version}\""));
         let absent = self.if_absent.then(|| (header::IF_NONE_MATCH, "*".to_owned()));
-        absent.or_else(|| self.if_version.as_ref().map(tag))
+        absent.or_else(|| self.if_version.map(tag))
     }
 }
 
@@ -36,7 +36,7 @@ impl Write {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Since {
     /// The version of one that it waits for.
-    pub min_version: Option<String>,
+    pub min_version: Option<Version>,
     /// How long: a duration, such as `10s`.
     pub timeout: Option<String>,
 }

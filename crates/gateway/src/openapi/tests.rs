@@ -40,7 +40,12 @@ fn parameters(document: &Value, address: &str, method: &str, place: &str) -> BTr
     let shared = path["parameters"].as_array().into_iter().flatten();
     let all = own.chain(shared).map(|parameter| resolved(document, parameter));
     let here = all.filter(|parameter| parameter["in"] == place);
-    here.map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect()
+    here.flat_map(|parameter| match &parameter["schema"]["properties"] {
+        // Those that depend on each other are told of as the properties of one.
+        Value::Object(several) => several.keys().cloned().collect(),
+        _ => vec![parameter["name"].as_str().unwrap().to_owned()],
+    })
+    .collect()
 }
 
 #[test]

@@ -32,8 +32,13 @@ impl World {
         file.change(|_| Ok(())).unwrap();
         let tokens = Arc::new(LiveTokens::open(file.clone()).unwrap());
         let (closing, closed) = signal::channel(false);
-        let door =
-            Door { peer, tokens: Some(tokens), counts: Arc::new(Counts::new()), closing: closed };
+        let door = Door {
+            peer,
+            tokens: Some(tokens),
+            counts: Arc::new(Counts::new()),
+            beside: None,
+            closing: closed,
+        };
         let router = router(door.clone());
         Self { router, door, file, closing, _directory: directory }
     }

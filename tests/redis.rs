@@ -112,3 +112,30 @@ fn both_doors_ask_for_the_same_tokens() {
     assert!(log.contains("a wrong token came to the Redis door"), "{log}");
     assert!(!log.contains(&app) && !log.contains(&eye), "a token is never logged");
 }
+
+#[test]
+fn the_metrics_tell_of_the_redis_door() {
+    let peer = start(tempfile::tempdir().unwrap());
+    ask(&peer, "SET k v\r\nGET k\r\nGET k\r\nGETT k\r\n", 5);
+    let metrics = || {
+        let answer = peer.ask("GET", "/metrics", &[], b"");
+        String::from_utf8(answer.body).unwrap()
+    };
+    let says = |line: &str| metrics().lines().any(|own| own == line);
+    wait_for("what was asked being counted", || says("tidings_redis_errors_total 1").then_some(()));
+    for line in [
+        "tidings_redis_commands_total{command=\"get\"} 2",
+        "tidings_redis_commands_total{command=\"set\"} 1",
+        "tidings_redis_commands_total{command=\"unknown\"} 1",
+        "tidings_redis_connections_received_total 1",
+    ] {
+        assert!(says(line), "{line}\n{}", metrics());
+    }
+    let dashboard = include_str!("../docs/monitoring/dashboard.json");
+    let words = dashboard.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+    let named: Vec<&str> = words.filter(|word| word.starts_with("tidings_redis_")).collect();
+    assert!(named.len() >= 3, "{named:?}");
+    for name in named {
+        assert!(metrics().contains(&format!("# TYPE {name} ")), "the dashboard names {name}");
+    }
+}

@@ -33,14 +33,14 @@ pub(crate) struct Seat(Arc<Door>);
 
 impl Seat {
     pub(crate) fn new(door: &Arc<Door>) -> Self {
-        door.connections.fetch_add(1, Ordering::Relaxed);
+        door.metrics.connections.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(door))
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -197,8 +197,10 @@ impl Connection {
         if self.buffer.is_empty() && self.buffer.capacity() > READ_BYTES_MAX {
             self.buffer = BytesMut::new();
         }
-        let commands = self.session.take_commands();
-        self.session.door.commands.fetch_add(commands, Ordering::Relaxed);
+        let errors = self.out.take_errors();
+        if errors > 0 {
+            self.session.door.metrics.errors.fetch_add(errors, Ordering::Relaxed);
+        }
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use tidings::{Database, Peer};
 use tidings_tokens::LiveTokens;
 
 use crate::cursors::Cursors;
+use crate::metrics::Metrics;
 use crate::notice::Notice;
 use crate::refusal::Refusal;
 use crate::session::Selected;
@@ -83,12 +84,8 @@ pub(crate) struct Door {
     pub(crate) limits: Limits,
     /// The number of the next connection.
     pub(crate) next_id: AtomicU64,
-    /// Connections now.
-    pub(crate) connections: AtomicUsize,
-    /// Connections so far.
-    pub(crate) connected: AtomicU64,
-    /// Commands so far.
-    pub(crate) commands: AtomicU64,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
     /// Since when.
     pub(crate) born: Instant,
     /// Bytes of long requests.
@@ -109,6 +106,7 @@ impl Door {
         tokens: Option<Arc<LiveTokens>>,
         default: String,
         limits: Limits,
+        metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             peer,
@@ -117,9 +115,7 @@ impl Door {
             default,
             limits,
             next_id: AtomicU64::new(1),
-            connections: AtomicUsize::new(0),
-            connected: AtomicU64::new(0),
-            commands: AtomicU64::new(0),
+            metrics,
             born: Instant::now(),
             held: Budget { used: AtomicUsize::new(0), most: HELD_BYTES_MAX },
             http: Notice::default(),

@@ -56,6 +56,7 @@ mod expiry;
 pub mod fuzzing;
 mod glob;
 mod keys;
+mod metrics;
 mod notice;
 mod number;
 mod parser;
@@ -74,5 +75,6 @@ mod wait;
 mod words;
 mod writes;
 
+pub use metrics::Metrics;
 pub use server::RedisDoor;
 pub use tidings_tokens::listen::BindError;

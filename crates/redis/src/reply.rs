@@ -20,6 +20,7 @@ pub(crate) enum Protocol {
 pub(crate) struct Output {
     bytes: Vec<u8>,
     protocol: Protocol,
+    errors: u64,
 }
 
 impl Output {
@@ -32,6 +33,11 @@ impl Output {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_BYTES);
+    }
+
+    /// How many errors there were since this was asked.
+    pub(crate) fn take_errors(&mut self) -> u64 {
+        std::mem::take(&mut self.errors)
     }
 
     /// The version of the protocol.
@@ -68,6 +74,7 @@ impl Output {
 
     /// An error: a code word in capitals and a sentence. Line ends in it become blanks.
     pub(crate) fn error(&mut self, text: &str) {
+        self.errors += 1;
         self.bytes.push(b'-');
         let line = text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte });
         self.bytes.extend(line);

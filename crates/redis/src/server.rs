@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::connection::{Connection, Seat};
 use crate::door::{Door, LIMITS, Limits, path_of};
+use crate::metrics::Metrics;
 
 /// Cores for each thread that serves connections: the store, the network and the clients need some, too.
 const CORES_PER_THREAD: usize = 2;
@@ -39,6 +40,7 @@ pub struct RedisDoor {
     tokens: Option<Arc<LiveTokens>>,
     database: Option<String>,
     limits: Limits,
+    metrics: Arc<Metrics>,
 }
 
 impl RedisDoor {
@@ -49,7 +51,8 @@ impl RedisDoor {
     /// [`BindError`], with the address and the reason.
     pub async fn bind(address: &str, tokens: Option<Arc<LiveTokens>>) -> Result<Self, BindError> {
         let (listener, bound) = listen::bind(NAME, address, tokens.as_deref()).await?;
-        Ok(Self { listener, address: bound, tokens, database: None, limits: LIMITS })
+        let metrics = Arc::new(Metrics::new());
+        Ok(Self { listener, address: bound, tokens, database: None, limits: LIMITS, metrics })
     }
 
     /// The path of the database of a new connection, which is also database 0; `redis/0` without this.
@@ -65,13 +68,19 @@ impl RedisDoor {
         self.address
     }
 
+    /// What it counts from now on.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
     /// Serves a peer until `shutdown` resolves, then lets running commands finish for a few seconds.
     pub async fn serve(self, peer: Peer, shutdown: impl Future<Output = ()> + Send) {
         let default = self.database.unwrap_or_else(|| path_of(0));
         if let Err(error) = peer.database(&default).await {
             tracing::warn!(%error, "the default database of the Redis door cannot be opened yet");
         }
-        let door = Arc::new(Door::new(peer, self.address, self.tokens, default, self.limits));
+        let (address, tokens, limits) = (self.address, self.tokens, self.limits);
+        let door = Arc::new(Door::new(peer, address, tokens, default, limits, self.metrics));
         let mut threads = match Threads::start() {
             Ok(threads) => threads,
             Err(error) => {
@@ -97,8 +106,8 @@ impl RedisDoor {
                     continue;
                 }
             };
-            door.connected.fetch_add(1, Ordering::Relaxed);
-            if door.connections.load(Ordering::Relaxed) >= self.limits.connections {
+            door.metrics.connected.fetch_add(1, Ordering::Relaxed);
+            if door.metrics.connections.load(Ordering::Relaxed) >= self.limits.connections {
                 turn_away(&stream);
                 continue;
             }

@@ -74,7 +74,7 @@ fn server(session: &Session) -> String {
 }
 
 fn clients(session: &Session) -> String {
-    let connected = session.door.connections.load(Ordering::Relaxed);
+    let connected = session.door.metrics.connections.load(Ordering::Relaxed);
     format!(
         "# Clients\r\nconnected_clients:{connected}\r\nmaxclients:{}\r\n",
         session.door.limits.connections
@@ -82,8 +82,8 @@ fn clients(session: &Session) -> String {
 }
 
 fn stats(session: &Session) -> String {
-    let connected = session.door.connected.load(Ordering::Relaxed);
-    let commands = session.door.commands.load(Ordering::Relaxed);
+    let connected = session.door.metrics.connected.load(Ordering::Relaxed);
+    let commands = session.door.metrics.commands();
     format!(
         "# Stats\r\ntotal_connections_received:{connected}\r\ntotal_commands_processed:{commands}\r\n"
     )

@@ -71,8 +71,6 @@ pub(crate) struct Session {
     pub(crate) gathered: Gathered,
     /// Whether the connection ends after what is answered.
     pub(crate) closing: bool,
-    /// Commands since the last look at the counter of the door.
-    commands: u64,
 }
 
 impl Session {
@@ -94,7 +92,6 @@ impl Session {
             subscriptions: Subscriptions::default(),
             gathered: Gathered::default(),
             closing: false,
-            commands: 0,
         }
     }
 
@@ -145,16 +142,12 @@ impl Session {
         self.transaction.as_ref().map_or(0, Transaction::bytes)
     }
 
-    /// How many commands ran since this was asked.
-    pub(crate) fn take_commands(&mut self) -> u64 {
-        std::mem::take(&mut self.commands)
-    }
-
     /// Answers one request; or gathers it, where that comes to the same and it is not the only one:
     /// `more` came behind it. Then [`settle`](Self::settle) answers.
     pub(crate) async fn execute(&mut self, arguments: Arguments<'_>, more: bool, out: &mut Output) {
-        self.commands += 1;
-        let Some(spec) = command::find(arguments.at(0)) else {
+        let spec = command::find(arguments.at(0));
+        self.door.metrics.called(spec);
+        let Some(spec) = spec else {
             self.settle(out).await;
             if is_http(arguments.at(0)) {
                 // A browser that was made to send this is not told anything.
@@ -166,7 +159,11 @@ impl Session {
             }
             return self.refuse(&unknown(arguments), out);
         };
-        let checked = command::check(spec, arguments.at(1), arguments.len());
+        let mut checked = command::check(spec, arguments.at(1), arguments.len());
+        if spec.command == Command::Exec {
+            // It ends a transaction whatever is wrong with it.
+            checked = checked.map_err(|refusal| self.abort(refusal));
+        }
         if let Err(refusal) = checked.and_then(|()| self.may_run(spec)) {
             self.settle(out).await;
             return self.refuse(&refusal, out);

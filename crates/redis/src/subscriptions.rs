@@ -22,7 +22,7 @@ use crate::connection::ANSWER_BYTES;
 use crate::glob;
 use crate::number;
 use crate::parser::Arguments;
-use crate::refusal::{Answer, Refusal, shown};
+use crate::refusal::{Answer, NOT_AN_INTEGER, Refusal, shown};
 use crate::reply::{Output, Protocol};
 use crate::session::{Selected, Session};
 
@@ -276,12 +276,21 @@ pub(crate) fn named(session: &Session, label: &[u8]) -> Result<Selected, Refusal
         let selected = session.door.numbered(number);
         return selected.ok_or(Refusal::new("ERR DB index is out of range"));
     }
+    if is_numeral(label) {
+        return Err(NOT_AN_INTEGER);
+    }
     let path = String::from_utf8_lossy(label).into_owned();
     if path.as_bytes() != label {
         let why = "it is not UTF-8".into();
         return Err(Error::BadPath { path, why }.into());
     }
     Ok(Selected::new(path.clone(), path))
+}
+
+/// Whether it is written in digits: a number, if only one that there is not or that nobody writes so.
+fn is_numeral(label: &[u8]) -> bool {
+    let digits = label.strip_prefix(b"-").unwrap_or(label);
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
 /// What `PING` answers where only messages are expected.

@@ -142,6 +142,13 @@ impl Session {
         Ok(())
     }
 
+    /// What an `EXEC` answers that is refused: it has ended the transaction, if there is one.
+    pub(crate) fn abort(&mut self, why: Refusal) -> Refusal {
+        let Some(_) = self.transaction.take() else { return why };
+        let why = why.text().strip_prefix("ERR ").unwrap_or(why.text());
+        Refusal::from(format!("EXECABORT Transaction discarded because of: {why}"))
+    }
+
     /// `DISCARD`.
     pub(crate) fn discard(&mut self, out: &mut Output) -> Answer {
         self.transaction.take().ok_or(Refusal::new("ERR DISCARD without MULTI"))?;

@@ -19,6 +19,8 @@ async fn databases_have_numbers_and_paths() {
             ("SET k path", "+OK\r\n"),
             ("SELECT 16", "-ERR DB index is out of range\r\n"),
             ("SELECT -1", "-ERR DB index is out of range\r\n"),
+            ("SELECT 01", "-ERR value is not an integer or out of range\r\n"),
+            ("SELECT 99999999999999999999", "-ERR value is not an integer or out of range\r\n"),
             ("GET k", "$4\r\npath\r\n"),
             ("SELECT 0", "+OK\r\n"),
             ("GET k", "$4\r\nzero\r\n"),

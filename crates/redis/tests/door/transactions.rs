@@ -30,6 +30,20 @@ async fn queued_commands_are_run() {
     door.stop().await;
 }
 
+/// An `EXEC` ends a transaction, even one that is wrong itself.
+#[tokio::test]
+async fn a_wrong_exec_ends_a_transaction() {
+    let door = Door::start().await;
+    let mut client = door.client().await;
+    client.send(b"EXEC x\r\nMULTI\r\nSET a 1\r\nEXEC x\r\nEXEC\r\nGET a\r\n").await;
+    let wrong = "wrong number of arguments for 'exec' command\r\n";
+    client.answers(format!(
+        "-ERR {wrong}+OK\r\n+QUEUED\r\n-EXECABORT Transaction discarded because of: {wrong}-ERR EXEC without MULTI\r\n$-1\r\n"
+    ))
+    .await;
+    door.stop().await;
+}
+
 /// A command that cannot run spoils all of them; nothing is written.
 #[tokio::test]
 async fn a_wrong_command_spoils_a_transaction() {

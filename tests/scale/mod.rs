@@ -47,7 +47,10 @@ pub(crate) fn start(secret: &str, others: &[Peer]) -> Peer {
         .flat_map(|peer| peer.ready["listen"].as_array().unwrap())
         .flat_map(|address| ["--peer", address.as_str().unwrap()])
         .collect();
-    Peer::bare(tempfile::tempdir().unwrap(), &[&listen, known.as_slice()].concat())
+    let cache = std::env::var("TIDINGS_CACHE_SIZE").ok();
+    let cache = cache.iter().flat_map(|size| ["--cache-size", size.as_str()]).collect::<Vec<_>>();
+    let arguments = [&listen, known.as_slice(), cache.as_slice()].concat();
+    Peer::bare(tempfile::tempdir().unwrap(), &arguments)
 }
 
 /// Waits until these peers, and no others, know each other.

@@ -188,6 +188,8 @@ bank! {
     SumForgotten = "sum-forgotten",
     /// Increments from before a put or a delete still count after it.
     PastSumsCount = "past-sums-count",
+    /// What a counter's epoch added is taken in, and acknowledged, without the counter.
+    SumsWithoutCounter = "sums-without-counter",
     /// Expired entries are swept by a clock that is known to be off.
     SweptByWrongClock = "swept-by-wrong-clock",
     /// Reads show entries that have expired.

@@ -45,6 +45,17 @@ async fn entries(database: &Database) -> Vec<(Vec<u8>, Vec<u8>)> {
     page.entries.into_iter().map(|entry| (entry.key, entry.value)).collect()
 }
 
+/// Two peers that both have a copy of each database, in the directories `a` and `b`.
+async fn pair(home: &Path, with: impl Fn(PeerBuilder) -> PeerBuilder) -> (Peer, Peer) {
+    let both = vec![Definition::new("profiles", "profile/*", 2, 3)];
+    let a = started(with(builder(&home.join("a"), &[])).definitions(both)).await;
+    let b = started(with(builder(&home.join("b"), &[&a]))).await;
+    wait_for("both are alive", async || a.status().live_peers == 2 && b.status().live_peers == 2)
+        .await;
+    wait_for("b has the definition", async || !b.definitions().unwrap().is_empty()).await;
+    (a, b)
+}
+
 /// Waits until these copies are equal, active, and nothing is on its way between them.
 async fn equal(databases: &[&Database]) {
     wait_for("the copies are equal", async || {
@@ -136,12 +147,7 @@ async fn a_wiped_peer_is_as_it_was_backed_up() {
 async fn a_backup_is_restored_beside_the_peer_that_goes_on() {
     let home = tempfile::tempdir().unwrap();
     let path = |name: &str| home.path().join(name);
-    let both = vec![Definition::new("profiles", "profile/*", 2, 3)];
-    let a = started(builder(&path("a"), &[]).definitions(both)).await;
-    let b = started(builder(&path("b"), &[&a])).await;
-    wait_for("both are alive", async || a.status().live_peers == 2 && b.status().live_peers == 2)
-        .await;
-    wait_for("b has the definition", async || !b.definitions().unwrap().is_empty()).await;
+    let (a, b) = pair(home.path(), |builder| builder).await;
     let (at_a, at_b) = (a.database(PATH).await.unwrap(), b.database(PATH).await.unwrap());
     for n in 0..200 {
         at_a.put(format!("key {n:03}"), "first").await.unwrap();
@@ -182,6 +188,57 @@ async fn a_backup_is_restored_beside_the_peer_that_goes_on() {
         let counters = peer.status().counters;
         assert_eq!(counters.get("divergences").copied().unwrap_or(0), 0);
         assert_eq!(counters.get("writes_lost").copied().unwrap_or(0), 0);
+        peer.shutdown().await.unwrap();
+    }
+}
+
+/// A backup is older than deletes that are forgotten by now: nothing of them rises with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_does_not_rise_with_a_backup() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let soon = |builder: PeerBuilder| builder.tombstone_grace(Duration::from_secs(1));
+    let (a, b) = pair(home.path(), soon).await;
+    let (at_a, at_b) = (a.database(PATH).await.unwrap(), b.database(PATH).await.unwrap());
+    for n in 0..100 {
+        at_a.put(format!("key {n:03}"), "first").await.unwrap();
+    }
+    at_a.incr("deleted", 7).await.unwrap();
+    at_b.incr("deleted", 5).await.unwrap();
+    at_b.incr("kept", 3).await.unwrap();
+    equal(&[&at_a, &at_b]).await;
+
+    let file = path("backup");
+    a.backup_to(&file, false).await.unwrap();
+    for n in 0..50 {
+        at_b.delete(format!("key {n:03}")).await.unwrap();
+    }
+    at_a.delete("deleted").await.unwrap();
+    at_a.incr("kept", 4).await.unwrap();
+    equal(&[&at_a, &at_b]).await;
+    let then = entries(&at_a).await;
+    assert_eq!(then.len(), 51);
+    for database in [&at_a, &at_b] {
+        // But for the counter, whose sums go first, each in a pass of its own: a minute apart.
+        wait_for("the deletes are forgotten", async || {
+            database.status().await.is_ok_and(|status| status.tombstones <= 3)
+        })
+        .await;
+    }
+
+    restore(&file, &path("c"), &DEFAULT, |_, _| {}).unwrap();
+    let c = started(soon(builder(&path("c"), &[&b]))).await;
+    let at_c = c.database(PATH).await.unwrap();
+    equal(&[&at_a, &at_b, &at_c]).await;
+    for database in [&at_a, &at_b, &at_c] {
+        assert_eq!(entries(database).await, then);
+        assert_eq!(database.get("kept").await.unwrap().unwrap(), b"7");
+    }
+    // A counter begins anew, and nothing of the old one counts.
+    assert_eq!(at_c.incr("deleted", 1).await.unwrap(), 1);
+    equal(&[&at_a, &at_b, &at_c]).await;
+    assert_eq!(at_b.get("deleted").await.unwrap().unwrap(), b"1");
+    for peer in [&a, &b, &c] {
         peer.shutdown().await.unwrap();
     }
 }

@@ -8,7 +8,7 @@ use tidings_core::name::Path;
 use tidings_core::node::{Node, Outcome, Submission};
 use tidings_core::read::{read_record, read_stored};
 use tidings_core::record::{Payload, Record};
-use tidings_core::rows::{split_key, split_sum, stored_key, sums_prefix};
+use tidings_core::rows::{SUMS_PREFIX, split_key, split_sum, stored_key, sums_prefix};
 use tidings_core::stamp::{Stamp, Version};
 use tidings_core::status::HolderState;
 
@@ -157,6 +157,44 @@ impl World {
                         ));
                     }
                     self.sometimes.saw("counter checked");
+                }
+            }
+        }
+        if let Some(what) = broke {
+            self.checker.broke("8 counters", what);
+        }
+    }
+
+    /// 3, 8: a copy that reflects what was added to a counter knows the counter, so that whoever
+    /// acknowledged an increment can count it. Not where what is lost may be the counter.
+    pub(crate) fn check_sums(&mut self) {
+        if self.has_vanished() {
+            return;
+        }
+        let mut broke = None;
+        for (index, copies) in self.looks.disks().enumerate() {
+            if self.processes[index].tainted {
+                continue;
+            }
+            for (_, copy) in copies.iter().filter(|(_, copy)| !copy.checked) {
+                let progress = &copy.state.progress;
+                if !progress.lost().is_empty() {
+                    continue;
+                }
+                let rows = copy.under(&SUMS_PREFIX);
+                let sums = rows.filter_map(|key| Some((copy.record(key)?, split_sum(key)?.0)));
+                let reflected = sums.filter(|(sum, _)| {
+                    matches!(sum.payload(), Payload::Sum(_)) && progress.covers(sum.dot())
+                });
+                for (sum, counter) in reflected {
+                    self.sometimes.saw("sum checked");
+                    if copy.record(counter).is_none() {
+                        let counter = String::from_utf8_lossy(counter);
+                        broke = Some(format!(
+                            "peer {index} has {sum:?} of {counter:?} of {:?}, and no counter",
+                            copy.path
+                        ));
+                    }
                 }
             }
         }

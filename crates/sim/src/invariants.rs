@@ -51,6 +51,7 @@ impl World {
         self.check_derived();
         self.check_equal_vectors();
         self.check_records();
+        self.check_sums();
         for (index, copies) in self.looks.0.iter_mut().enumerate() {
             let tainted = self.processes[index].tainted;
             for copy in copies.iter_mut().filter(|copy| !copy.checked) {

@@ -36,7 +36,7 @@ pub const CORE: [&str; 24] = [
 ];
 
 /// Counters of the world that a campaign must reach, beside every kind of fault.
-pub const WORLD: [&str; 39] = [
+pub const WORLD: [&str; 40] = [
     "acknowledged",
     "acknowledged by several",
     "acknowledged synced",
@@ -72,6 +72,7 @@ pub const WORLD: [&str; 39] = [
     "refused",
     "rows repaired",
     "start failed",
+    "sum checked",
     "sync failed",
     "unfinished cut",
     "watch checked",

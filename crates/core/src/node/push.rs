@@ -274,7 +274,11 @@ impl<S: Store> Node<S> {
         let fit = held.replica.state.progress.fit(interval);
         if fit != Fit::Known {
             let room = held.replica.state.progress.has_room() || planted(Planted::PendingUnbounded);
-            if fit == Fit::Gap && !room {
+            let Work { transaction, .. } = &arrived.work;
+            // An increment is acknowledged with its counter, which may be of another epoch: a pull brings both.
+            if fit == Fit::Gap && !room
+                || held.replica.lacks_counters(transaction, &self.store, &records)?
+            {
                 arrived.gaps.push((id, interval.epoch, interval.upto));
                 return Ok(());
             }

@@ -48,7 +48,7 @@ impl<S: Store> Node<S> {
             vector,
             entries: state.counts.entries,
             tombstones: state.counts.tombstones,
-            bytes: user_bytes(state.counts.bytes, state.counts.entries),
+            bytes: state.counts.bytes,
             limit: definition.and_then(|definition| definition.size),
             verdict: self.verdict(id, definition.map(|definition| &**definition), &holders),
             holders,
@@ -158,9 +158,7 @@ impl<S: Store> Node<S> {
                     as u32,
                 held: held.is_some(),
                 entries: held.map(|held| held.replica.state.counts.entries),
-                bytes: held.map(|held| {
-                    user_bytes(held.replica.state.counts.bytes, held.replica.state.counts.entries)
-                }),
+                bytes: held.map(|held| held.replica.state.counts.bytes),
             }
         };
         let known = self.directory.by_path(after).filter(|(_, id)| self.directory.is_known(*id));
@@ -267,9 +265,4 @@ impl<S: Store> Node<S> {
             counters: self.counters.iter().map(|(name, n)| ((*name).to_string(), *n)).collect(),
         }
     }
-}
-
-/// Bytes of users' keys and values: stored keys have one byte more.
-fn user_bytes(bytes: u64, entries: u64) -> u64 {
-    bytes.saturating_sub(entries)
 }

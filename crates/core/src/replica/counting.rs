@@ -1,12 +1,13 @@
 //! Increments of counters, and changes of when an entry expires.
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Author, Replica};
 use crate::counter::{beginning, staged_sums, total};
 use crate::planted::{Planted, planted};
-use crate::record::{Payload, Record};
+use crate::record::{Payload, Record, Sent};
 use crate::rows::{self, Transaction};
 use crate::stamp::{Millis, Stamp};
 use crate::store::{Read, StoreError};
@@ -21,6 +22,32 @@ pub struct Added {
 }
 
 impl Replica {
+    /// Whether any of these is a sum of a counter of which this copy knows nothing, which would be worth nothing here.
+    ///
+    /// # Errors
+    /// When the store cannot read or a row is damaged.
+    pub fn lacks_counters(
+        &self,
+        transaction: &Transaction,
+        store: &impl Read,
+        records: &[Sent],
+    ) -> Result<bool, StoreError> {
+        let is_sum = |sent: &&Sent| matches!(sent.payload, Payload::Sum(_));
+        let mut sums = records.iter().filter(is_sum).peekable();
+        if sums.peek().is_none() || planted(Planted::SumsWithoutCounter) {
+            return Ok(false);
+        }
+        let beside: BTreeSet<&[u8]> = records.iter().map(|sent| &*sent.key).collect();
+        for (counter, _) in sums.filter_map(|sent| rows::split_sum(&sent.key)) {
+            if !beside.contains(counter)
+                && transaction.record(store, self.prefix, counter)?.is_none()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Adds to a counter, which what the key says becomes if it is none; `expires`: when a counter expires
     /// that begins with this. The inner error says why it cannot be, and what was staged is to be rolled back;
     /// `None` there: the key is stamped at the end of time.

@@ -30,9 +30,11 @@ impl Counts {
     /// Of one row.
     pub fn of(stored: &[u8], payload: &Payload) -> Self {
         let entry = payload.is_entry();
+        // A stored key is the user's behind one byte, or the name of its keyspace and that.
+        let key = stored.len().saturating_sub(1);
         Self {
             entries: entry.into(),
-            bytes: if entry { (stored.len() + payload.len()) as u64 } else { 0 },
+            bytes: if entry { (key + payload.len()) as u64 } else { 0 },
             tombstones: payload.is_tombstone().into(),
             expiring: payload.expires().is_some().into(),
         }

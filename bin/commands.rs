@@ -40,13 +40,16 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use tidings::Durability;
 use tidings::filter::Pattern;
 use tidings::store::private;
 use tidings_core::stamp::{BadVersion, Version};
-use tidings_gateway::Client;
+use tidings_gateway::acknowledge::{self, Acks};
 use tidings_gateway::client::Write;
+use tidings_gateway::{Client, duration};
 use tidings_tokens::TOKEN_MAX;
 
 use crate::exit::{Code, Failure};
@@ -217,21 +220,21 @@ fn read_token(file: &Path) -> Result<String, Failure> {
 pub(crate) struct WriteArguments {
     /// How many holders must have it, this peer included: a number, or `min` of the definition.
     #[arg(long, value_name = "N|min")]
-    acks: Option<String>,
+    acks: Option<Acks>,
     /// What must have it: `buffered` (the operating system) or `synced` (the disk).
-    #[arg(long, value_name = "D")]
-    durability: Option<String>,
+    #[arg(long, value_name = "D", value_parser = acknowledge::durability)]
+    durability: Option<Durability>,
     /// How long to wait for the acknowledgements, such as 10s.
-    #[arg(long, value_name = "DURATION")]
-    timeout: Option<String>,
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    timeout: Option<Duration>,
 }
 
 impl WriteArguments {
-    pub(crate) fn write(&self, ttl: Option<String>) -> Write {
+    pub(crate) fn write(&self, ttl: Option<Duration>) -> Write {
         Write {
-            durability: self.durability.clone(),
-            acks: self.acks.clone(),
-            timeout: self.timeout.clone(),
+            durability: self.durability,
+            acks: self.acks,
+            timeout: self.timeout,
             ttl,
             expires: None,
             if_absent: false,

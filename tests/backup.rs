@@ -47,7 +47,17 @@ fn a_peer_is_backed_up_and_restored() {
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    assert_fails(&peer.run(&["backup", &backup]), 2, "it is there already");
+    assert_fails(&peer.run(&["backup", &backup]), 2, "or --replace it");
+    #[cfg(unix)]
+    {
+        let link = text(&peer.directory.path().join("link"));
+        std::os::unix::fs::symlink(&backup, &link).unwrap();
+        peer.printed(&["backup", "--replace", &link]);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        let socket = text(&peer.directory.path().join("socket"));
+        let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert_fails(&peer.run(&["backup", "--replace", &socket]), 2, "a device or a pipe");
+    }
     peer.printed(&["put", PATH, "key 00", "later"]);
     peer.printed(&["delete", PATH, "key 01"]);
 

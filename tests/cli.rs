@@ -232,7 +232,10 @@ fn mistakes_of_client_verbs_are_told() {
         "more than 8388608 bytes",
     );
     assert_fails(&peer.run(&["put", "data/a", "k", "v", "--durability", "firm"]), 2, "\"firm\"");
-    assert_fails(&peer.run(&["put", "data/a", "k", "v", "--acks", "many"]), 2, "\"many\"");
+    let many = peer.run(&["put", "data/a", "k", "v", "--acks", "many"]);
+    assert_fails(&many, 2, "'--acks <N|min>': \"many\" is not a number of holders");
+    let ever = peer.run(&["put", "data/a", "k", "v", "--ttl", "ever"]);
+    assert_fails(&ever, 2, "'--ttl <DURATION>': \"ever\" is not a duration");
     assert_fails(&peer.run(&["put", "data/a", "k", "v", "--ttl", "5"]), 2, "a unit");
     assert_fails(&peer.run(&["put", "data/a", "k"]), 2, "Usage");
     assert_fails(&peer.run(&["get", "data/a", "k%", "--base64"]), 2, "not standard base64");

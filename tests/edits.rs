@@ -99,7 +99,11 @@ fn an_expiry_comes_and_goes() {
     assert_fails(&expire(&["5"]), 2, "a unit");
     assert_fails(&expire(&["0s"]), 2, "a time to live of 0 ms");
     assert_fails(&expire(&["1h", "--at", "2100-01-01T00:00:00Z"]), 2, "cannot be used with");
-    assert_fails(&expire(&["--at", "tomorrow"]), 2, "--at: \"tomorrow\" is not a moment");
+    assert_fails(
+        &expire(&["--at", "tomorrow"]),
+        2,
+        "'--at <MOMENT>': \"tomorrow\" is not a moment",
+    );
     assert_fails(&peer.run(&["ttl", "data/a", ""]), 2, "a key of 0 bytes");
 }
 

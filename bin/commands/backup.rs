@@ -1,6 +1,6 @@
 //! `tidings backup FILE|DIR`
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -43,7 +43,15 @@ impl Backup {
         } else {
             self.target
         };
-        let mut out = BackupFile::create(&file, self.replace)?;
+        let mut out = BackupFile::create(&file, self.replace).map_err(|error| match error {
+            BackupError::Io { source, .. } if source.kind() == ErrorKind::AlreadyExists => {
+                let file = file.display();
+                Failure::usage(format!(
+                    "{file} is there already: name another file, or --replace it"
+                ))
+            }
+            error => error.into(),
+        })?;
         let mut parts = client.backup().await?;
         let bar = output::bar(None, "{spinner} {binary_bytes}  {binary_bytes_per_sec}");
         while let Some(part) = parts.next().await? {

@@ -1,8 +1,10 @@
 //! `tidings batch PATH [FILE]`
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use tidings_gateway::duration;
 
 use super::{Context, Keyspace, WriteArguments, read_whole};
 use crate::exit::Failure;
@@ -24,8 +26,8 @@ pub(crate) struct Batch {
     #[arg(default_value = "-")]
     file: PathBuf,
     /// Hide entries without `expires` this long after the write, such as 30s or 7d.
-    #[arg(long, value_name = "DURATION")]
-    ttl: Option<String>,
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    ttl: Option<Duration>,
     #[command(flatten)]
     keyspace: Keyspace,
     #[command(flatten)]

@@ -11,9 +11,9 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tidings::Definition;
-use tidings_gateway::Client;
 use tidings_gateway::client::{Changes, Write};
 use tidings_gateway::json::{Operation, Row};
+use tidings_gateway::{Client, duration};
 use tokio::task::JoinSet;
 
 use super::Context;
@@ -37,8 +37,8 @@ const IDLE: Duration = Duration::from_millis(5);
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
     /// How long each rate is measured.
-    #[arg(long, value_name = "DURATION", default_value = "5s")]
-    duration: String,
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
+    duration: Duration,
     /// Bytes of each value.
     #[arg(long, default_value_t = 100)]
     value: usize,
@@ -65,12 +65,10 @@ fn figure(what: impl Into<String>, value: f64, unit: &'static str) -> Figure {
 impl Bench {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let format = context.format_of_documents()?;
-        let duration = tidings_gateway::duration::parse(&self.duration)
-            .map_err(|error| Failure::usage(format!("--duration: {error}")))?;
         let stop = signals::stop(false)
             .map_err(|error| Failure::internal(format!("no signals can be heard: {error}")))?;
         let figures = tokio::select! {
-            figures = self.measure(duration) => figures?,
+            figures = self.measure(self.duration) => figures?,
             why = stop => return Err(Failure::interrupted(why)),
         };
         if format != Format::Table {

@@ -9,6 +9,7 @@ mod story;
 use std::time::Duration;
 
 use clap::Args;
+use tidings_gateway::duration;
 
 use crate::exit::Failure;
 use crate::signals;
@@ -23,20 +24,18 @@ pub(crate) struct Demo {
     #[arg(long)]
     keep: bool,
     /// How long to wait for the peers to find each other by mDNS before they are given addresses.
-    #[arg(long, value_name = "DURATION", default_value = "4s")]
-    patience: String,
+    #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = duration::parse)]
+    patience: Duration,
 }
 
 impl Demo {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let patience: Duration = tidings_gateway::duration::parse(&self.patience)
-            .map_err(|error| Failure::usage(format!("--patience: {error}")))?;
         let stop = signals::stop(false)
             .map_err(|error| Failure::internal(format!("no signals can be heard: {error}")))?;
         let mut stop = std::pin::pin!(stop);
         // Whichever arm is dropped takes its processes with it.
         let told = tokio::select! {
-            told = story::tell(patience) => told?,
+            told = story::tell(self.patience) => told?,
             why = &mut stop => return Err(Failure::interrupted(why)),
         };
         if self.keep {

@@ -1,10 +1,11 @@
 //! `tidings expire PATH KEY DURATION|--at MOMENT`
 
 use std::ffi::OsString;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use tidings_gateway::client::Write;
-use tidings_gateway::moment;
+use tidings_gateway::{duration, moment};
 
 use super::{Context, Keyspace, WriteArguments, absent, bytes_of};
 use crate::exit::Failure;
@@ -20,11 +21,11 @@ pub(crate) struct Expire {
     /// The key.
     key: OsString,
     /// Hide the entry this long from now, such as 30s or 7d.
-    #[arg(value_name = "DURATION", required_unless_present = "at", conflicts_with = "at")]
-    after: Option<String>,
+    #[arg(value_name = "DURATION", required_unless_present = "at", conflicts_with = "at", value_parser = duration::parse)]
+    after: Option<Duration>,
     /// Hide the entry from this moment on, such as 2026-11-21T16:00:00Z; at once if it has passed.
-    #[arg(long, value_name = "MOMENT")]
-    at: Option<String>,
+    #[arg(long, value_name = "MOMENT", value_parser = moment::parse)]
+    at: Option<SystemTime>,
     /// The key is given in base64.
     #[arg(long)]
     base64: bool,
@@ -37,9 +38,7 @@ pub(crate) struct Expire {
 impl Expire {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let key = bytes_of(&self.key, self.base64)?;
-        let at = self.at.as_deref().map(moment::parse).transpose();
-        let at = at.map_err(|error| Failure::usage(format!("--at: {error}")))?;
-        let write = Write { expires: at.map(moment::format), ..self.write.write(self.after) };
+        let write = Write { expires: self.at, ..self.write.write(self.after) };
         let client = context.client_in(self.keyspace)?;
         let Some(written) = client.expire(&self.path, &key, &write).await? else {
             return Err(absent(&self.path, &key));

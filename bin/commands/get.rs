@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::time::Duration;
 
 use clap::Args;
 use tidings_core::stamp::Version;
 use tidings_gateway::client::Since;
-use tidings_gateway::moment;
+use tidings_gateway::{duration, moment};
 
 use super::{Context, Keyspace, absent, bytes_of, version};
 use crate::exit::Failure;
@@ -32,8 +33,8 @@ pub(crate) struct Get {
     #[arg(long, value_name = "VERSION", value_parser = version)]
     min_version: Option<Version>,
     /// How long to wait for it, such as 10s; 5s unless given.
-    #[arg(long, value_name = "DURATION", requires = "min_version")]
-    timeout: Option<String>,
+    #[arg(long, value_name = "DURATION", requires = "min_version", value_parser = duration::parse)]
+    timeout: Option<Duration>,
     #[command(flatten)]
     keyspace: Keyspace,
 }

@@ -9,15 +9,14 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use indicatif::ProgressBar;
 use tidings::limits;
-use tidings_gateway::Client;
 use tidings_gateway::client::Write;
 use tidings_gateway::json::{Operation, Row};
-use tidings_gateway::moment;
+use tidings_gateway::{Client, duration};
 use tokio::task::JoinSet;
 
 use super::{Context, Keyspace, WriteArguments};
@@ -49,8 +48,8 @@ pub(crate) struct Import {
     /// The file; `-` is standard input.
     file: PathBuf,
     /// Hide entries without `expires` this long after the write, such as 30s or 7d.
-    #[arg(long, value_name = "DURATION")]
-    ttl: Option<String>,
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    ttl: Option<Duration>,
     #[command(flatten)]
     keyspace: Keyspace,
     #[command(flatten)]
@@ -252,7 +251,7 @@ impl Writer {
         self.in_flight.spawn(async move {
             match <[_; 1]>::try_from(batch) {
                 Ok([Record { key, value, expires }]) => {
-                    write.expires = expires.map(moment::format);
+                    write.expires = expires;
                     client.put(&path, &key, value, &write).await?;
                 }
                 Err(batch) if batch.is_empty() => {}

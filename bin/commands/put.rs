@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use tidings::limits;
 use tidings_core::stamp::Version;
 use tidings_gateway::client::Write;
-use tidings_gateway::moment;
+use tidings_gateway::{duration, moment};
 
 use super::{Context, Keyspace, WriteArguments, bytes_of, read_whole, version};
 use crate::exit::Failure;
@@ -32,11 +33,11 @@ pub(crate) struct Put {
     #[arg(long)]
     base64: bool,
     /// Hide the entry this long after the write, such as 30s or 7d.
-    #[arg(long, value_name = "DURATION")]
-    ttl: Option<String>,
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    ttl: Option<Duration>,
     /// Hide the entry from this moment on, such as 2026-11-21T16:00:00Z; at once if it has passed.
-    #[arg(long, value_name = "MOMENT", conflicts_with = "ttl")]
-    expires: Option<String>,
+    #[arg(long, value_name = "MOMENT", conflicts_with = "ttl", value_parser = moment::parse)]
+    expires: Option<SystemTime>,
     /// Only if there is no such key, as far as the holder that accepts the write knows.
     #[arg(long, conflicts_with = "if_version")]
     if_absent: bool,
@@ -60,10 +61,7 @@ impl Put {
             (None, Some(value)) => bytes_of(value, self.base64)?,
             (None, None) => Vec::new(),
         };
-        let Self { if_absent, if_version, .. } = self;
-        let expires = self.expires.as_deref().map(moment::parse).transpose();
-        let expires = expires.map_err(|error| Failure::usage(format!("--expires: {error}")))?;
-        let expires = expires.map(moment::format);
+        let Self { if_absent, if_version, expires, .. } = self;
         let write = Write { if_absent, if_version, expires, ..self.write.write(self.ttl) };
         let written =
             context.client_in(self.keyspace)?.put(&self.path, &key, value, &write).await?;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
+use tidings_gateway::duration;
 use tidings_sim::campaign::Campaign;
 use tidings_sim::scenario::Scenario;
 
@@ -64,8 +65,8 @@ struct RunArguments {
 #[derive(Args, Debug)]
 struct Swarm {
     /// Stretches each run to this virtual time, such as 10m, with at most four times the work.
-    #[arg(long, value_name = "TIME")]
-    duration: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    duration: Option<Duration>,
     #[command(flatten)]
     run: RunArguments,
 }

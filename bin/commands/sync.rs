@@ -1,5 +1,7 @@
 //! `tidings sync PATH`
 
+use std::time::Duration;
+
 use clap::Args;
 use tidings_gateway::duration;
 
@@ -12,15 +14,13 @@ pub(crate) struct Sync {
     /// The path of the database.
     path: String,
     /// How long to wait.
-    #[arg(long, value_name = "DURATION", default_value = "30s")]
-    timeout: String,
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    timeout: Duration,
 }
 
 impl Sync {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let timeout = duration::parse(&self.timeout)
-            .map_err(|error| Failure::usage(format!("--timeout: {error}")))?;
-        context.client()?.sync(&self.path, timeout).await?;
+        context.client()?.sync(&self.path, self.timeout).await?;
         Ok(())
     }
 }

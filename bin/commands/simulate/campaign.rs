@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use tidings_gateway::duration;
 use tidings_sim::campaign::statistics::Mean;
 use tidings_sim::campaign::store::Store;
 use tidings_sim::campaign::{Campaign, Run, reached, seeds};
@@ -42,24 +43,23 @@ pub(super) fn files(
 
 /// Runs seeds of the swarm.
 pub(super) fn swarm(
-    duration: Option<String>,
+    duration: Option<Duration>,
     run: &RunArguments,
     format: Format,
     stop: &AtomicBool,
 ) -> Result<(), Failure> {
     let mut again = "tidings simulate swarm".to_string();
     let mut micros = None;
-    if let Some(text) = duration {
-        let parsed = tidings_gateway::duration::parse(&text)
-            .map_err(|error| Failure::usage(format!("--duration: {error}")))?;
-        if parsed.is_zero() || parsed > DURATION_MAX {
+    if let Some(duration) = duration {
+        let text = duration::format(duration);
+        if duration.is_zero() || duration > DURATION_MAX {
             return Err(Failure::usage(format!(
                 "--duration {text}: a run takes more than nothing and at most {} days",
                 DURATION_MAX.as_secs() / 86_400
             )));
         }
         again = format!("{again} --duration {text}");
-        micros = u64::try_from(parsed.as_micros()).ok();
+        micros = u64::try_from(duration.as_micros()).ok();
     }
     let campaign = Campaign::swarm(range(run)?.unwrap_or(SWARM), micros);
     let runs = execute(&campaign, run, format, &again, stop)?;

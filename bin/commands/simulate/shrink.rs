@@ -1,8 +1,10 @@
 //! `tidings simulate shrink DIR`
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use tidings_gateway::duration;
 
 use super::{bar, jobs, read_scenario};
 use crate::exit::Failure;
@@ -21,8 +23,8 @@ pub(super) struct Shrink {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// How long to try, such as 30s or 10m.
-    #[arg(long, value_name = "DURATION", default_value = "2m")]
-    within: String,
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
+    within: Duration,
     /// Runs at once; the default is one per core.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -30,8 +32,6 @@ pub(super) struct Shrink {
 
 impl Shrink {
     pub(super) fn run(&self) -> Result<(), Failure> {
-        let within = tidings_gateway::duration::parse(&self.within)
-            .map_err(|error| Failure::usage(format!("--within: {error}")))?;
         let scenario = read_scenario(&self.path, self.seed)?;
         let events = scenario.clone().expand().timeline.len();
         let bar = bar(events as u64, "{bar:40} {pos} events left, {msg}");
@@ -40,7 +40,8 @@ impl Shrink {
             bar.set_position(events as u64);
             bar.set_message(format!("{runs} runs"));
         };
-        let shrunk = tidings_sim::shrink::shrink(&scenario, within, jobs(self.jobs), &mut told);
+        let shrunk =
+            tidings_sim::shrink::shrink(&scenario, self.within, jobs(self.jobs), &mut told);
         bar.finish_and_clear();
         let Some(shrunk) = shrunk else {
             return Err(Failure::refused(format!(

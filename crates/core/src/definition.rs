@@ -24,6 +24,21 @@ pub enum Durability {
     Synced,
 }
 
+impl Durability {
+    /// The word for it: `buffered` or `synced`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Buffered => "buffered",
+            Self::Synced => "synced",
+        }
+    }
+
+    /// What a word names, if it is one of the two.
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::Buffered, Self::Synced].into_iter().find(|one| one.name() == word)
+    }
+}
+
 /// How many live copies of a database there shall be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

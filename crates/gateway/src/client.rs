@@ -184,7 +184,7 @@ impl Client {
         let target = self.keys(path, &[b"keys", key]);
         let target = target
             .query("min_version", since.min_version.map(|version| version.to_string()))
-            .query("timeout", since.timeout.as_ref());
+            .query("timeout", since.timeout.map(crate::duration::format));
         let answer = present(self.whole(Ask::get(target.0)).await)?;
         Ok(answer.map(|(headers, body)| Row { value: Some(body.into()), ..about(key, &headers) }))
     }

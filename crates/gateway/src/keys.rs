@@ -1,5 +1,6 @@
 //! Single keys and listings: `/v1/databases/{path}/keys…`.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use axum::Json;
@@ -8,10 +9,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
-use tidings::{
-    Condition, Database, Durability, Error, Filter, ListOptions, Version, WriteOptions, limits,
-};
+use tidings::{Condition, Database, Error, Filter, ListOptions, Version, WriteOptions, limits};
 
+use crate::acknowledge::{Acks, durability};
 use crate::json::{Row, RowPage, Written};
 use crate::moment;
 use crate::problem::Problem;
@@ -158,29 +158,15 @@ pub(crate) fn filter(query: &Query) -> Result<Option<Filter>, Problem> {
 /// Reads what a write asks for: `durability`, `acks` (a number or `min`), `ttl`, `expires`,
 /// `timeout`.
 pub(crate) fn write_options(database: &Database, query: &Query) -> Result<WriteOptions, Problem> {
-    let durability = match query.text("durability")? {
-        None => None,
-        Some("buffered") => Some(Durability::Buffered),
-        Some("synced") => Some(Durability::Synced),
-        Some(other) => {
-            return Err(Problem::bad_argument(format!(
-                "durability={other:?} is neither buffered nor synced"
-            )));
-        }
-    };
-    let acks = match query.text("acks")? {
-        Some("min") => Some(database.definition().replication.min),
-        _ => match query.number("acks")? {
-            Some(0) => {
-                return Err(Problem::bad_argument(
-                    "acks=0: this peer itself is the first, so write 1 or more",
-                ));
-            }
-            number => number,
-        },
-    };
+    let bad = |name, error: &dyn Display| Problem::bad_argument(format!("{name}: {error}"));
+    let durability = query.text("durability")?.map(durability).transpose();
+    let acks = query.text("acks")?.map(str::parse).transpose();
+    let acks = acks.map_err(|error| bad("acks", &error))?.map(|acks| match acks {
+        Acks::Of(number) => number.get(),
+        Acks::Min => database.definition().replication.min,
+    });
     Ok(WriteOptions {
-        durability,
+        durability: durability.map_err(|error| bad("durability", &error))?,
         acks,
         timeout: query.duration("timeout")?,
         ttl: query.duration("ttl")?,

@@ -104,6 +104,7 @@ mod target;
 mod tarmac;
 mod watch;
 
+pub mod acknowledge;
 pub mod client;
 pub mod duration;
 pub mod json;

@@ -245,14 +245,9 @@ fn tags(node: &Node) -> Result<Vec<String>, YamlError> {
 }
 
 fn durability(node: &Node) -> Result<Durability, YamlError> {
-    match text(node, "durability")?.as_str() {
-        "buffered" => Ok(Durability::Buffered),
-        "synced" => Ok(Durability::Synced),
-        _ => {
-            Err(node
-                .error(format!("durability is {}; it is either buffered or synced", node.shown())))
-        }
-    }
+    Durability::named(&text(node, "durability")?).ok_or_else(|| {
+        node.error(format!("durability is {}; it is either buffered or synced", node.shown()))
+    })
 }
 
 /// A text: quoted, or plain and of no other type.

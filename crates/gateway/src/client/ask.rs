@@ -3,8 +3,10 @@
 use axum::body::Bytes;
 use axum::http::{HeaderName, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use tidings::Durability;
 
 use super::Write;
+use crate::{duration, moment};
 
 /// What stands for itself in a segment or a query. The dot does not: `.` and `..` are legal keys, and
 /// anything between here and the peer might take them for directories.
@@ -69,10 +71,10 @@ impl Target {
     }
 
     pub(super) fn write(self, write: &Write) -> Self {
-        self.query("durability", write.durability.as_ref())
-            .query("acks", write.acks.as_ref())
-            .query("ttl", write.ttl.as_ref())
-            .query("expires", write.expires.as_ref())
-            .query("timeout", write.timeout.as_ref())
+        self.query("durability", write.durability.map(Durability::name))
+            .query("acks", write.acks.map(|acks| acks.to_string()))
+            .query("ttl", write.ttl.map(duration::format))
+            .query("expires", write.expires.map(moment::format))
+            .query("timeout", write.timeout.map(duration::format))
     }
 }

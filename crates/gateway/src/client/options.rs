@@ -1,22 +1,26 @@
 //! What varies in how something is asked for.
 
+use std::time::{Duration, SystemTime};
+
 use axum::http::{HeaderName, header};
-use tidings::Version;
 use tidings::filter::Pattern;
+use tidings::{Durability, Version};
+
+use crate::acknowledge::Acks;
 
 /// How a write is acknowledged, as query parameters; what is `None` follows the definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Write {
-    /// `buffered` or `synced`.
-    pub durability: Option<String>,
-    /// A number of holders, or `min`.
-    pub acks: Option<String>,
-    /// A duration, such as `30s`.
-    pub ttl: Option<String>,
-    /// A moment, such as `2026-11-21T16:00:00.000Z`; stands before `ttl`.
-    pub expires: Option<String>,
-    /// A duration, such as `10s`.
-    pub timeout: Option<String>,
+    /// What must have it.
+    pub durability: Option<Durability>,
+    /// How many holders must have it.
+    pub acks: Option<Acks>,
+    /// How long the entry stays, in whole milliseconds.
+    pub ttl: Option<Duration>,
+    /// From when on it is hidden, in whole milliseconds; stands before `ttl`.
+    pub expires: Option<SystemTime>,
+    /// How long to wait for the acknowledgements, in whole milliseconds.
+    pub timeout: Option<Duration>,
     /// Only if the key is absent.
     pub if_absent: bool,
     /// Only if the value has this version.
@@ -37,8 +41,8 @@ impl Write {
 pub struct Since {
     /// The version of one that it waits for.
     pub min_version: Option<Version>,
-    /// How long: a duration, such as `10s`.
-    pub timeout: Option<String>,
+    /// How long, in whole milliseconds.
+    pub timeout: Option<Duration>,
 }
 
 /// What to list.

@@ -1,10 +1,12 @@
 //! What is asked for is what goes into the address.
 
 use super::*;
+use crate::acknowledge::Acks;
 
 #[test]
 fn targets_carry_any_bytes() {
-    let write = Write { acks: Some("min".into()), ttl: Some("1s".into()), ..Write::default() };
+    let ttl = Some(Duration::from_secs(1));
+    let write = Write { acks: Some(Acks::Min), ttl, ..Write::default() };
     let target = Target::database("a/b").push("keys").segment(b"..\xff ").write(&write);
     assert_eq!(target.0, "/v1/databases/a%2Fb/keys/%2E%2E%FF%20?acks=min&ttl=1s");
 }

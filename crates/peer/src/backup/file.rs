@@ -21,15 +21,25 @@ impl BackupFile {
     /// Begins a file that is to be at this place.
     ///
     /// # Errors
-    /// When something is at this place already and `replace` is not set, or the file cannot be created.
+    /// When something is at this place already and `replace` is not set or it is no file, or when the
+    /// file cannot be created.
     pub fn create(file: impl Into<PathBuf>, replace: bool) -> Result<Self, BackupError> {
-        let file = file.into();
+        let mut file = file.into();
+        let refused = |file: &Path, kind, why| {
+            Err(BackupError::io("create", Some(file), io::Error::new(kind, why)))
+        };
         if !replace && fs::symlink_metadata(&file).is_ok() {
-            let taken = io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "it is there already; name another file, or say that it is to be replaced",
-            );
-            return Err(BackupError::io("create", Some(&file), taken));
+            let why = "it is there already; name another file, or say that it is to be replaced";
+            return refused(&file, io::ErrorKind::AlreadyExists, why);
+        }
+        if let Ok(there) = fs::metadata(&file) {
+            if !there.is_file() {
+                let why = "it is a directory, a device or a pipe, and not a file; name another";
+                return refused(&file, io::ErrorKind::InvalidInput, why);
+            }
+            // A link goes on to lead to the file.
+            file = fs::canonicalize(&file)
+                .map_err(|error| BackupError::io("create", Some(&file), error))?;
         }
         let mut name = file.file_name().unwrap_or_default().to_owned();
         name.push(".partial");

@@ -137,7 +137,7 @@ fn write_definition(out: &mut String, definition: &Definition) -> fmt::Result {
     if let Some(size) = definition.size {
         writeln!(out, "size = {size}")?;
     }
-    writeln!(out, "durability = \"{}\"", text::durability_word(definition.durability))?;
+    writeln!(out, "durability = \"{}\"", definition.durability.name())?;
     if let Some(ttl) = definition.ttl {
         writeln!(out, "ttl = \"{}\"", show_duration(ttl * 1_000))?;
     }

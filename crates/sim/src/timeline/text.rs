@@ -266,15 +266,7 @@ fn ttl(item: &Item, name: &str) -> Result<u64, BadScenario> {
 
 /// Reads `buffered` or `synced`.
 pub(crate) fn durability(item: &Item, name: &str) -> Result<Durability, BadScenario> {
-    item.word(name, [("buffered", Durability::Buffered), ("synced", Durability::Synced)])
-}
-
-/// The word for a durability.
-pub(crate) const fn durability_word(durability: Durability) -> &'static str {
-    match durability {
-        Durability::Buffered => "buffered",
-        Durability::Synced => "synced",
-    }
+    item.word(name, [Durability::Buffered, Durability::Synced].map(|one| (one.name(), one)))
 }
 
 /// Writes one entry as an inline table.
@@ -377,7 +369,7 @@ fn show_operation(text: &mut String, operation: &Operation) -> std::fmt::Result 
         &operation.call
     {
         if let Some(durability) = durability {
-            write!(text, ", durability = \"{}\"", durability_word(*durability))?;
+            write!(text, ", durability = \"{}\"", durability.name())?;
         }
         if *acks > 1 {
             write!(text, ", acks = {acks}")?;

@@ -66,7 +66,7 @@ fn a_put_names_a_moment_and_a_get_tells_it() {
     assert_fails(&peer.run(&get), 1, "is not in the database");
 
     let wrong = peer.run(&[&put[..], &["tomorrow"]].concat());
-    assert_fails(&wrong, 2, "--expires: \"tomorrow\" is not a moment");
+    assert_fails(&wrong, 2, "'--expires <MOMENT>': \"tomorrow\" is not a moment");
     let both = peer.run(&[&put[..], &["2100-01-01T00:00:00Z", "--ttl", "1h"]].concat());
     assert_fails(&both, 2, "cannot be used with");
 }

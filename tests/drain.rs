@@ -57,10 +57,13 @@ fn a_peer_that_is_needed_waits_and_may_change_its_mind() {
     let output = trio.peer(0).run(&["drain", "--no-wait"]);
     assert!(output.status.success() && said(&output).contains("copies left: 1"), "{output:?}");
     let drain = || trio.peer(0).ask("GET", "/v1/drain", &[], b"").json();
-    assert_eq!(drain(), json!({ "draining": true, "copies": 1, "waiting": 1 }));
+    assert_eq!(
+        drain(),
+        json!({ "draining": true, "copies": 1, "waiting": 1, "behind": 0, "minority": false })
+    );
     let output = trio.peer(0).printed(&["status"]);
     let output = String::from_utf8_lossy(&output).into_owned();
-    assert!(output.contains("wait until enough other peers hold one"), "{output}");
+    assert!(output.contains("waiting until enough other peers hold one: 1"), "{output}");
     trio.kill(0);
     trio.restart(0);
     trio.meet();
@@ -68,6 +71,9 @@ fn a_peer_that_is_needed_waits_and_may_change_its_mind() {
     assert_eq!(drain()["draining"], json!(true), "a restart changes nothing");
     let output = trio.peer(0).run(&["drain", "--cancel"]);
     assert!(output.status.success(), "{}", said(&output));
-    assert_eq!(drain(), json!({ "draining": false, "copies": 1, "waiting": 0 }));
+    assert_eq!(
+        drain(),
+        json!({ "draining": false, "copies": 1, "waiting": 0, "behind": 0, "minority": false })
+    );
     assert_fails(&trio.peer(0).run(&["drain", "--cancel", "--no-wait"]), 2, "cannot be used with");
 }

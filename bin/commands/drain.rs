@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use clap::Args;
-use tidings::status::DrainStatus;
-
 use super::Context;
 use crate::exit::Failure;
 use crate::output;
+use clap::Args;
 
 /// How often the peer is asked how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(200);
@@ -38,26 +36,28 @@ impl Drain {
         }
         let total = status.copies;
         let bar = output::bar(Some(total), "{bar:40} {pos} of {len} copies  {msg}");
-        let mut told = 0;
+        let mut told = String::new();
         while status.copies > 0 && !self.no_wait {
-            let DrainStatus { draining, copies, waiting } = status;
-            if !draining {
+            if !status.draining {
                 bar.finish_and_clear();
                 return Err(Failure::refused("somebody ended the draining"));
             }
+            let copies = status.copies;
             bar.set_length(total.max(copies));
             bar.set_position(total.saturating_sub(copies));
-            bar.set_message(why(waiting));
-            if waiting > 0 && waiting != told && !output::on_terminal() {
-                eprintln!("copies left: {}; {}", output::count(copies), why(waiting));
-                told = waiting;
+            let why = status.why().join("; ");
+            if !why.is_empty() && why != told && !output::on_terminal() {
+                eprintln!("copies left: {}; {why}", output::count(copies));
+                told.clone_from(&why);
             }
+            bar.set_message(why);
             tokio::time::sleep(ASK_EVERY).await;
             status = client.drain_status().await?;
         }
         bar.finish_and_clear();
         if status.copies > 0 {
-            eprintln!("draining; copies left: {}", output::count(status.copies));
+            let left = format!("draining; copies left: {}", output::count(status.copies));
+            eprintln!("{}", [vec![left], status.why()].concat().join("; "));
         } else {
             eprintln!(
                 "copies handed over: {}; nothing is left: the peer can be stopped",
@@ -66,11 +66,4 @@ impl Drain {
         }
         Ok(())
     }
-}
-
-fn why(waiting: u64) -> String {
-    if waiting == 0 {
-        return String::new();
-    }
-    format!("{} wait until enough other peers hold one", output::count(waiting))
 }

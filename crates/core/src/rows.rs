@@ -69,7 +69,7 @@ pub fn split_key(stored: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Bytes of the stamp at the end of the stored key of a sum.
-const STAMP_BYTES: usize = size_of::<Time>() + size_of::<Epoch>();
+pub const STAMP_BYTES: usize = size_of::<Time>() + size_of::<Epoch>();
 
 /// What the stored keys of sums begin with: no keyspace has a name of this length.
 const SUMS: u8 = 0xff;

@@ -1,6 +1,7 @@
 //! What a peer says about itself, its peers and its databases. The JSON forms are what the doors
 //! serve.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -172,4 +173,36 @@ pub struct DrainStatus {
     /// Those of them that wait for others: fewer than `min` complete copies are elsewhere, on live
     /// peers that are not draining.
     pub waiting: u64,
+    /// Those of them that know of writes which they have not received: they are handed over once they
+    /// have them, or nobody is left who could.
+    #[serde(default)]
+    pub behind: u64,
+    /// Whether it sees half of the peers of the last hour or fewer: it may be cut off from the others, and
+    /// gives nothing back until it sees more.
+    #[serde(default)]
+    pub minority: bool,
+}
+
+impl DrainStatus {
+    /// Why copies are still here, in words without a full stop; empty when they are being handed over.
+    pub fn why(&self) -> Vec<String> {
+        let mut why = Vec::new();
+        if !self.draining || self.copies == 0 {
+            return why;
+        }
+        if self.minority {
+            why.push(
+                "nothing is given back while half of the peers of the last hour are down or cut off".into(),
+            );
+        }
+        for (count, until) in [
+            (self.waiting, "enough other peers hold one"),
+            (self.behind, "all the writes that they know of have arrived"),
+        ] {
+            if count > 0 {
+                why.push(format!("waiting until {until}: {count}"));
+            }
+        }
+        why
+    }
 }

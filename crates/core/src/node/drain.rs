@@ -73,12 +73,16 @@ impl<S: Store> Node<S> {
 
     /// How far the drain is.
     pub fn drain_status(&self) -> DrainStatus {
-        let mut status = DrainStatus { draining: self.drain.on, copies: 0, waiting: 0 };
+        let draining = self.drain.on;
+        let minority = draining && !self.is_majority();
+        let mut status = DrainStatus { draining, copies: 0, waiting: 0, behind: 0, minority };
         for (id, held) in &self.held {
             if held.role != HolderState::Gone && !self.directory.is_system(*id) {
                 status.copies += 1;
-                let waits = self.drain.on && self.keepers(*id).len() < self.fewest(*id);
+                let waits = draining && self.keepers(*id).len() < self.fewest(*id);
+                let behind = draining && !held.replica.state.progress.is_whole();
                 status.waiting += u64::from(waits);
+                status.behind += u64::from(behind);
             }
         }
         status

@@ -238,13 +238,17 @@ impl<S: Store> Node<S> {
             }
         }
         let drain = self.drain_status();
-        match (drain.draining, drain.copies, drain.waiting) {
-            (false, ..) => {}
-            (true, 0, _) => verdict.push("drained: it holds nothing and can be stopped".to_string()),
-            (true, copies, 0) => verdict.push(format!("draining: {copies} copies to hand over")),
-            (true, copies, waiting) => verdict.push(format!(
-                "draining: {copies} copies to hand over; {waiting} of them wait until enough other peers hold one"
-            )),
+        match (drain.draining, drain.copies) {
+            (false, _) => {}
+            (true, 0) => verdict.push("drained: it holds nothing and can be stopped".to_string()),
+            (true, copies) => {
+                let mut sentence = format!("draining: {copies} copies to hand over");
+                for why in drain.why() {
+                    sentence.push_str("; ");
+                    sentence.push_str(&why);
+                }
+                verdict.push(sentence);
+            }
         }
         if verdict.is_empty() {
             verdict.push("all is well".to_string());

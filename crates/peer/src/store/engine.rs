@@ -151,8 +151,8 @@ impl FjallStore {
         }
         let stopped = OnceLock::new();
         let directory = directory.clone();
-        // One byte of sixteen for sums.
-        let sums = config.cache_bytes / 16;
+        // One byte of eight for sums.
+        let sums = config.cache_bytes / 8;
         let recent = RecentRows::new(config.cache_bytes / 2 - sums);
         let sums = RecentSums::new(sums);
         let unlooked = AtomicUsize::new(0);

@@ -5,36 +5,42 @@
 //!
 //! What is here is what the engine has: a commit that changes sums keeps readers out until it is done.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fjall::Slice;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
-use tidings_core::rows::sums_of;
+use tidings_core::rows::{STAMP_BYTES, sums_of};
 use tidings_core::store::{Row, StoreError};
 
 /// Counters with more sums are left to the engine.
 const SUMS_MAX: usize = 256;
-/// What a row occupies beside its bytes: two slices, a place in a map.
-const ROW_BYTES: usize = 96;
+/// What a sum occupies beside the bytes of its row: its stamp, a slice, and what an allocation adds.
+const SUM_BYTES: usize = 64;
+/// What a counter occupies beside its sums: as much, a place in the queue, one in the table.
+const COUNTER_BYTES: usize = 128;
 /// What a counter is taken for where room is set aside.
-const COUNTER_BYTES: u64 = 512;
+const TYPICAL_BYTES: u64 = 256;
 
-/// The sums of one counter from some row on.
+/// The stamp of a sum, as its row ends with it.
+type First = [u8; STAMP_BYTES];
+/// The time of a stamp.
+type Time = [u8; size_of::<u64>()];
+
+/// The sums of one counter that began at some time or later, in the order of their rows.
 #[derive(Clone)]
 struct Sums {
-    start: Slice,
-    rows: BTreeMap<Slice, Slice>,
+    since: Time,
+    rows: Vec<(First, Slice)>,
 }
 
 #[derive(Clone)]
 struct Bytes;
 
 impl Weighter<Slice, Sums> for Bytes {
-    fn weight(&self, key: &Slice, sums: &Sums) -> u64 {
-        let rows = sums.rows.iter().map(|(key, row)| key.len() + row.len() + ROW_BYTES);
-        (key.len() + sums.start.len() + ROW_BYTES + rows.sum::<usize>()) as u64
+    fn weight(&self, counter: &Slice, sums: &Sums) -> u64 {
+        let rows = sums.rows.iter().map(|(_, row)| row.len() + SUM_BYTES);
+        (counter.len() + COUNTER_BYTES + rows.sum::<usize>()) as u64
     }
 }
 
@@ -47,7 +53,7 @@ pub(super) struct Changing<'a>(MutexGuard<'a, Cache<Slice, Sums, Bytes>>);
 impl RecentSums {
     /// None, and room for so many bytes of them.
     pub(super) fn new(bytes: u64) -> Self {
-        let count = usize::try_from(bytes / COUNTER_BYTES).unwrap_or(usize::MAX);
+        let count = usize::try_from(bytes / TYPICAL_BYTES).unwrap_or(usize::MAX);
         Self(Mutex::new(Cache::with_weighter(count, bytes, Bytes)))
     }
 
@@ -56,23 +62,28 @@ impl RecentSums {
     }
 
     /// The sums of one counter from a row on, from here or as the engine reads them.
+    ///
+    /// That row is what they begin with, and a time.
     pub(super) fn get(
         &self,
         start: &[u8],
         read: impl FnOnce() -> Result<Vec<Row>, StoreError>,
     ) -> Result<Vec<Row>, StoreError> {
-        // The row that a counter's sums are read from is a stamp's time behind what they begin with.
-        let counter = &start[..start.len().saturating_sub(size_of::<u64>())];
+        let Some((counter, since)) = start.split_last_chunk() else { return read() };
         let mut recent = self.lock();
-        if let Some(sums) = recent.get(counter).filter(|sums| *sums.start == *start) {
-            let rows = sums.rows.iter();
-            return Ok(rows.map(|(key, row)| (key.to_vec(), row.to_vec())).collect());
+        if let Some(sums) = recent.get(counter).filter(|sums| sums.since == *since) {
+            let row = |(first, row): &(First, Slice)| ([counter, first].concat(), row.to_vec());
+            return Ok(sums.rows.iter().map(row).collect());
         }
         let rows = read()?;
-        if rows.len() <= SUMS_MAX {
-            let kept = rows.iter().map(|(key, row)| (Slice::from(&**key), Slice::from(&**row)));
-            let sums = Sums { start: Slice::from(start), rows: kept.collect() };
-            recent.insert(Slice::from(counter), sums);
+        let sum = |(key, row): &Row| {
+            let first = key.last_chunk().filter(|_| sums_of(key) == Some(counter));
+            first.map(|first| (*first, Slice::from(&**row)))
+        };
+        if rows.len() <= SUMS_MAX
+            && let Some(rows) = rows.iter().map(sum).collect()
+        {
+            recent.insert(Slice::from(counter), Sums { since: *since, rows });
         }
         Ok(rows)
     }
@@ -85,16 +96,19 @@ impl RecentSums {
 
 impl Changing<'_> {
     /// The commit set or removed this row.
-    pub(super) fn end(&mut self, key: &Slice, row: Option<&Slice>) {
-        let Some(counter) = sums_of(key) else { return };
+    pub(super) fn end(&mut self, key: &[u8], row: Option<&Slice>) {
+        let Some((counter, first)) = sums_of(key).zip(key.last_chunk()) else { return };
         let Some(mut sums) = self.0.get_mut(counter) else { return };
-        if *key < sums.start {
+        if first.first_chunk() < Some(&sums.since) {
             return;
         }
-        match row {
-            Some(row) => sums.rows.insert(key.clone(), row.clone()),
-            None => sums.rows.remove(key),
-        };
+        let place = sums.rows.binary_search_by(|(other, _)| other.cmp(first));
+        match (place, row) {
+            (Ok(place), Some(row)) => sums.rows[place].1 = row.clone(),
+            (Ok(place), None) => drop(sums.rows.remove(place)),
+            (Err(place), Some(row)) => sums.rows.insert(place, (*first, row.clone())),
+            (Err(_), None) => {}
+        }
         let many = sums.rows.len() > SUMS_MAX;
         drop(sums);
         if many {

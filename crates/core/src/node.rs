@@ -598,7 +598,12 @@ impl<S: Store> Node<S> {
         result
     }
 
+    /// Commits, unless the node has stopped: a call inside this input may have failed, and what it staged
+    /// is in memory.
     fn commit(&mut self, transaction: Transaction) -> Result<(), StoreError> {
+        if let Some(error) = &self.failed {
+            return Err(StoreError::Stopped(error.to_string().into()));
+        }
         let result = self.store.commit(transaction.into_batch());
         self.fatal(result)
     }

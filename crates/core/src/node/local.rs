@@ -241,7 +241,8 @@ impl<S: Store> Node<S> {
                 if !forwarded && self.creator(id, &submission.path) != self.config.peer {
                     return Ok(false);
                 }
-                self.create(id, &submission.path, now)?;
+                let created = self.create(id, &submission.path, now);
+                self.fatal(created)?;
             }
             Place::Unknown => return Err(Error::not_in_step(submission.path.as_str())),
         }

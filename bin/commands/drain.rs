@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use clap::Args;
+use tidings::status::DrainStatus;
+
 use super::Context;
 use crate::exit::Failure;
 use crate::output;
-use clap::Args;
 
 /// How often the peer is asked how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(200);
@@ -47,7 +49,7 @@ impl Drain {
             bar.set_position(total.saturating_sub(copies));
             let why = status.why().join("; ");
             if !why.is_empty() && why != told && !output::on_terminal() {
-                eprintln!("copies left: {}; {why}", output::count(copies));
+                eprintln!("{}", left(&status));
                 told.clone_from(&why);
             }
             bar.set_message(why);
@@ -56,8 +58,7 @@ impl Drain {
         }
         bar.finish_and_clear();
         if status.copies > 0 {
-            let left = format!("draining; copies left: {}", output::count(status.copies));
-            eprintln!("{}", [vec![left], status.why()].concat().join("; "));
+            eprintln!("draining; {}", left(&status));
         } else {
             eprintln!(
                 "copies handed over: {}; nothing is left: the peer can be stopped",
@@ -66,4 +67,10 @@ impl Drain {
         }
         Ok(())
     }
+}
+
+/// How many copies are left, and why.
+fn left(status: &DrainStatus) -> String {
+    let copies = format!("copies left: {}", output::count(status.copies));
+    [vec![copies], status.why()].concat().join("; ")
 }

@@ -5,11 +5,7 @@
 mod processes;
 
 use processes::{PATH, World, three};
-use tidings_core::message::{Change, Write};
-use tidings_core::name::Path;
-use tidings_core::node::{Input, Output, Submission};
-use tidings_core::record::Payload;
-use tidings_core::rows::stored_key;
+use tidings_core::node::{Input, Output};
 use tidings_core::status::DrainStatus;
 
 fn drain(world: &mut World, index: usize) {
@@ -56,19 +52,14 @@ fn a_copy_with_a_gap_says_so() {
     let mut frames = Vec::new();
     for key in ["lost", "received"] {
         frames.clear();
-        let change = Change::Set(Payload::Value(b"value".to_vec(), None));
-        let writes = vec![Write { key: stored_key(key.as_bytes()), change }];
-        let path = Path::new(PATH).unwrap();
-        let (durability, acks, timeout, condition) = (None, 1, 5_000, None);
-        let submission = Submission { path, writes, durability, acks, timeout, condition };
+        world.submit(0, PATH, key);
         let now = world.processes[0].clocks(world.now);
-        world.node(0).write(vec![submission], now);
         let receiver = world.processes[1].peer;
         while let Some(output) = world.node(0).poll_output() {
             match output {
                 Output::Send(peer, frame) if peer == receiver => frames.push(frame),
                 Output::Sync(ticket) => {
-                    world.processes[0].node.as_mut().unwrap().handle(Input::Synced(ticket), now);
+                    world.node(0).handle(Input::Synced(ticket), now);
                 }
                 _ => {}
             }

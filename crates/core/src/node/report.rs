@@ -242,12 +242,8 @@ impl<S: Store> Node<S> {
             (false, _) => {}
             (true, 0) => verdict.push("drained: it holds nothing and can be stopped".to_string()),
             (true, copies) => {
-                let mut sentence = format!("draining: {copies} copies to hand over");
-                for why in drain.why() {
-                    sentence.push_str("; ");
-                    sentence.push_str(&why);
-                }
-                verdict.push(sentence);
+                let left = format!("draining: {copies} copies to hand over");
+                verdict.push([alloc::vec![left], drain.why()].concat().join("; "));
             }
         }
         if verdict.is_empty() {

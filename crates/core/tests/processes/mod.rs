@@ -11,7 +11,7 @@ use tidings_core::clock::Now;
 use tidings_core::definition::Definition;
 use tidings_core::error::Error;
 use tidings_core::ident::PeerId;
-use tidings_core::message::{Change, Reply, Write};
+use tidings_core::message::{Change, Reply, Write, Written};
 use tidings_core::name::Path;
 use tidings_core::node::{Config, Event, Input, Node, Outcome, Output, Submission};
 use tidings_core::record::Payload;
@@ -176,15 +176,20 @@ impl World {
         self.processes[index].node.as_mut().unwrap()
     }
 
-    /// Writes, and waits for the answer.
-    pub(crate) fn write(&mut self, index: usize, path: &str, key: &str) -> Result<(), Error> {
+    /// Writes, and carries out nothing of what the node then wants.
+    pub(crate) fn submit(&mut self, index: usize, path: &str, key: &str) -> Outcome<Vec<Written>> {
         let change = Change::Set(Payload::Value(b"value".to_vec(), None));
         let writes = vec![Write { key: stored_key(key.as_bytes()), change }];
         let path = Path::new(path).unwrap();
         let (durability, acks, timeout, condition) = (None, 1, 5_000, None);
         let submission = Submission { path, writes, durability, acks, timeout, condition };
         let now = self.processes[index].clocks(self.now);
-        let token = match self.node(index).write(vec![submission], now).remove(0) {
+        self.node(index).write(vec![submission], now).remove(0)
+    }
+
+    /// Writes, and waits for the answer.
+    pub(crate) fn write(&mut self, index: usize, path: &str, key: &str) -> Result<(), Error> {
+        let token = match self.submit(index, path, key) {
             Outcome::Done(result) => return result.map(drop),
             Outcome::Later(token) => token,
         };

@@ -17,7 +17,7 @@ use tidings_core::store::{Row, StoreError};
 const SUMS_MAX: usize = 256;
 /// What a sum occupies beside the bytes of its row: its stamp, a slice, and what an allocation adds.
 const SUM_BYTES: usize = 64;
-/// What a counter occupies beside its sums: as much, a place in the queue, one in the table.
+/// What a counter occupies beside its sums: its key, their list, a place in the queue, one in the table.
 const COUNTER_BYTES: usize = 128;
 /// What a counter is taken for where room is set aside.
 const TYPICAL_BYTES: u64 = 256;
@@ -42,6 +42,11 @@ impl Weighter<Slice, Sums> for Bytes {
         let rows = sums.rows.iter().map(|(_, row)| row.len() + SUM_BYTES);
         (counter.len() + COUNTER_BYTES + rows.sum::<usize>()) as u64
     }
+}
+
+/// The key of a row of a sum: its counter, and its stamp.
+fn split(key: &[u8]) -> Option<(&[u8], &First)> {
+    sums_of(key).zip(key.last_chunk())
 }
 
 /// Counters by what the rows of their sums begin with.
@@ -77,8 +82,8 @@ impl RecentSums {
         }
         let rows = read()?;
         let sum = |(key, row): &Row| {
-            let first = key.last_chunk().filter(|_| sums_of(key) == Some(counter));
-            first.map(|first| (*first, Slice::from(&**row)))
+            let (_, first) = split(key).filter(|(of, _)| *of == counter)?;
+            Some((*first, Slice::from(&**row)))
         };
         if rows.len() <= SUMS_MAX
             && let Some(rows) = rows.iter().map(sum).collect()
@@ -97,7 +102,7 @@ impl RecentSums {
 impl Changing<'_> {
     /// The commit set or removed this row.
     pub(super) fn end(&mut self, key: &[u8], row: Option<&Slice>) {
-        let Some((counter, first)) = sums_of(key).zip(key.last_chunk()) else { return };
+        let Some((counter, first)) = split(key) else { return };
         let Some(mut sums) = self.0.get_mut(counter) else { return };
         if first.first_chunk() < Some(&sums.since) {
             return;
